@@ -1,0 +1,33 @@
+#pragma once
+
+// Errors that all ranks share. A rank that throws alone leaves the others waiting in the next
+// collective; so whatever can fail on one rank runs inside agree(), after which either every rank goes
+// on or every rank throws the same error.
+
+#include <functional>
+
+#include "src/base/collective.hpp"
+
+namespace thresher {
+
+/// Runs `work` on each rank (it must contain no collective operation), then lets the ranks agree.
+/// If it threw anywhere, every rank throws an Error with the message of the lowest failing rank,
+/// which names that rank and says how many failed; exit code and type (FileError, UsageError, Requeue) are kept.
+/// Collective.
+void agree(Collective& collective, const std::function<void()>& work);
+
+/// As above; returns what `work` returned on this rank.
+template <class Result>
+Result agree_on(Collective& collective, const std::function<Result()>& work);
+
+/// True on all ranks if `value` is true on any. Collective.
+bool any_rank(Collective& collective, bool value);
+
+template <class Result>
+Result agree_on(Collective& collective, const std::function<Result()>& work) {
+    Result result{};
+    agree(collective, [&] { result = work(); });
+    return result;
+}
+
+}  // namespace thresher

@@ -1,0 +1,59 @@
+#pragma once
+
+// The two ways in which examples reach the science: streamed block by block for scoring, and fetched in
+// the order of an epoch for training. io/ has the bodies that read HDF5; tests use vectors in memory.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "src/pool/blocks.hpp"
+#include "src/pool/pool_info.hpp"
+
+namespace thresher {
+
+/// Consecutive rows in memory. The spans stay valid until the next call on the source.
+struct Block {
+    RowRange rows;
+    std::span<const std::byte> inputs;      ///< [rows, ...] of PoolInfo::element_type
+    std::span<const std::int64_t> targets;  ///< [rows]; -1 = unknown; empty where the pool has none
+    std::span<const std::int64_t> ids;      ///< [rows]
+};
+
+/// Streams the blocks this rank owns, in ascending order. Local.
+class BlockSource {
+  public:
+    virtual ~BlockSource() = default;
+    virtual const PoolInfo& info() const = 0;
+    virtual RowRange owned_rows() const = 0;
+    /// False once all owned blocks were handed out. Throws FileError where a read fails.
+    virtual bool next(Block& block) = 0;
+    /// Back to the first owned block.
+    virtual void rewind() = 0;
+    /// Seconds next() made the caller wait for the disk so far.
+    virtual double seconds_waiting() const = 0;
+};
+
+/// Examples gathered from anywhere in the set; buffers are reused between calls.
+struct Examples {
+    std::vector<std::byte> inputs;      ///< [n, ...] of PoolInfo::element_type
+    std::vector<std::int64_t> targets;  ///< [n]; -1 = unknown
+    std::vector<std::int64_t> ids;      ///< [n]
+};
+
+/// Examples by position in [0, size()); a whole pool, or chosen rows of one. Every rank sees all of them.
+class ExampleSource {
+  public:
+    virtual ~ExampleSource() = default;
+    virtual const PoolInfo& info() const = 0;
+    virtual std::int64_t size() const = 0;
+    /// Fills `examples` with the given positions, in the given order. Positions near each other are
+    /// cheap: blocks are read whole and the last ones kept. Throws FileError. Local.
+    virtual void fetch(std::span<const std::int64_t> positions, Examples& examples) = 0;
+    /// A hint that these positions come next; may read them in the background. Local.
+    virtual void prefetch(std::span<const std::int64_t> positions) { static_cast<void>(positions); }
+};
+
+}  // namespace thresher
