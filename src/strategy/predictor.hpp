@@ -1,0 +1,71 @@
+#pragma once
+
+// Runs models over blocks. A row's prediction never depends on the rank, the number of ranks or the
+// rows before its block: blocks are aligned to global rows and cut into micro-batches of fixed
+// size.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "src/models/model.hpp"
+#include "src/pool/example_source.hpp"
+#include "src/pool/quarantine.hpp"
+
+namespace thresher {
+
+/// Predictions for the rows of one block, in buffers that are reused from call to call.
+struct Predictions {
+    RowRange rows;
+    std::int64_t samples = 0, classes = 0;  ///< S and C
+    std::vector<float> log_probs;           ///< [n, S, C]; empty unless asked for
+    std::map<std::string, std::vector<float>>
+        losses;                               ///< role -> [n]; NaN where the row is quarantined
+    std::vector<QuarantinedRow> quarantined;  ///< rows of this block without a usable target
+};
+
+/// The models a predictor may use; null where there is none. They must outlive it.
+struct ModelRoles {
+    Model* learner = nullptr;
+    Model* reference = nullptr;
+};
+
+struct PredictorOptions {
+    std::vector<std::string> strategies{
+        "deterministic"};          ///< several share one forward pass a model
+    std::int64_t micro_batch = 0;  ///< rows a forward pass; 0 = chosen for the model
+};
+
+class Predictor {
+  public:
+    /// Takes scoring forms of the models at once: later changes of a model do not show, and scoring
+    /// never changes a model. Throws UsageError where a strategy is unknown or lacks its model,
+    /// Error where the pool lacks targets that a strategy needs or a model does not fit.
+    Predictor(const ModelRoles& models, const PoolInfo& pool, const PredictorOptions& options);
+    ~Predictor();
+
+    /// Fills `predictions` for the rows of `block`. Local.
+    void predict(const Block& block, Predictions& predictions);
+
+    /// Floating-point operations so far, by role.
+    std::map<std::string, double> flops() const;
+
+  private:
+    struct Role;
+
+    std::vector<std::unique_ptr<Role>> roles_;
+    ElementType element_type_;
+    std::int64_t classes_;
+};
+
+/// Row-wise log-softmax in float32 of logits [n, classes], and the cross-entropy of each row with
+/// its target: -log_probs[target], NaN where the target is outside [0, classes). Local.
+void log_softmax_rows(std::span<const float> logits, std::int64_t classes,
+                      std::span<float> log_probs);
+void cross_entropy_rows(std::span<const float> log_probs, std::int64_t classes,
+                        std::span<const std::int64_t> targets, std::span<float> losses);
+
+}  // namespace thresher

@@ -1,0 +1,26 @@
+#pragma once
+
+// Strategies say how predictions are made. One table: name -> what it produces and which models it
+// needs.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace thresher {
+
+struct StrategyInfo {
+    std::string_view name;
+    std::vector<std::string_view>
+        produces;  ///< datasets of a predictions file: "log_probs", "losses/learner"
+    std::vector<std::string_view> roles;  ///< models it can use; the first is required
+    bool needs_targets;
+    std::string_view description;
+};
+
+const std::vector<StrategyInfo>& strategies();
+
+/// Throws UsageError, listing the known ones.
+const StrategyInfo& find_strategy(std::string_view name);
+
+}  // namespace thresher
