@@ -1,0 +1,51 @@
+#pragma once
+
+// Files that appear whole or not at all: written beside their place under the name `name.tmp`,
+// closed, fsynced, renamed, and the directory fsynced. A job that dies leaves at most a .tmp file.
+
+#include <string>
+#include <string_view>
+
+namespace thresher::io {
+
+enum class Overwrite { no, yes };
+
+/// Where `path` is written before it is renamed.
+std::string temporary_path(const std::string& path);
+
+/// Reserves `path`. The caller writes and closes temporary(), then calls commit(). Without commit()
+/// the temporary file is removed by the destructor. Local: with several ranks, the root's business.
+class AtomicFile {
+  public:
+    /// Throws FileError where `path` exists and `overwrite` is no, where it is a directory, or
+    /// where its directory is missing or not writable.
+    AtomicFile(std::string path, Overwrite overwrite);
+    ~AtomicFile();
+    AtomicFile(const AtomicFile&) = delete;
+    AtomicFile& operator=(const AtomicFile&) = delete;
+
+    const std::string& path() const { return path_; }
+    const std::string& temporary() const { return temporary_; }
+
+    /// Fsyncs and renames. Throws FileError with the system's reason.
+    void commit();
+
+  private:
+    std::string path_, temporary_;
+    bool committed_ = false;
+};
+
+/// Writes `text` as a whole file, atomically. Throws FileError. Local.
+void write_file(const std::string& path, std::string_view text, Overwrite overwrite);
+
+/// Writes `text` plainly and fsyncs it, for files inside a directory that is renamed as a whole.
+/// Local.
+void write_file_synced(const std::string& path, std::string_view text);
+
+/// The whole file. Throws FileError with the system's reason. Local.
+std::string read_file(const std::string& path);
+
+/// Makes what was renamed in `directory` durable. Throws FileError. Local.
+void sync_directory(const std::string& directory);
+
+}  // namespace thresher::io

@@ -1,0 +1,39 @@
+#pragma once
+
+// The rows that were picked, in pick order: batch.h5 for programs, batch.csv for the person who
+// labels.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "io/atomic_file.hpp"
+#include "io/provenance.hpp"
+
+namespace thresher::io {
+
+struct Batch {
+    std::vector<std::int64_t> ids;   ///< [k] in pick order
+    std::vector<float> scores;       ///< [k]
+    std::vector<std::string> names;  ///< [k], or empty where the pool has none
+    std::string acquisition, selector;
+    double temperature = 0.0;  ///< 0 where the selector has none
+    std::uint64_t seed = 0;
+    std::int64_t round = 0;
+    std::map<std::string, std::string>
+        settings;  ///< further attributes, such as similarity = "cosine"
+};
+
+/// Writes `path` (ends in .h5) and, beside it, the same name with .csv: header id,score,name,label
+/// with label left empty. Throws FileError. Local: the root's business.
+void write_batch(const std::string& path, const Batch& batch, const Provenance& provenance,
+                 Overwrite overwrite);
+
+/// Throws FileError. Local.
+Batch read_batch(const std::string& path);
+
+/// "batch.csv" for "batch.h5".
+std::string csv_path_of_batch(const std::string& path);
+
+}  // namespace thresher::io

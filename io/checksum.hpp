@@ -1,0 +1,21 @@
+#pragma once
+
+// Checksums (XXH3, 64 bits) that tie a file to the ones it was made from, and find damage.
+
+#include <string>
+#include <string_view>
+
+namespace thresher::io {
+
+/// "xxh3-64:" and 16 hexadecimal digits.
+std::string checksum_of_bytes(std::string_view bytes);
+
+/// Of a file's whole content, read once in large pieces. Throws FileError. Local.
+std::string checksum_of_file(const std::string& path);
+
+/// Of what a job reads, without reading 10 TB: a shard directory counts by its manifest.json (which
+/// holds every shard's checksum); a file up to 64 MiB by its content; a larger one by its size, its
+/// first and its last 8 MiB. Empty for an empty path. Throws FileError. Local.
+std::string inputs_checksum(const std::string& path);
+
+}  // namespace thresher::io

@@ -1,0 +1,35 @@
+#pragma once
+
+// Sets of ids that a user hands in: a batch.h5, a labels.csv (id,label) or a text file of ids; and
+// labels.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/atomic_file.hpp"
+
+namespace thresher::io {
+
+/// The ids in file order. A .h5 file is a batch; a file whose first line names a column `id` is a
+/// CSV; anything else has one id a line (empty lines and lines beginning with # are skipped).
+/// Throws FileError naming the line of anything that is no id, is negative, or comes twice. Local.
+std::vector<std::int64_t> read_id_set(const std::string& path);
+
+struct Labels {
+    std::vector<std::int64_t> ids;
+    std::vector<std::int64_t> labels;  ///< [ids]; class numbers
+    std::int64_t unlabelled = 0;       ///< lines whose label is empty, left out
+};
+
+/// A CSV with columns `id` and `label`, in any order and among others, so a filled-in batch.csv
+/// will do. A label is a name out of `class_names` or a number in [0, classes). Throws FileError
+/// naming up to ten bad lines at once, with what is allowed. Local.
+Labels read_labels(const std::string& path, const std::vector<std::string>& class_names,
+                   std::int64_t classes);
+
+/// Writes id,label with names where there are any. Throws FileError. Local.
+void write_labels(const std::string& path, const Labels& labels,
+                  const std::vector<std::string>& class_names, Overwrite overwrite);
+
+}  // namespace thresher::io

@@ -1,0 +1,57 @@
+#pragma once
+
+// Foreign formats -> pool. One table of name -> function; adding a format is one file and one line.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/pool_file.hpp"
+#include "io/pool_writer.hpp"
+#include "src/pool/quarantine.hpp"
+
+namespace thresher::io {
+
+enum class Resize { crop, stretch };
+enum class ColourMode { as_is, grey, rgb };
+
+struct ImportOptions {
+    std::string source;  ///< file or directory
+    std::string output;  ///< pool to write: a file, or a directory where rows_per_shard > 0
+    std::string labels;  ///< idx: the labels file, where `source` is an images file
+    std::string split = "train";  ///< idx, cifar: "train", "test", or "all" (cifar)
+    bool coarse_labels = false;   ///< cifar-100: the 20 superclasses
+    std::int64_t size = 0;  ///< images: height and width; 0: all must have the same size already
+    /// images: crop scales the shorter side to `size` and cuts the centre; stretch ignores the
+    /// aspect ratio.
+    Resize resize = Resize::crop;
+    ColourMode colour = ColourMode::as_is;  ///< images; as_is: grey only where all are grey
+    std::string target_column;              ///< csv: name or index (from 0); empty: no targets
+    std::string id_column;                  ///< csv: name or index; empty: ids are rows
+    PoolPaths paths;                        ///< hdf5: where inputs and targets are
+    std::vector<std::string> class_names;   ///< overrides the format's own
+    std::int64_t rows_per_shard = 0;
+    Overwrite overwrite = Overwrite::no;
+    BadLimit max_bad;
+};
+
+struct ImportReport {
+    PoolInfo pool;
+    std::vector<QuarantinedRow> quarantined;  ///< id = position in the source
+};
+
+struct Importer {
+    const char* name;
+    const char* description;
+    ImportReport (*import)(const ImportOptions&, const Provenance&);
+};
+
+const std::vector<Importer>& importers();
+
+/// Runs the importer called `format`. Throws UsageError naming the known ones, FileError for what
+/// is wrong with the source, and Error where more rows are bad than options.max_bad allows. Memory
+/// is bounded by a few blocks. Local: one rank imports.
+ImportReport import_pool(const std::string& format, const ImportOptions& options,
+                         const Provenance& provenance);
+
+}  // namespace thresher::io

@@ -1,0 +1,102 @@
+#pragma once
+
+// What models said of a pool: per row any of class outputs [S, C], an embedding [d], losses by
+// role. Written by all ranks into one file, read block by block; made by Thresher or by any other
+// framework.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/atomic_file.hpp"
+#include "io/provenance.hpp"
+#include "io/shared_file.hpp"
+#include "src/base/collective.hpp"
+#include "src/pool/blocks.hpp"
+#include "src/pool/quarantine.hpp"
+
+namespace thresher::io {
+
+/// What the class outputs in a file are; /log_probs is what Thresher writes.
+enum class OutputKind { none, log_probs, logits, probabilities };
+
+struct PredictionsInfo {
+    std::string path;
+    std::int64_t rows = 0;
+    OutputKind output_kind = OutputKind::none;
+    std::int64_t samples = 0, classes = 0;  ///< S and C of the outputs
+    std::int64_t embedding_size = 0;        ///< 0: none
+    std::vector<std::string> loss_roles;    ///< "learner", "reference", "online"
+    bool has_ids = false;                   ///< false: ids are rows
+    std::vector<std::string> class_names;
+    std::string strategy;  ///< how they were made; empty where unknown
+    std::int64_t block_rows = 0;
+
+    std::int64_t bytes_per_row() const {
+        return 4 * (samples * classes + embedding_size +
+                    static_cast<std::int64_t>(loss_roles.size())) +
+               (has_ids ? 8 : 0);
+    }
+};
+
+/// Consecutive rows; spans of what the file lacks are empty.
+struct PredictionBlock {
+    RowRange rows;
+    std::span<const std::int64_t> ids;  ///< [rows]
+    std::span<const float> outputs;     ///< [rows, S, C] of PredictionsInfo::output_kind
+    std::span<const float> embeddings;  ///< [rows, d]
+    std::map<std::string, std::span<const float>> losses;  ///< role -> [rows]
+};
+
+/// Writes /log_probs, /embeddings and /losses of one predictions file, each rank its own rows.
+class PredictionsWriter {
+  public:
+    /// `info` says what will be written (path, rows, samples, ..., output_kind none or log_probs).
+    /// Throws the same FileError on all ranks. Collective.
+    PredictionsWriter(const PredictionsInfo& info, const Provenance& provenance,
+                      Overwrite overwrite, Collective& collective,
+                      const SharedFileOpener& open_shared);
+    ~PredictionsWriter();
+    PredictionsWriter(const PredictionsWriter&) = delete;
+    PredictionsWriter& operator=(const PredictionsWriter&) = delete;
+
+    /// Rows this rank owns, in any order; large runs of rows are fast. Throws FileError. Local, but
+    /// the job must agree() on a failure.
+    void write(const PredictionBlock& block);
+
+    /// Stores what could not be predicted, closes and renames. Collective.
+    void finish(const std::vector<QuarantinedRow>& quarantine = {});
+
+  private:
+    class Body;
+    std::unique_ptr<Body> body_;
+};
+
+/// Streams the blocks that a rank owns, one read ahead by a thread.
+class PredictionsReader {
+  public:
+    virtual ~PredictionsReader() = default;
+    virtual const PredictionsInfo& info() const = 0;
+    virtual RowRange owned_rows() const = 0;
+    /// False once all owned blocks were handed out. The spans stay valid until the next call.
+    virtual bool next(PredictionBlock& block) = 0;
+    virtual void rewind() = 0;
+    virtual double seconds_waiting() const = 0;
+    /// Rows met so far whose probabilities are negative or do not sum to 1 within 1e-3, or whose
+    /// outputs hold a NaN or +inf (log_probs: above 0 by 1e-3). Each row once.
+    virtual const std::vector<QuarantinedRow>& quarantine() const = 0;
+};
+
+/// Checks the file's shapes and types; throws FileError listing every problem. /log_probs, /logits
+/// or /probabilities are [N, S, C], or [N, C] for S = 1. Local.
+PredictionsInfo describe_predictions(const std::string& path);
+
+/// Opens `path` for `rank` of `ranks`; `block_rows` 0: a few MiB. Throws as describe_predictions.
+/// Local.
+std::unique_ptr<PredictionsReader> open_predictions(const std::string& path, int rank, int ranks,
+                                                    std::int64_t block_rows = 0);
+
+}  // namespace thresher::io
