@@ -57,9 +57,10 @@ file(GLOB THRESHER_TORCH_RPATH LIST_DIRECTORIES true "${torch_site}/nvidia/*/lib
 list(PREPEND THRESHER_TORCH_RPATH "${THRESHER_TORCH_ROOT}/lib")
 
 add_library(thresher_torch INTERFACE)
-target_include_directories(thresher_torch SYSTEM INTERFACE
-                           "${THRESHER_TORCH_INCLUDE_DIR}"
-                           "${THRESHER_TORCH_INCLUDE_DIR}/torch/csrc/api/include")
+# Searched last: the wheel brings headers of fmt, protobuf and others, which are not the ones linked here.
+target_compile_options(thresher_torch INTERFACE
+    "SHELL:-idirafter \"${THRESHER_TORCH_INCLUDE_DIR}\""
+    "SHELL:-idirafter \"${THRESHER_TORCH_INCLUDE_DIR}/torch/csrc/api/include\"")
 target_link_libraries(thresher_torch INTERFACE "${THRESHER_torch_cpu_LIBRARY}"
                                                "${THRESHER_c10_LIBRARY}")
 list(JOIN THRESHER_TORCH_RPATH ":" rpath_joined)

@@ -1,5 +1,7 @@
 include(GNUInstallDirs)
-install(TARGETS thresher RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(TARGET thresher)
+    install(TARGETS thresher RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
 if(TARGET thresher_cuda)
     install(TARGETS thresher_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()

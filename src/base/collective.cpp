@@ -68,8 +68,8 @@ void Collective::barrier() {
 }
 
 void Collective::broadcast_bytes(std::span<std::byte> bytes, int root) {
-    THRESHER_CHECK(root >= 0 && root < size(), "broadcast from rank {}, but there are {} ranks", root,
-                   size());
+    THRESHER_CHECK(root >= 0 && root < size(), "broadcast from rank {}, but there are {} ranks",
+                   root, size());
     Operation operation(traffic_, observer_, "broadcast", bytes.size());
     do_broadcast(bytes, root);
 }
