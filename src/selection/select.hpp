@@ -1,0 +1,62 @@
+#pragma once
+
+// The global selection: every rank brings the scores of the rows it owns, and the root receives the
+// k rows that one process with all scores would have chosen, in the same order.
+//
+// Exact: total order by key descending, then id ascending; the key is the score (top-k), or score /
+// temperature + Gumbel noise keyed by (seed, round, id) (softmax; Kool et al., "Stochastic beams
+// and where to find them", ICML 2019: the k largest keys are a sample without replacement from the
+// softmax). The number of collectives is constant, and only the last, which moves the k winners,
+// depends on k.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "src/base/collective.hpp"
+#include "src/pool/quarantine.hpp"
+
+namespace thresher {
+
+/// The scores of one rank's rows.
+struct ScoredRows {
+    std::span<const float> scores;           ///< [n]; what is not finite is quarantined
+    std::int64_t first_row = 0;              ///< global row of scores[0]; ranks follow each other
+    std::span<const std::int64_t> ids;       ///< [n], or empty where ids equal rows
+    std::span<const std::uint8_t> excluded;  ///< [n], 1 = may not be chosen; or empty
+
+    std::int64_t id(std::size_t offset) const {
+        return ids.empty() ? first_row + static_cast<std::int64_t>(offset) : ids[offset];
+    }
+};
+
+struct Selector {
+    std::string name = "top-k";  ///< see selectors()
+    double temperature = 1.0;    ///< softmax alone; > 0
+    std::uint64_t seed = 0;      ///< softmax alone
+    std::uint32_t round = 0;     ///< softmax alone: another round, another sample
+};
+
+/// What each selector does, for `thresher list` and for errors.
+struct SelectorInfo {
+    std::string name, description, formula, source;
+};
+std::span<const SelectorInfo> selectors();
+
+struct Selection {
+    std::vector<std::int64_t> ids;            ///< [k] in pick order, at the root; empty elsewhere
+    std::vector<float> scores;                ///< [k], at the root; empty elsewhere
+    std::vector<QuarantinedRow> quarantined;  ///< this rank's rows whose score is not finite
+    std::int64_t selectable = 0;              ///< rows over all ranks that could be chosen
+};
+
+/// Chooses k rows over all ranks. Throws on all ranks alike: UsageError for an unknown selector, k
+/// < 1 or a temperature that is not positive; Error for k beyond the selectable rows and for an id
+/// that occurs twice. Memory: up to 8 bytes for each row that can still be chosen when the scan is
+/// over (few, unless k is a large share of all rows), plus 24 k at the root. A rank may own up to
+/// 2^32 rows. Collective.
+Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64_t k,
+                      const Selector& selector);
+
+}  // namespace thresher

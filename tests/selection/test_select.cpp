@@ -1,0 +1,242 @@
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "src/base/check.hpp"
+#include "src/random/philox.hpp"
+#include "tests/selection/select_support.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace thresher;
+using namespace thresher::test;
+
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+/// All rows that may be chosen, sorted by the definition: score descending, id ascending.
+std::vector<std::int64_t> by_definition(const Pool& pool, std::size_t k) {
+    std::vector<std::size_t> rows;
+    for (std::size_t i = 0; i < pool.scores.size(); ++i) {
+        const bool excluded = !pool.excluded.empty() && pool.excluded[i] != 0;
+        if (!excluded && std::isfinite(pool.scores[i])) rows.push_back(i);
+    }
+    const auto id = [&](std::size_t row) {
+        return pool.ids.empty() ? static_cast<std::int64_t>(row) : pool.ids[row];
+    };
+    std::sort(rows.begin(), rows.end(), [&](std::size_t a, std::size_t b) {
+        return pool.scores[a] != pool.scores[b] ? pool.scores[a] > pool.scores[b] : id(a) < id(b);
+    });
+    std::vector<std::int64_t> ids;
+    for (std::size_t i = 0; i < k; ++i) ids.push_back(id(rows.at(i)));
+    return ids;
+}
+
+Pool random_pool(std::size_t rows, int distinct) {
+    Pool pool;
+    const KeyedRandom random(5, Stream::synthetic, 0);
+    for (std::size_t i = 0; i < rows; ++i) {
+        const auto row = static_cast<std::int64_t>(i);
+        pool.scores.push_back(distinct > 0 ? static_cast<float>(random.integer(row, distinct))
+                                           : static_cast<float>(random.normal(row)));
+    }
+    return pool;
+}
+
+}  // namespace
+
+TEST_CASE("top-k over any number of ranks is the sorted prefix of the whole pool") {
+    for (const std::size_t rows : {1UL, 2UL, 17UL, 1000UL, 70001UL}) {
+        for (const int distinct : {0, 1, 3, 1000}) {
+            const Pool pool = random_pool(rows, distinct);
+            for (const std::size_t k : {std::size_t{1}, rows / 3, rows - 1, rows}) {
+                if (k == 0) continue;
+                const std::vector<std::int64_t> expected = by_definition(pool, k);
+                for (const int ranks : {1, 2, 3, 4, 7}) {
+                    CHECK(
+                        select_over(ranks, pool, static_cast<std::int64_t>(k), {}).selection.ids ==
+                        expected);
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("ids in any order resolve ties, and the scores come with the ids") {
+    Pool pool = random_pool(5000, 4);
+    for (std::size_t i = 0; i < pool.scores.size(); ++i) {
+        pool.ids.push_back(static_cast<std::int64_t>((i * 2654435761U) % 1000003U));
+    }
+    for (const int ranks : {1, 2, 3, 4, 7}) {
+        const Selection selection = select_over(ranks, pool, 1700, {}).selection;
+        CHECK(selection.ids == by_definition(pool, 1700));
+        for (std::size_t i = 0; i < selection.ids.size(); ++i) {
+            const auto row =
+                std::find(pool.ids.begin(), pool.ids.end(), selection.ids[i]) - pool.ids.begin();
+            REQUIRE(selection.scores[i] == pool.scores[static_cast<std::size_t>(row)]);
+        }
+    }
+}
+
+TEST_CASE("scores that are not finite are quarantined with their ids and never chosen") {
+    Pool pool = random_pool(300, 0);
+    pool.scores[7] = kNan;
+    pool.scores[100] = kInfinity;
+    pool.scores[299] = -kInfinity;
+    for (const char* name : {"top-k", "softmax"}) {
+        for (const int ranks : {1, 3, 7}) {
+            const Outcome outcome = select_over(ranks, pool, 297, {.name = name});
+            CHECK(outcome.selection.selectable == 297);
+            REQUIRE(outcome.quarantined.size() == 3);
+            CHECK(outcome.quarantined[0].id == 7);
+            CHECK(outcome.quarantined[0].reason == "score is nan");
+            CHECK(outcome.quarantined[1].id == 100);
+            CHECK(outcome.quarantined[2].reason == "score is -inf");
+            for (const std::int64_t id : {7, 100, 299}) {
+                CHECK(std::count(outcome.selection.ids.begin(), outcome.selection.ids.end(), id) ==
+                      0);
+            }
+            CHECK_THROWS_WITH(select_over(ranks, pool, 298, {.name = name}),
+                              Catch::Matchers::Contains("only 297 of the 300 rows can be chosen"));
+        }
+    }
+}
+
+TEST_CASE("excluded rows are never chosen") {
+    Pool pool = random_pool(1000, 0);
+    pool.excluded.assign(1000, 0);
+    for (std::size_t i = 0; i < 1000; i += 3) pool.excluded[i] = 1;
+    for (const int ranks : {1, 2, 4}) {
+        CHECK(select_over(ranks, pool, 400, {}).selection.ids == by_definition(pool, 400));
+        const Selection sampled = select_over(ranks, pool, 666, {.name = "softmax"}).selection;
+        for (const std::int64_t id : sampled.ids) CHECK(id % 3 != 0);
+    }
+}
+
+TEST_CASE("-0 and +0 are equal, and the smallest id comes first") {
+    CHECK(select_over(1, {{-0.0F, 0.0F, -0.0F}, {}, {}}, 2, {}).selection.ids ==
+          std::vector<std::int64_t>{0, 1});
+}
+
+TEST_CASE("softmax chooses the largest perturbed scores, in any number of ranks") {
+    const Pool pool = random_pool(70001, 0);
+    const Selector selector{.name = "softmax", .temperature = 0.5, .seed = 12, .round = 3};
+    // The definition, in double: s / t - log(-log u).
+    const KeyedRandom random(12, Stream::selection, 3);
+    std::vector<std::pair<double, std::int64_t>> keys;
+    for (std::size_t i = 0; i < pool.scores.size(); ++i) {
+        const auto id = static_cast<std::int64_t>(i);
+        keys.emplace_back(-(pool.scores[i] / 0.5 + random.gumbel(id)), id);
+    }
+    std::sort(keys.begin(), keys.end());
+    for (const std::size_t k : {10UL, 500UL, 40000UL, 70001UL}) {
+        std::vector<std::int64_t> expected;
+        for (std::size_t i = 0; i < k; ++i) expected.push_back(keys[i].second);
+        std::sort(expected.begin(), expected.end());
+        std::vector<std::int64_t> first;
+        for (const int ranks : {1, 2, 3, 4, 7}) {
+            std::vector<std::int64_t> ids =
+                select_over(ranks, pool, static_cast<std::int64_t>(k), selector).selection.ids;
+            if (first.empty()) first = ids;
+            CHECK(ids == first);
+            std::sort(ids.begin(), ids.end());
+            CHECK(ids == expected);
+        }
+    }
+}
+
+TEST_CASE("explicit ids equal to rows give the same sample as rows") {
+    Pool pool = random_pool(3000, 0);
+    const Selector selector{.name = "softmax", .seed = 4};
+    const auto implicit_ids = select_over(3, pool, 500, selector).selection.ids;
+    pool.ids.resize(3000);
+    std::iota(pool.ids.begin(), pool.ids.end(), 0);
+    CHECK(select_over(2, pool, 500, selector).selection.ids == implicit_ids);
+}
+
+TEST_CASE("large scores do not drown the noise") {
+    // Adding a constant to all scores must not change the law; with keys of 24 bits and no centre,
+    // a score of 10^6 would round the noise to sixteenths.
+    constexpr int kRounds = 4000;
+    int chosen = 0;
+    for (std::uint32_t round = 0; round < kRounds; ++round) {
+        const Selector selector{.name = "softmax", .temperature = 1e-6, .seed = 1, .round = round};
+        const auto ids =
+            select_over(1, {{1.0F, 1.0F + 0x1p-20F}, {}, {}}, 1, selector).selection.ids;
+        chosen += ids[0] == 1 ? 1 : 0;
+    }
+    const double p = 1.0 / (1.0 + std::exp(-0x1p-20 / 1e-6));
+    CHECK(std::abs(chosen / double{kRounds} - p) <= 5.0 * std::sqrt(p * (1 - p) / kRounds));
+}
+
+TEST_CASE("a sample of 2 from weights 1, 2, 3, 4 has the exact inclusion probabilities") {
+    // P(i in sample) = w_i / 10 + sum over j of (w_j / 10) (w_i / (10 - w_j)), by hand.
+    std::array<double, 4> inclusion{};
+    for (int i = 0; i < 4; ++i) {
+        double p = (i + 1) / 10.0;
+        for (int j = 0; j < 4; ++j) {
+            if (j != i) p += (j + 1) / 10.0 * (i + 1) / (10.0 - (j + 1));
+        }
+        inclusion[static_cast<std::size_t>(i)] = p;
+    }
+    const Pool pool{{0.0F, std::log(2.0F), std::log(3.0F), std::log(4.0F)}, {}, {}};
+    constexpr int kRounds = 20000;
+    std::array<int, 4> count{};
+    for (std::uint32_t round = 0; round < kRounds; ++round) {
+        for (const std::int64_t id :
+             select_over(1, pool, 2, {.name = "softmax", .round = round}).selection.ids) {
+            ++count[static_cast<std::size_t>(id)];
+        }
+    }
+    for (std::size_t i = 0; i < 4; ++i) {
+        const double p = inclusion[i];
+        CHECK(std::abs(count[i] / double{kRounds} - p) <= 5.0 * std::sqrt(p * (1 - p) / kRounds));
+    }
+}
+
+TEST_CASE("collectives and bytes of a selection do not depend on the size of the pool") {
+    Traffic first;
+    for (const std::size_t rows : {1000UL, 100000UL, 1000000UL}) {
+        const Traffic traffic = select_over(2, random_pool(rows, 0), 100, {}).traffic;
+        // The root hands in its own winners: between 0 and 100 of 16 bytes; the rest is constant.
+        if (rows == 1000) first = traffic;
+        CHECK(traffic.collectives == first.collectives);
+        CHECK(std::abs(traffic.bytes - first.bytes) <= 1600);
+    }
+    CHECK(first.collectives <= 10);
+}
+
+TEST_CASE("a threshold misled by its sample costs a second scan, not the result") {
+    // The only high scores are those of 2000 of the rows that the estimate will look at
+    // (select.cpp: one row from each of 2^15 strata), so it expects far more rows above its
+    // threshold than there are.
+    constexpr std::int64_t kRows = 200000, kStrata = 32768;
+    Pool pool = random_pool(kRows, 0);
+    const KeyedRandom random(0, Stream::threshold_sample, 0);
+    for (std::int64_t stratum = 0; stratum < 2000; ++stratum) {
+        const std::int64_t begin = kRows * stratum / kStrata;
+        const std::int64_t width = kRows * (stratum + 1) / kStrata - begin;
+        pool.scores[static_cast<std::size_t>(begin + random.integer(stratum, width))] += 100.0F;
+    }
+    for (const int ranks : {1, 3}) {
+        const Outcome outcome = select_over(ranks, pool, 5000, {});
+        CHECK(outcome.selection.ids == by_definition(pool, 5000));
+        const Outcome usual = select_over(ranks, random_pool(kRows, 0), 5000, {});
+        CHECK(outcome.traffic.collectives == usual.traffic.collectives + 1);
+    }
+}
+
+TEST_CASE("requests that cannot be met are refused, with the reason") {
+    const Pool pool = random_pool(5, 0);
+    using Catch::Matchers::Contains;
+    CHECK_THROWS_WITH(select_over(2, pool, 6, {}), Contains("k is 6, but the pool has 5 rows"));
+    CHECK_THROWS_AS(select_over(2, pool, 0, {}), UsageError);
+    CHECK_THROWS_WITH(select_over(2, pool, 1, {.name = "best"}),
+                      Contains("unknown selector \"best\"; known: top-k, softmax"));
+    CHECK_THROWS_WITH(select_over(2, pool, 1, {.name = "softmax", .temperature = 0.0}),
+                      Contains("temperature is 0"));
+    CHECK_THROWS_WITH(select_over(2, Pool{}, 1, {}), Contains("the pool has 0 rows"));
+    CHECK_THROWS_WITH(select_over(2, Pool{{1, 2, 3}, {4, 1, 4}, {}}, 1, {}),
+                      Contains("the id 4 occurs more than once"));
+}
