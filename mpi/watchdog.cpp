@@ -1,0 +1,90 @@
+#include "mpi/watchdog.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <utility>
+
+#include "mpi/environment.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::mpi {
+
+namespace {
+
+std::string host_name() {
+    std::array<char, 256> name{};
+    return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "an unnamed host";
+}
+
+}  // namespace
+
+Watchdog::Watchdog(int rank, double timeout_s, Handler on_overdue)
+    : rank_(rank), timeout_s_(timeout_s), on_overdue_(std::move(on_overdue)) {
+    THRESHER_CHECK(timeout_s > 0.0, "a watchdog of {} s; allowed: more than 0", timeout_s);
+    thread_ = std::thread([this] { watch(); });
+}
+
+Watchdog::~Watchdog() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_all();
+    thread_.join();
+}
+
+void Watchdog::begin(std::string_view operation) {
+    name_ = operation.data();
+    name_length_ = operation.size();
+    ++ticks_;
+}
+
+void Watchdog::end() { ++ticks_; }
+
+void Watchdog::watch() {
+    using Clock = std::chrono::steady_clock;
+    const std::chrono::duration<double> interval(std::min(timeout_s_ / 10.0, 1.0));
+    std::int64_t seen = 0;
+    auto since = Clock::now();
+    std::unique_lock lock(mutex_);
+    while (!wake_.wait_for(lock, interval, [this] { return stopping_; })) {
+        const std::int64_t ticks = ticks_;
+        const auto now = Clock::now();
+        if (ticks != seen) {
+            seen = ticks;
+            since = now;
+        }
+        const double waited_s = std::chrono::duration<double>(now - since).count();
+        if (ticks % 2 == 0 || waited_s < timeout_s_) continue;
+        const std::string_view operation(name_, name_length_);
+        if (ticks_ != ticks) continue;
+        lock.unlock();
+        on_overdue_(report(operation, ticks / 2, waited_s));
+        return;
+    }
+}
+
+std::string Watchdog::report(std::string_view operation, std::int64_t done, double waited_s) const {
+    return fmt::format(
+        "thresher: a collective operation hangs\n"
+        "  rank       {} on {}\n"
+        "  operation  {}\n"
+        "  waiting    {:.0f} s, the limit is {:.0f} s\n"
+        "  before it  {} collectives were done\n"
+        "  Another rank has died, is still busy, or is in another operation: compare the blocks of "
+        "the\n"
+        "  other ranks, and look in the log for the last line of a rank that printed none.\n",
+        rank_, host_name(), operation, waited_s, timeout_s_, done);
+}
+
+void Watchdog::print_and_abort(const std::string& report) {
+    std::fputs(report.c_str(), stderr);
+    std::fflush(stderr);
+    abort(ExitCode::failure);
+}
+
+}  // namespace thresher::mpi
