@@ -3,7 +3,6 @@
 #include <array>
 
 #include "src/base/check.hpp"
-#include "src/selection/ordered_key.hpp"
 
 namespace thresher {
 
@@ -14,8 +13,8 @@ using Histogram = std::array<std::int64_t, kBins>;
 
 }  // namespace
 
-Threshold find_threshold(Collective& collective, std::span<const std::vector<std::uint64_t>> pieces,
-                         std::int64_t k) {
+Threshold find_threshold(Collective& collective,
+                         std::span<const std::span<const std::uint32_t>> pieces, std::int64_t k) {
     // Shifts and widths of the three digits, the highest first.
     constexpr std::array<int, 3> kShift{21, 10, 0};
     constexpr std::array<int, 3> kWidth{11, 11, 10};
@@ -29,9 +28,8 @@ Threshold find_threshold(Collective& collective, std::span<const std::vector<std
         // 64-bit so that the first digit, whose prefix is empty, may shift everything out.
         const int prefix_shift = shift + kWidth[digit];
         Histogram counts{};
-        for (const std::vector<std::uint64_t>& piece : pieces) {
-            for (const std::uint64_t candidate : piece) {
-                const std::uint32_t key = candidate_key(candidate);
+        for (const std::span<const std::uint32_t> piece : pieces) {
+            for (const std::uint32_t key : piece) {
                 if ((std::uint64_t{key} >> prefix_shift) == prefix) {
                     ++counts[(key >> shift) & digit_mask];
                 }
@@ -42,7 +40,7 @@ Threshold find_threshold(Collective& collective, std::span<const std::vector<std
         while (counts[bin] < wanted) {
             wanted -= counts[bin];
             result.greater += counts[bin];
-            THRESHER_CHECK(bin > 0, "the {}-th candidate was asked for, but there are fewer", k);
+            THRESHER_CHECK(bin > 0, "the {}-th largest key was asked for, but there are fewer", k);
             --bin;
         }
         result.equal = counts[bin];

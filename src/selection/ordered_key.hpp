@@ -19,16 +19,4 @@ inline float from_ordered_key(std::uint32_t key) {
     return std::bit_cast<float>((key & 0x80000000U) != 0 ? key & 0x7fffffffU : ~key);
 }
 
-/// A row that may be chosen, as one integer that sorts by key descending, then by offset ascending,
-/// when sorted descending.
-inline std::uint64_t pack_candidate(std::uint32_t key, std::uint32_t offset) {
-    return (std::uint64_t{key} << 32) | static_cast<std::uint32_t>(~offset);
-}
-inline std::uint32_t candidate_key(std::uint64_t candidate) {
-    return static_cast<std::uint32_t>(candidate >> 32);
-}
-inline std::uint32_t candidate_offset(std::uint64_t candidate) {
-    return ~static_cast<std::uint32_t>(candidate);
-}
-
 }  // namespace thresher

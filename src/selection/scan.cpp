@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+
+#include "src/selection/ordered_key.hpp"
 
 // Highway compiles this file once for each instruction set and picks the best at run time.
 #undef HWY_TARGET_INCLUDE
@@ -19,68 +22,81 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::ScalableTag<float>;
 using Words = hn::ScalableTag<std::uint32_t>;
 
-constexpr std::uint32_t kInfinityBits = 0x7f800000U;
+constexpr std::size_t kChunk = 1024;  ///< rows whose hits are buffered on the stack
+constexpr std::size_t kMaxLanes = HWY_MAX_BYTES / sizeof(float);
 
-/// Splits the rows marked in `hit` into candidates and rows that are not finite. Out of the hot
-/// path.
-HWY_NOINLINE void record_hits(std::uint32_t offset, std::uint64_t hit_bits, std::uint64_t bad_bits,
-                              ScanHits& hits) {
-    for (; hit_bits != 0; hit_bits &= hit_bits - 1) {
-        const auto lane = static_cast<std::uint32_t>(hwy::Num0BitsBelowLS1Bit_Nonzero64(hit_bits));
-        if (((bad_bits >> lane) & 1) != 0) {
-            hits.not_finite.push_back(offset + lane);
-        } else {
-            hits.candidates.push_back(offset + lane);
+/// Offsets of the rows of one chunk that passed a test. (Highway's Compress would need no loop, but copies
+/// a table to the stack each time it is called.)
+struct ChunkHits {
+    std::uint32_t offsets[kChunk];
+    std::size_t count = 0;
+
+    template <class Mask>
+    HWY_INLINE void add(Floats d, Mask mask, std::uint32_t offset) {
+        std::uint8_t bytes[8 + HWY_MAX_BYTES / 8] = {};
+        hn::StoreMaskBits(d, mask, bytes);
+        std::uint64_t bits = 0;
+        std::memcpy(&bits, bytes, sizeof(bits));
+        for (; bits != 0; bits &= bits - 1) {
+            offsets[count++] =
+                offset + static_cast<std::uint32_t>(hwy::Num0BitsBelowLS1Bit_Nonzero64(bits));
         }
     }
-}
+};
 
-template <class Mask>
-std::uint64_t mask_bits(Floats d, Mask mask) {
-    std::uint8_t bytes[8 + HWY_MAX_BYTES / 8] = {};
-    hn::StoreMaskBits(d, mask, bytes);
-    std::uint64_t bits = 0;
-    std::copy_n(bytes, sizeof(bits), reinterpret_cast<std::uint8_t*>(&bits));
-    return bits;
-}
-
-void scan_scores(const float* HWY_RESTRICT scores, std::size_t count, std::uint32_t first,
-                 float threshold, ScanHits& hits) {
-    const Floats d;
+/// True in the lanes whose score is infinite or not a number.
+template <class V>
+HWY_INLINE auto not_finite_mask(Floats d, V score) {
     const Words dw;
+    const auto magnitude = hn::And(hn::BitCast(dw, score), hn::Set(dw, 0x7fffffffU));
+    return hn::RebindMask(d, hn::Gt(magnitude, hn::Set(dw, 0x7f7fffffU)));
+}
+
+void scan_scores(std::span<const float> scores, std::uint32_t first, float threshold,
+                 Candidates& candidates, std::vector<std::uint32_t>& not_finite) {
+    const Floats d;
     const std::size_t lanes = hn::Lanes(d);
     const auto limit = hn::Set(d, threshold);
-    const auto magnitude = hn::Set(dw, 0x7fffffffU);
-    const auto largest = hn::Set(dw, kInfinityBits - 1);
     const auto hit_mask = [&](auto score) {
-        const auto bad = hn::Gt(hn::And(hn::BitCast(dw, score), magnitude), largest);
-        return hn::Or(hn::Ge(score, limit), hn::RebindMask(d, bad));
+        return hn::Or(hn::Ge(score, limit), not_finite_mask(d, score));
     };
-    const auto record = [&](std::size_t i, auto score) {
-        const auto bad = hn::Gt(hn::And(hn::BitCast(dw, score), magnitude), largest);
-        record_hits(first + static_cast<std::uint32_t>(i), mask_bits(d, hit_mask(score)),
-                    mask_bits(d, hn::RebindMask(d, bad)), hits);
-    };
-    std::size_t i = 0;
-    // Four vectors a step, and one branch for all of them: hits are rare.
-    for (; i + 4 * lanes <= count; i += 4 * lanes) {
-        const auto a = hn::LoadU(d, scores + i);
-        const auto b = hn::LoadU(d, scores + i + lanes);
-        const auto c = hn::LoadU(d, scores + i + 2 * lanes);
-        const auto e = hn::LoadU(d, scores + i + 3 * lanes);
-        const auto any = hn::Or(hn::Or(hit_mask(a), hit_mask(b)), hn::Or(hit_mask(c), hit_mask(e)));
-        if (HWY_UNLIKELY(!hn::AllFalse(d, any))) {
-            record(i, a);
-            record(i + lanes, b);
-            record(i + 2 * lanes, c);
-            record(i + 3 * lanes, e);
+    ChunkHits hits;
+    for (std::size_t begin = 0; begin < scores.size(); begin += kChunk) {
+        const std::size_t count = std::min(kChunk, scores.size() - begin);
+        const float* HWY_RESTRICT chunk = scores.data() + begin;
+        hits.count = 0;
+        std::size_t i = 0;
+        // Four vectors a step, and one branch for all of them: hits are rare.
+        for (; i + 4 * lanes <= count; i += 4 * lanes) {
+            const auto a = hit_mask(hn::LoadU(d, chunk + i));
+            const auto b = hit_mask(hn::LoadU(d, chunk + i + lanes));
+            const auto c = hit_mask(hn::LoadU(d, chunk + i + 2 * lanes));
+            const auto e = hit_mask(hn::LoadU(d, chunk + i + 3 * lanes));
+            if (HWY_UNLIKELY(!hn::AllFalse(d, hn::Or(hn::Or(a, b), hn::Or(c, e))))) {
+                const auto offset = static_cast<std::uint32_t>(i);
+                const auto step = static_cast<std::uint32_t>(lanes);
+                hits.add(d, a, offset);
+                hits.add(d, b, offset + step);
+                hits.add(d, c, offset + 2 * step);
+                hits.add(d, e, offset + 3 * step);
+            }
         }
-    }
-    for (; i < count; ++i) {
-        const bool bad = !std::isfinite(scores[i]);
-        if (bad) hits.not_finite.push_back(first + static_cast<std::uint32_t>(i));
-        if (!bad && scores[i] >= threshold)
-            hits.candidates.push_back(first + static_cast<std::uint32_t>(i));
+        for (; i < count; ++i) {
+            if (chunk[i] >= threshold || !std::isfinite(chunk[i])) {
+                hits.offsets[hits.count++] = static_cast<std::uint32_t>(i);
+            }
+        }
+        for (std::size_t hit = 0; hit < hits.count; ++hit) {
+            const std::uint32_t offset = hits.offsets[hit];
+            const std::uint32_t row = first + static_cast<std::uint32_t>(begin) + offset;
+            const float score = chunk[offset];
+            if (std::isfinite(score)) {
+                candidates.keys.push_back(ordered_key(score));
+                candidates.offsets.push_back(row);
+            } else {
+                not_finite.push_back(row);
+            }
+        }
     }
 }
 
@@ -101,19 +117,20 @@ HWY_INLINE void multiply_wide(Words d, V value, V factor, V& high, V& low) {
 #endif
 }
 
-/// The upper 32 bits of KeyedRandom::bits for the ids 2 `block`, 2 `block` + 1, ..., 2 x lanes of
+/// KeyedRandom::bits of the ids 2 `block`, 2 `block` + 1, ... as words {low, high}: 4 x lanes of
 /// them.
-HWY_INLINE void philox_upper_words(std::uint64_t block, const std::uint32_t* key,
-                                   const std::uint32_t* tail, std::uint32_t* HWY_RESTRICT out) {
+HWY_INLINE void philox_bits(std::uint64_t block, const std::array<std::uint32_t, 2>& key,
+                            std::uint32_t tail0, std::uint32_t tail1,
+                            std::uint32_t* HWY_RESTRICT out) {
     const Words d;
     const auto block_low = static_cast<std::uint32_t>(block);
+    const auto block_high = static_cast<std::uint32_t>(block >> 32);
     auto c0 = hn::Add(hn::Set(d, block_low), hn::Iota(d, 0));
     // Lanes whose low word wrapped around carry into the high word.
-    auto c1 = hn::IfThenElse(hn::Lt(c0, hn::Set(d, block_low)),
-                             hn::Set(d, static_cast<std::uint32_t>(block >> 32) + 1),
-                             hn::Set(d, static_cast<std::uint32_t>(block >> 32)));
-    auto c2 = hn::Set(d, tail[0]);
-    auto c3 = hn::Set(d, tail[1]);
+    auto c1 = hn::IfThenElse(hn::Lt(c0, hn::Set(d, block_low)), hn::Set(d, block_high + 1),
+                             hn::Set(d, block_high));
+    auto c2 = hn::Set(d, tail0);
+    auto c3 = hn::Set(d, tail1);
     const auto m0 = hn::Set(d, 0xD2511F53U);
     const auto m1 = hn::Set(d, 0xCD9E8D57U);
     std::uint32_t k0 = key[0];
@@ -129,73 +146,116 @@ HWY_INLINE void philox_upper_words(std::uint64_t block, const std::uint32_t* key
         k0 += 0x9E3779B9U;
         k1 += 0xBB67AE85U;
     }
-    hn::StoreInterleaved2(c0, c2, d, out);
+    hn::StoreInterleaved4(c1, c0, c3, c2, d, out);
 }
 
-/// Rows whose key can reach the threshold. With u the row's uniform number and v = 1 - u, the key
-/// s / t - log(-log u) reaches T exactly if -log(1 - v) <= exp(s / t - T); and v + v^2/2 + v^3/3
-/// never exceeds -log(1 - v). v is rounded down to its upper 31 bits and the right side up by more
-/// than the error of exp, so no row that reaches T is missed.
-void scan_gumbel_keys(const float* HWY_RESTRICT scores, std::size_t count, std::uint32_t first,
-                      std::int64_t first_id, const KeyedRandom& random, double temperature,
-                      double threshold, ScanHits& hits) {
+/// The upper words of lanes consecutive 64-bit numbers.
+HWY_INLINE auto upper_words(Words d, const std::uint32_t* HWY_RESTRICT bits) {
+#if HWY_TARGET == HWY_SCALAR
+    return hn::Set(d, bits[1]);
+#else
+    return hn::ConcatOdd(d, hn::LoadU(d, bits + hn::Lanes(d)), hn::LoadU(d, bits));
+#endif
+}
+
+void compute_gumbel_keys(const GumbelKeys& keys, const float* HWY_RESTRICT scores,
+                         const std::uint64_t* HWY_RESTRICT bits, std::size_t count,
+                         float* HWY_RESTRICT out) {
+    const hn::ScalableTag<double> d;
+    const std::size_t lanes = hn::Lanes(d);
+    const auto inverse = hn::Set(d, 1.0 / keys.temperature);
+    const auto centre = hn::Set(d, keys.centre);
+    HWY_ALIGN double uniform[HWY_MAX_BYTES / sizeof(double)] = {};
+    HWY_ALIGN double score[HWY_MAX_BYTES / sizeof(double)] = {};
+    HWY_ALIGN double key[HWY_MAX_BYTES / sizeof(double)];
+    for (std::size_t i = 0; i < count; i += lanes) {
+        const std::size_t part = std::min(lanes, count - i);
+        for (std::size_t lane = 0; lane < part; ++lane) {
+            uniform[lane] = open_uniform(bits[i + lane]);
+            score[lane] = scores[i + lane];
+        }
+        const auto exponential = hn::Neg(hn::Log(d, hn::Load(d, uniform)));
+        const auto scaled = hn::Sub(hn::Mul(hn::Load(d, score), inverse), centre);
+        hn::Store(hn::Sub(scaled, hn::Log(d, exponential)), d, key);
+        for (std::size_t lane = 0; lane < part; ++lane)
+            out[i + lane] = static_cast<float>(key[lane]);
+    }
+}
+
+/// Rows whose key can reach the threshold are found without a logarithm. With u the row's uniform
+/// number and v = 1 - u, the key s / t - log(-log u) - c reaches T exactly if -log(1 - v) <= exp(s
+/// / t - c - T); and v + v^2/2 + v^3/3 never exceeds -log(1 - v). v is rounded down to its upper 31
+/// bits and the right side up by more than the error of exp, so no row that reaches T is missed.
+/// The exact keys of those few decide.
+void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::int64_t first_id,
+                      const GumbelKeys& keys, float threshold, Candidates& candidates,
+                      std::vector<std::uint32_t>& not_finite) {
     const Floats d;
     const Words dw;
     const hn::ScalableTag<std::int32_t> di;
     const std::size_t lanes = hn::Lanes(d);
-    constexpr std::size_t kChunk = 256;
-    HWY_ALIGN std::uint32_t words[kChunk + 2 * HWY_MAX_BYTES / 4];
-    const auto key = random.key();
-    const auto counter = random.counter(first_id);
-    const std::uint32_t tail[2] = {counter[2], counter[3]};
+    HWY_ALIGN std::uint32_t words[2 * kChunk + 8 * kMaxLanes];
+    HWY_ALIGN float hit_scores[kChunk + kMaxLanes];
+    HWY_ALIGN std::uint64_t hit_bits[kChunk + kMaxLanes];
+    HWY_ALIGN float hit_keys[kChunk + kMaxLanes];
+    const auto philox_key = keys.random.key();
+    const auto counter = keys.random.counter(first_id);
 
-    const auto inverse = hn::Set(d, static_cast<float>(1.0 / temperature));
-    const auto limit = hn::Set(d, static_cast<float>(threshold));
-    const float magnitude_t = static_cast<float>(std::abs(threshold));
-    const auto magnitude = hn::Set(dw, 0x7fffffffU);
-    const auto largest = hn::Set(dw, kInfinityBits - 1);
+    const double reach_limit = double{threshold} + keys.centre;
+    const auto inverse = hn::Set(d, static_cast<float>(1.0 / keys.temperature));
+    const auto limit = hn::Set(d, static_cast<float>(reach_limit));
+    // Rounding of s / t and of the limit to float, relative to their size, and the error of exp.
+    const auto slack_base = hn::Set(
+        d, 1.0e-5F + 4.0e-7F * std::min(std::abs(static_cast<float>(reach_limit)), 1.0e30F));
+    const auto slack_slope = hn::Set(d, 4.0e-7F);
+    const auto to_unit = hn::Set(d, 0x1p-31F * (1.0F - 0x1p-22F));
     const auto third = hn::Set(d, 1.0F / 3.0F);
     const auto half = hn::Set(d, 0.5F);
     const auto one = hn::Set(d, 1.0F);
-    const auto four =
-        hn::Set(d, 4.0F);  // v + v^2/2 + v^3/3 stays below exp(4); Exp has an upper end
-    // float rounding of s / t and T in the exponent: relative to their size, plus the error of exp.
-    const auto slack_base = hn::Set(d, 1.0e-5F + 4.0e-7F * magnitude_t);
-    const auto slack_slope = hn::Set(d, 4.0e-7F);
+    const auto four = hn::Set(d, 4.0F);  // the left side stays below exp(4)
 
-    std::size_t done = 0;
-    while (done < count) {
-        const std::size_t chunk = std::min(kChunk, count - done);
-        const std::int64_t id = first_id + static_cast<std::int64_t>(done);
+    ChunkHits hits;
+    for (std::size_t begin = 0; begin < scores.size(); begin += kChunk) {
+        const std::size_t count = std::min(kChunk, scores.size() - begin);
+        const float* HWY_RESTRICT chunk = scores.data() + begin;
+        const std::int64_t id = first_id + static_cast<std::int64_t>(begin);
         const std::size_t odd = static_cast<std::size_t>(id & 1);
         const std::uint64_t block = static_cast<std::uint64_t>(id) >> 1;
-        for (std::size_t word = 0; word < chunk + odd; word += 2 * lanes) {
-            philox_upper_words(block + word / 2, key.data(), tail, words + word);
+        for (std::size_t row = 0; row < count + odd; row += 2 * lanes) {
+            philox_bits(block + row / 2, philox_key, counter[2], counter[3], words + 2 * row);
         }
+        const std::uint32_t* HWY_RESTRICT bits = words + 2 * odd;
+
+        hits.count = 0;
         std::size_t i = 0;
-        for (; i + lanes <= chunk; i += lanes) {
-            const auto score = hn::LoadU(d, scores + done + i);
-            const auto bits = hn::LoadU(dw, words + odd + i);
-            const auto v =
-                hn::Mul(hn::ConvertTo(d, hn::BitCast(di, hn::ShiftRight<1>(hn::Not(bits)))),
-                        hn::Set(d, 0x1p-31F * (1.0F - 0x1p-22F)));
+        for (; i + lanes <= count; i += lanes) {
+            const auto score = hn::LoadU(d, chunk + i);
+            const auto upper = hn::ShiftRight<1>(hn::Not(upper_words(dw, bits + 2 * i)));
+            const auto v = hn::Mul(hn::ConvertTo(d, hn::BitCast(di, upper)), to_unit);
             const auto scaled = hn::Mul(score, inverse);
             const auto slack = hn::MulAdd(hn::Abs(scaled), slack_slope, slack_base);
             const auto reach = hn::Exp(d, hn::Min(hn::Add(hn::Sub(scaled, limit), slack), four));
             const auto lower = hn::Mul(v, hn::MulAdd(v, hn::MulAdd(v, third, half), one));
-            const auto bad =
-                hn::RebindMask(d, hn::Gt(hn::And(hn::BitCast(dw, score), magnitude), largest));
-            const auto any = hn::Or(hn::Le(lower, reach), bad);
-            if (HWY_UNLIKELY(!hn::AllFalse(d, any))) {
-                record_hits(first + static_cast<std::uint32_t>(done + i), mask_bits(d, any),
-                            mask_bits(d, bad), hits);
+            const auto hit = hn::Or(hn::Le(lower, reach), not_finite_mask(d, score));
+            hits.add(d, hit, static_cast<std::uint32_t>(i));
+        }
+        for (; i < count; ++i) hits.offsets[hits.count++] = static_cast<std::uint32_t>(i);
+
+        for (std::size_t hit = 0; hit < hits.count; ++hit) {
+            const std::uint32_t offset = hits.offsets[hit];
+            hit_scores[hit] = chunk[offset];
+            hit_bits[hit] = (std::uint64_t{bits[2 * offset + 1]} << 32) | bits[2 * offset];
+        }
+        compute_gumbel_keys(keys, hit_scores, hit_bits, hits.count, hit_keys);
+        for (std::size_t hit = 0; hit < hits.count; ++hit) {
+            const std::uint32_t row = first + static_cast<std::uint32_t>(begin) + hits.offsets[hit];
+            if (!std::isfinite(hit_scores[hit])) {
+                not_finite.push_back(row);
+            } else if (hit_keys[hit] >= threshold) {
+                candidates.keys.push_back(ordered_key(hit_keys[hit]));
+                candidates.offsets.push_back(row);
             }
         }
-        for (; i < chunk; ++i) {  // the last few go to the exact key without a test
-            const auto offset = first + static_cast<std::uint32_t>(done + i);
-            (std::isfinite(scores[done + i]) ? hits.candidates : hits.not_finite).push_back(offset);
-        }
-        done += chunk;
     }
 }
 
@@ -209,18 +269,25 @@ namespace thresher {
 
 HWY_EXPORT(scan_scores);
 HWY_EXPORT(scan_gumbel_keys);
+HWY_EXPORT(compute_gumbel_keys);
 HWY_EXPORT(target_name);
 
 void scan_scores(std::span<const float> scores, std::uint32_t first, float threshold,
-                 ScanHits& hits) {
-    HWY_DYNAMIC_DISPATCH(scan_scores)(scores.data(), scores.size(), first, threshold, hits);
+                 Candidates& candidates, std::vector<std::uint32_t>& not_finite) {
+    HWY_DYNAMIC_DISPATCH(scan_scores)(scores, first, threshold, candidates, not_finite);
 }
 
 void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::int64_t first_id,
-                      const KeyedRandom& random, double temperature, double threshold,
-                      ScanHits& hits) {
+                      const GumbelKeys& keys, float threshold, Candidates& candidates,
+                      std::vector<std::uint32_t>& not_finite) {
     HWY_DYNAMIC_DISPATCH(scan_gumbel_keys)
-    (scores.data(), scores.size(), first, first_id, random, temperature, threshold, hits);
+    (scores, first, first_id, keys, threshold, candidates, not_finite);
+}
+
+void GumbelKeys::compute(std::span<const float> scores, std::span<const std::uint64_t> bits,
+                         std::span<float> keys) const {
+    HWY_DYNAMIC_DISPATCH(compute_gumbel_keys)
+    (*this, scores.data(), bits.data(), scores.size(), keys.data());
 }
 
 const char* scan_target() { return HWY_DYNAMIC_DISPATCH(target_name)(); }

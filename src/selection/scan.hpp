@@ -11,23 +11,35 @@
 
 namespace thresher {
 
-/// What a scan found, in ascending order of offset (the place in the scanned span).
-struct ScanHits {
-    std::vector<std::uint32_t> candidates;
-    std::vector<std::uint32_t> not_finite;
+/// Rows that can still be chosen, in ascending order of offset (the row's place in the shard).
+struct Candidates {
+    std::vector<std::uint32_t> keys;     ///< ordered_key of the row's key
+    std::vector<std::uint32_t> offsets;  ///< as many
 };
 
-/// Appends to `hits` the offsets of all scores >= threshold, and of all that are not finite.
-/// `first` is the offset of scores[0]. Local.
-void scan_scores(std::span<const float> scores, std::uint32_t first, float threshold,
-                 ScanHits& hits);
+/// How noisy keys are made: score / temperature + Gumbel noise - centre, rounded once to float.
+/// Keys are at their finest near 0, so the centre is put where the choice is made.
+struct GumbelKeys {
+    KeyedRandom random;
+    double temperature = 1.0;
+    double centre = 0.0;
 
-/// As scan_scores for the keys score / temperature + Gumbel noise of the rows with ids first_id,
-/// first_id + 1, ...: appends every row whose key is >= threshold, and possibly a few just below
-/// it; the caller computes the exact keys of those. Local.
+    /// The keys of rows with these scores and 64 random bits each (random.bits(id)); equal lengths.
+    /// Local.
+    void compute(std::span<const float> scores, std::span<const std::uint64_t> bits,
+                 std::span<float> keys) const;
+};
+
+/// Appends to `candidates` all rows with score >= threshold, their keys being the scores, and to
+/// `not_finite` the offsets of all rows whose score is not finite. `first` is the offset of
+/// scores[0]. Local.
+void scan_scores(std::span<const float> scores, std::uint32_t first, float threshold,
+                 Candidates& candidates, std::vector<std::uint32_t>& not_finite);
+
+/// As scan_scores, with the noisy keys of the rows with ids first_id, first_id + 1, ... Local.
 void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::int64_t first_id,
-                      const KeyedRandom& random, double temperature, double threshold,
-                      ScanHits& hits);
+                      const GumbelKeys& keys, float threshold, Candidates& candidates,
+                      std::vector<std::uint32_t>& not_finite);
 
 /// The SIMD instruction set the scans use on this processor ("AVX2", "SSE4", ...).
 const char* scan_target();

@@ -22,7 +22,7 @@ namespace thresher {
 
 namespace {
 
-constexpr std::int64_t kPieceRows = std::int64_t{1} << 20;
+constexpr std::int64_t kPieceRows = std::int64_t{1} << 17;
 constexpr std::int64_t kSampleRows = std::int64_t{1} << 15;
 constexpr float kNoThreshold = -std::numeric_limits<float>::infinity();
 
@@ -40,77 +40,103 @@ struct Winner {
     std::uint32_t key;
 };
 
-/// The keys of one rank's rows: the score itself, or the perturbed score less `centre`. Keys are
-/// ordered as 32-bit floats; with a centre near the cut, they are at their finest where the choice
-/// is made.
+/// The keys of one rank's rows: the score itself, or the perturbed score less a centre near the
+/// cut.
 class Keys {
   public:
     Keys(const ScoredRows& rows, const Selector& selector)
         : rows_(rows),
           noisy_(selector.name == "softmax"),
-          temperature_(selector.temperature),
-          random_(selector.seed, Stream::selection, selector.round) {}
+          gumbel_{KeyedRandom(selector.seed, Stream::selection, selector.round),
+                  selector.temperature, 0.0} {}
 
-    void set_centre(double centre) { centre_ = noisy_ ? centre : 0.0; }
+    bool noisy() const { return noisy_; }
+    void set_centre(double centre) { gumbel_.centre = centre; }
 
-    bool usable(std::size_t offset) const {
-        return (rows_.excluded.empty() || rows_.excluded[offset] == 0) &&
-               std::isfinite(rows_.scores[offset]);
+    /// The ordered key of one row; 0, below every other, for a row that may not be chosen.
+    std::uint32_t key(std::size_t offset) const {
+        if (excluded(offset) || !std::isfinite(rows_.scores[offset])) return 0;
+        float key = rows_.scores[offset];
+        if (noisy_) {
+            const std::uint64_t bits = gumbel_.random.bits(rows_.id(offset));
+            gumbel_.compute(rows_.scores.subspan(offset, 1), std::span(&bits, 1),
+                            std::span(&key, 1));
+        }
+        return ordered_key(key);
     }
 
-    float key(std::size_t offset) const {
-        const float score = rows_.scores[offset];
-        if (!noisy_) return score;
-        return static_cast<float>(score / temperature_ + random_.gumbel(rows_.id(offset)) -
-                                  centre_);
-    }
-
-    /// Candidates among [begin, end): all usable rows whose key is at least `threshold`.
-    std::vector<std::uint64_t> collect(std::size_t begin, std::size_t end, float threshold,
-                                       std::vector<std::uint32_t>& not_finite) const {
-        ScanHits hits;
+    /// The rows of [begin, end) that may be chosen and whose key is at least `threshold`.
+    void collect(std::size_t begin, std::size_t end, float threshold, Candidates& candidates,
+                 std::vector<std::uint32_t>& not_finite) const {
         const auto piece = rows_.scores.subspan(begin, end - begin);
         const auto first = static_cast<std::uint32_t>(begin);
         if (!noisy_) {
-            scan_scores(piece, first, threshold, hits);
+            scan_scores(piece, first, threshold, candidates, not_finite);
         } else if (rows_.ids.empty()) {
-            scan_gumbel_keys(piece, first, rows_.id(begin), random_, temperature_,
-                             double{threshold} + centre_, hits);
-        } else {  // ids in any order: each key is computed
-            scan_scores(piece, first, kNoThreshold, hits);
+            scan_gumbel_keys(piece, first, rows_.id(begin), gumbel_, threshold, candidates,
+                             not_finite);
+        } else {
+            collect_noisy_by_id(piece, first, threshold, candidates, not_finite);
         }
-        std::vector<std::uint64_t> candidates;
-        candidates.reserve(hits.candidates.size());
-        for (const std::uint32_t offset : hits.candidates) {
-            if (!rows_.excluded.empty() && rows_.excluded[offset] != 0) continue;
-            const float value = key(offset);
-            if (value >= threshold)
-                candidates.push_back(pack_candidate(ordered_key(value), offset));
-        }
-        for (const std::uint32_t offset : hits.not_finite) {
-            if (rows_.excluded.empty() || rows_.excluded[offset] == 0) not_finite.push_back(offset);
-        }
-        return candidates;
+        if (!rows_.excluded.empty()) drop_excluded(candidates, not_finite);
     }
 
   private:
+    bool excluded(std::size_t offset) const {
+        return !rows_.excluded.empty() && rows_.excluded[offset] != 0;
+    }
+
+    /// Ids in any order: every row's key is computed.
+    void collect_noisy_by_id(std::span<const float> piece, std::uint32_t first, float threshold,
+                             Candidates& candidates, std::vector<std::uint32_t>& not_finite) const {
+        std::vector<std::uint64_t> bits(piece.size());
+        std::vector<float> keys(piece.size());
+        for (std::size_t i = 0; i < piece.size(); ++i) {
+            bits[i] = gumbel_.random.bits(rows_.id(first + i));
+        }
+        gumbel_.compute(piece, bits, keys);
+        for (std::size_t i = 0; i < piece.size(); ++i) {
+            const auto offset = static_cast<std::uint32_t>(first + i);
+            if (!std::isfinite(piece[i])) {
+                not_finite.push_back(offset);
+            } else if (keys[i] >= threshold) {
+                candidates.keys.push_back(ordered_key(keys[i]));
+                candidates.offsets.push_back(offset);
+            }
+        }
+    }
+
+    void drop_excluded(Candidates& candidates, std::vector<std::uint32_t>& not_finite) const {
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i < candidates.offsets.size(); ++i) {
+            if (excluded(candidates.offsets[i])) continue;
+            candidates.keys[kept] = candidates.keys[i];
+            candidates.offsets[kept++] = candidates.offsets[i];
+        }
+        candidates.keys.resize(kept);
+        candidates.offsets.resize(kept);
+        std::erase_if(not_finite, [&](std::uint32_t offset) { return excluded(offset); });
+    }
+
     const ScoredRows& rows_;
     bool noisy_;
-    double temperature_;
-    KeyedRandom random_;
-    double centre_ = 0.0;
+    GumbelKeys gumbel_;
 };
 
 /// Candidates of this rank in pieces of consecutive rows, and the rows with no finite score.
 struct Scan {
-    std::vector<std::vector<std::uint64_t>> pieces;
+    std::vector<Candidates> pieces;
     std::vector<std::uint32_t> not_finite;
 
+    std::vector<std::span<const std::uint32_t>> keys() const {
+        std::vector<std::span<const std::uint32_t>> spans;
+        for (const Candidates& piece : pieces) spans.emplace_back(piece.keys);
+        return spans;
+    }
     std::int64_t candidates() const {
-        return std::accumulate(pieces.begin(), pieces.end(), std::int64_t{0},
-                               [](std::int64_t sum, const auto& piece) {
-                                   return sum + static_cast<std::int64_t>(piece.size());
-                               });
+        std::int64_t sum = 0;
+        for (const Candidates& piece : pieces) sum += static_cast<std::int64_t>(piece.keys.size());
+        return sum;
     }
 };
 
@@ -120,9 +146,12 @@ Scan scan_all(const Keys& keys, std::int64_t rows, float threshold) {
     std::vector<std::vector<std::uint32_t>> not_finite(scan.pieces.size());
     parallel_for(rows, kPieceRows, [&](std::int64_t begin, std::int64_t end) {
         const auto piece = static_cast<std::size_t>(begin / kPieceRows);
-        scan.pieces[piece] =
-            keys.collect(static_cast<std::size_t>(begin), static_cast<std::size_t>(end), threshold,
-                         not_finite[piece]);
+        thread_local Candidates found;
+        found.keys.clear();
+        found.offsets.clear();
+        keys.collect(static_cast<std::size_t>(begin), static_cast<std::size_t>(end), threshold,
+                     found, not_finite[piece]);
+        scan.pieces[piece] = found;
     });
     for (const auto& part : not_finite) {
         scan.not_finite.insert(scan.not_finite.end(), part.begin(), part.end());
@@ -141,99 +170,120 @@ struct Estimate {
 
 Estimate estimate_threshold(Collective& collective, const Keys& keys, const ScoredRows& rows,
                             std::int64_t all_rows, std::int64_t k) {
+    __extension__ using Wide = __int128;
     const std::int64_t strata = std::min(all_rows, kSampleRows);
     const std::int64_t end_row = rows.first_row + static_cast<std::int64_t>(rows.scores.size());
     const KeyedRandom random(0, Stream::threshold_sample, 0);
     const auto stratum_begin = [&](std::int64_t stratum) {
-        __extension__ using Wide = __int128;
         return static_cast<std::int64_t>(static_cast<Wide>(all_rows) * stratum / strata);
     };
-    std::vector<std::vector<std::uint64_t>> sample(1);
-    __extension__ using Wide = __int128;
+    std::vector<std::uint32_t> sample;
     auto stratum = static_cast<std::int64_t>(static_cast<Wide>(rows.first_row) * strata / all_rows);
     for (; stratum < strata && stratum_begin(stratum) < end_row; ++stratum) {
         const std::int64_t begin = stratum_begin(stratum);
         const std::int64_t row =
-            begin +
-            random.integer(stratum, std::max<std::int64_t>(1, stratum_begin(stratum + 1) - begin));
+            begin + random.integer(stratum, stratum_begin(stratum + 1) - begin);
         if (row < rows.first_row || row >= end_row) continue;
-        const auto offset = static_cast<std::size_t>(row - rows.first_row);
-        const std::uint32_t key = keys.usable(offset) ? ordered_key(keys.key(offset)) : 0;
-        sample[0].push_back(pack_candidate(key, 0));
+        sample.push_back(keys.key(static_cast<std::size_t>(row - rows.first_row)));
     }
     const double expected =
         static_cast<double>(strata) * static_cast<double>(k) / static_cast<double>(all_rows);
     const auto rank =
         static_cast<std::int64_t>(std::ceil(expected + 6.0 * std::sqrt(expected) + 16.0));
     const bool restrictive = rank < strata / 2;
+    const std::array<std::span<const std::uint32_t>, 1> pieces{sample};
     const Threshold quantile = find_threshold(
-        collective, sample, restrictive ? rank : std::max<std::int64_t>(1, strata / 2));
-    if (quantile.key == 0) return {0.0F, false};  // most sampled rows cannot be chosen
+        collective, pieces, restrictive ? rank : std::max<std::int64_t>(1, strata / 2));
+    if (quantile.key == 0) return {0.0F, false};  // most sampled rows may not be chosen
     return {from_ordered_key(quantile.key), restrictive};
 }
 
+/// Stable sort of items = {largest - key in the upper half, anything in the lower} by the upper
+/// half, least significant digit first; only the bits that keys between `cut` and `largest` differ
+/// in.
+void sort_by_upper_half(std::vector<std::uint64_t>& items, int bits) {
+    std::vector<std::uint64_t> buffer(items.size());
+    for (int shift = 32; shift < 32 + bits; shift += 11) {
+        std::array<std::size_t, 2049> place{};
+        for (const std::uint64_t item : items) ++place[((item >> shift) & 2047) + 1];
+        for (std::size_t digit = 1; digit < place.size(); ++digit) place[digit] += place[digit - 1];
+        for (const std::uint64_t item : items) buffer[place[(item >> shift) & 2047]++] = item;
+        items.swap(buffer);
+    }
+}
+
 /// This rank's winners: above the cut, or at it with an id up to `id_cut`. Sorted by key, then id.
+/// At most `limit` of them.
 std::vector<Winner> collect_winners(const ScoredRows& rows, const Scan& scan, std::uint32_t cut,
-                                    std::int64_t id_cut) {
-    std::vector<Winner> winners;
+                                    std::int64_t id_cut, std::int64_t limit) {
+    std::vector<std::uint32_t> keys, offsets;
+    std::vector<float> scores;
+    const auto capacity = static_cast<std::size_t>(std::min(limit, scan.candidates()));
+    keys.reserve(capacity);
+    offsets.reserve(capacity);
+    scores.reserve(capacity);
     std::uint32_t largest = cut;
-    for (const auto& piece : scan.pieces) {
-        for (const std::uint64_t candidate : piece) {
-            const std::uint32_t key = candidate_key(candidate);
-            const std::size_t offset = candidate_offset(candidate);
+    for (const Candidates& piece : scan.pieces) {
+        for (std::size_t i = 0; i < piece.keys.size(); ++i) {
+            const std::uint32_t key = piece.keys[i];
+            const std::uint32_t offset = piece.offsets[i];
             if (key < cut || (key == cut && rows.id(offset) > id_cut)) continue;
-            winners.push_back({rows.id(offset), rows.scores[offset], key});
+            keys.push_back(key);
+            offsets.push_back(offset);
+            scores.push_back(rows.scores[offset]);
             largest = std::max(largest, key);
         }
     }
-    // Least significant digit first on largest - key; stable, so rows in id order stay so among
-    // equals.
-    std::vector<std::uint64_t> order(winners.size()), buffer(winners.size());
-    for (std::size_t i = 0; i < winners.size(); ++i) {
-        order[i] = (std::uint64_t{largest - winners[i].key} << 32) | i;
+    std::vector<std::uint64_t> order(keys.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        order[i] = (std::uint64_t{largest - keys[i]} << 32) | i;
     }
-    const int bits = static_cast<int>(std::bit_width(largest - cut));
-    for (int shift = 32; shift < 32 + bits; shift += 11) {
-        std::array<std::size_t, 2049> place{};
-        for (const std::uint64_t item : order) ++place[((item >> shift) & 2047) + 1];
-        for (std::size_t digit = 1; digit < place.size(); ++digit) place[digit] += place[digit - 1];
-        for (const std::uint64_t item : order) buffer[place[(item >> shift) & 2047]++] = item;
-        order.swap(buffer);
+    sort_by_upper_half(order, static_cast<int>(std::bit_width(largest - cut)));
+    std::vector<Winner> winners(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        const std::size_t winner = order[i] & 0xffffffffU;
+        winners[i] = {rows.id(offsets[winner]), scores[winner],
+                      largest - static_cast<std::uint32_t>(order[i] >> 32)};
     }
-    std::vector<Winner> sorted(winners.size());
-    for (std::size_t i = 0; i < order.size(); ++i) sorted[i] = winners[order[i] & 0xffffffffU];
-    if (!rows.ids.empty()) {
-        for (auto run = sorted.begin(); run != sorted.end();) {
-            auto next =
-                std::find_if(run, sorted.end(), [&](const Winner& w) { return w.key != run->key; });
+    if (!rows.ids.empty()) {  // rows with equal keys came in the order of rows, not of ids
+        for (auto run = winners.begin(); run != winners.end();) {
+            const auto next = std::find_if(run, winners.end(),
+                                           [&](const Winner& w) { return w.key != run->key; });
             std::sort(run, next, [](const Winner& a, const Winner& b) { return a.id < b.id; });
             run = next;
         }
     }
-    return sorted;
+    return winners;
 }
 
 /// The ranks' sorted winners as one sorted list, at the root.
 void merge_winners(Collective& collective, const std::vector<Winner>& own, Selection& selection) {
-    const Gathered<Winner> all = collective.gather_v(std::span<const Winner>(own));
-    if (!collective.is_root()) return;
-    selection.ids.reserve(all.values.size());
-    selection.scores.reserve(all.values.size());
+    Gathered<Winner> all;
     std::vector<std::span<const Winner>> heads;
-    for (int rank = 0; rank < collective.size(); ++rank) {
-        if (!all.of(rank).empty()) heads.push_back(all.of(rank));
+    if (collective.size() == 1) {
+        heads.emplace_back(own);
+    } else {
+        all = collective.gather_v(std::span<const Winner>(own));
+        if (!collective.is_root()) return;
+        for (int rank = 0; rank < collective.size(); ++rank) {
+            if (!all.of(rank).empty()) heads.push_back(all.of(rank));
+        }
     }
+    std::size_t total = 0;
+    for (const auto& head : heads) total += head.size();
+    selection.ids.resize(total);
+    selection.scores.resize(total);
     const auto later = [](std::span<const Winner> a, std::span<const Winner> b) {
         return a[0].key != b[0].key ? a[0].key < b[0].key : a[0].id > b[0].id;
     };
     std::make_heap(heads.begin(), heads.end(), later);
-    while (!heads.empty()) {
+    for (std::size_t place = 0; place < total;) {
         std::pop_heap(heads.begin(), heads.end(), later);
         std::span<const Winner>& best = heads.back();
         const std::size_t run = heads.size() == 1 ? best.size() : 1;
         for (const Winner& winner : best.first(run)) {
-            selection.ids.push_back(winner.id);
-            selection.scores.push_back(winner.score);
+            selection.ids[place] = winner.id;
+            selection.scores[place++] = winner.score;
         }
         best = best.subspan(run);
         if (best.empty()) {
@@ -280,9 +330,9 @@ Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64
     Keys keys(rows, selector);
     const Estimate estimate = estimate_threshold(collective, keys, rows, all_rows, k);
     keys.set_centre(estimate.key);
-    const float threshold = !estimate.restrictive        ? kNoThreshold
-                            : selector.name == "softmax" ? 0.0F
-                                                         : estimate.key;
+    const float threshold = !estimate.restrictive ? kNoThreshold
+                            : keys.noisy()        ? 0.0F
+                                                  : estimate.key;
     Scan scan = scan_all(keys, own_rows, threshold);
     const auto count = [&] {
         std::array<std::int64_t, 2> counts{
@@ -309,20 +359,18 @@ Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64
         selection.quarantined.push_back(
             {rows.id(offset), fmt::format("score is {}", rows.scores[offset])});
     }
-    const Threshold cut = find_threshold(collective, scan.pieces, k);
+    const Threshold cut = find_threshold(collective, scan.keys(), k);
     std::int64_t id_cut = std::numeric_limits<std::int64_t>::max();
     if (cut.greater + cut.equal > k) {
         std::vector<std::int64_t> tied;
-        for (const auto& piece : scan.pieces) {
-            for (const std::uint64_t candidate : piece) {
-                if (candidate_key(candidate) == cut.key) {
-                    tied.push_back(rows.id(candidate_offset(candidate)));
-                }
+        for (const Candidates& piece : scan.pieces) {
+            for (std::size_t i = 0; i < piece.keys.size(); ++i) {
+                if (piece.keys[i] == cut.key) tied.push_back(rows.id(piece.offsets[i]));
             }
         }
         id_cut = find_id_cut(collective, tied, k - cut.greater);
     }
-    merge_winners(collective, collect_winners(rows, scan, cut.key, id_cut), selection);
+    merge_winners(collective, collect_winners(rows, scan, cut.key, id_cut, k), selection);
     return selection;
 }
 

@@ -33,51 +33,69 @@ TEST_CASE("a scan finds what a loop finds, for every length and place in a vecto
             scores[count - 2] = std::numeric_limits<float>::infinity();
         }
         for (const float threshold : {-std::numeric_limits<float>::infinity(), 0.0F, 1.5F}) {
-            ScanHits hits;
-            scan_scores(scores, 10, threshold, hits);
-            std::vector<std::uint32_t> candidates, not_finite;
+            Candidates hits;
+            std::vector<std::uint32_t> bad;
+            scan_scores(scores, 10, threshold, hits, bad);
+            std::vector<std::uint32_t> candidates, keys, not_finite;
             for (std::uint32_t i = 0; i < count; ++i) {
                 if (!std::isfinite(scores[i])) {
                     not_finite.push_back(10 + i);
                 } else if (scores[i] >= threshold) {
                     candidates.push_back(10 + i);
+                    keys.push_back(ordered_key(scores[i]));
                 }
             }
-            CHECK(hits.candidates == candidates);
-            CHECK(hits.not_finite == not_finite);
+            CHECK(hits.offsets == candidates);
+            CHECK(hits.keys == keys);
+            CHECK(bad == not_finite);
         }
     }
 }
 
-TEST_CASE("the scan of noisy keys misses no row that reaches the threshold, and few others pass") {
+TEST_CASE("a noisy key is the perturbed score of its definition") {
+    const GumbelKeys keys{KeyedRandom(8, Stream::selection, 2), 0.25, 1.5};
+    const std::vector<float> scores{-3.0F, 0.0F, 0.125F, 2.0F, 1.0e6F};
+    std::vector<std::uint64_t> bits;
+    for (std::int64_t id = 0; id < 5; ++id) bits.push_back(keys.random.bits(id));
+    std::vector<float> found(5);
+    keys.compute(scores, bits, found);
+    for (std::size_t i = 0; i < 5; ++i) {
+        const double expected =
+            scores[i] / 0.25 + keys.random.gumbel(static_cast<std::int64_t>(i)) - 1.5;
+        CHECK(found[i] == Approx(expected).epsilon(1e-6));
+    }
+}
+
+TEST_CASE("the scan of noisy keys finds exactly the rows that reach the threshold") {
     constexpr std::size_t kRows = 100003;
     // First ids: even, odd, and across the carry of the counter's low word.
     for (const std::int64_t first_id :
          {std::int64_t{0}, std::int64_t{17}, (std::int64_t{1} << 33) - 1000}) {
         for (const double temperature : {0.01, 1.0, 50.0}) {
-            const KeyedRandom random(99, Stream::selection, 7);
+            const GumbelKeys noise{KeyedRandom(99, Stream::selection, 7), temperature, 0.75};
             std::vector<float> scores(kRows);
-            std::vector<double> keys(kRows);
+            std::vector<std::uint64_t> bits(kRows);
             for (std::size_t i = 0; i < kRows; ++i) {
                 const auto id = first_id + static_cast<std::int64_t>(i);
-                scores[i] = static_cast<float>(random.normal(id, 5));
-                keys[i] = scores[i] / temperature + random.gumbel(id);
+                scores[i] = static_cast<float>(noise.random.normal(id, 5));
+                bits[i] = noise.random.bits(id);
             }
-            std::vector<double> sorted = keys;
+            std::vector<float> keys(kRows);
+            noise.compute(scores, bits, keys);
+            std::vector<float> sorted = keys;
             std::sort(sorted.begin(), sorted.end(), std::greater<>());
             for (const std::size_t wanted : {10UL, 1000UL, 30000UL, kRows - 1}) {
-                const double threshold = sorted[wanted];
-                ScanHits hits;
-                scan_gumbel_keys(scores, 0, first_id, random, temperature, threshold, hits);
-                REQUIRE(std::is_sorted(hits.candidates.begin(), hits.candidates.end()));
-                std::vector<bool> hit(kRows, false);
-                for (const std::uint32_t offset : hits.candidates) hit[offset] = true;
-                std::size_t missed = 0;
-                for (std::size_t i = 0; i < kRows; ++i)
-                    missed += keys[i] >= threshold && !hit[i] ? 1 : 0;
-                CHECK(missed == 0);
-                CHECK(static_cast<double>(hits.candidates.size()) <=
-                      1.25 * static_cast<double>(wanted) + 100);
+                Candidates expected, found;
+                for (std::size_t i = 0; i < kRows; ++i) {
+                    if (keys[i] < sorted[wanted]) continue;
+                    expected.keys.push_back(ordered_key(keys[i]));
+                    expected.offsets.push_back(static_cast<std::uint32_t>(i));
+                }
+                std::vector<std::uint32_t> not_finite;
+                scan_gumbel_keys(scores, 0, first_id, noise, sorted[wanted], found, not_finite);
+                CHECK(found.offsets == expected.offsets);
+                CHECK(found.keys == expected.keys);
+                CHECK(not_finite.empty());
             }
         }
     }
@@ -87,7 +105,10 @@ TEST_CASE("rows without a finite score are found among noisy keys as well") {
     std::vector<float> scores(1000, 0.0F);
     scores[500] = std::numeric_limits<float>::quiet_NaN();
     scores[999] = -std::numeric_limits<float>::infinity();
-    ScanHits hits;
-    scan_gumbel_keys(scores, 0, 0, KeyedRandom(1, Stream::selection, 0), 1.0, 100.0, hits);
-    CHECK(hits.not_finite == std::vector<std::uint32_t>{500, 999});
+    Candidates found;
+    std::vector<std::uint32_t> not_finite;
+    const GumbelKeys keys{KeyedRandom(1, Stream::selection, 0), 1.0, 0.0};
+    scan_gumbel_keys(scores, 0, 0, keys, 100.0F, found, not_finite);
+    CHECK(found.offsets.empty());
+    CHECK(not_finite == std::vector<std::uint32_t>{500, 999});
 }
