@@ -23,6 +23,11 @@ function(thresher_add_test name)
             list(APPEND entries ${name}_${ranks})
         endforeach()
     endif()
+    set(environment "OMP_NUM_THREADS=1;OMPI_MCA_rmaps_base_oversubscribe=1")
+    if(THRESHER_SANITIZE)
+        # Open MPI and LibTorch keep what they allocate at start until the process ends.
+        list(APPEND environment "ASAN_OPTIONS=detect_leaks=0;UBSAN_OPTIONS=print_stacktrace=1")
+    endif()
     set_tests_properties(${entries} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
-                         ENVIRONMENT "OMP_NUM_THREADS=1;OMPI_MCA_rmaps_base_oversubscribe=1")
+                         ENVIRONMENT "${environment}")
 endfunction()

@@ -33,13 +33,18 @@ class Board {
     int ranks() const { return static_cast<int>(posted_.size()); }
     const Posted& of(int rank) const { return posted_[static_cast<std::size_t>(rank)]; }
 
+    /// Shows what this rank brings and waits for the others'. Until wait() is called, none takes it
+    /// away.
     void post(int rank, const Posted& posted) {
         posted_[static_cast<std::size_t>(rank)] = posted;
         wait();
+        // Every rank compares all of them, so that all throw and none reads what another has freed.
         const Posted& first = posted_[0];
-        THRESHER_CHECK(posted.operation == first.operation && posted.root == first.root,
-                       "simulated rank {} is in {} (root {}), but rank 0 is in {} (root {})", rank,
-                       posted.operation, posted.root, first.operation, first.root);
+        for (int other = 1; other < ranks(); ++other) {
+            THRESHER_CHECK(of(other).operation == first.operation && of(other).root == first.root,
+                           "simulated rank {} is in {} (root {}), but rank 0 is in {} (root {})",
+                           other, of(other).operation, of(other).root, first.operation, first.root);
+        }
     }
 
     /// Until all ranks are here. Throws Released once any rank has failed.
@@ -194,7 +199,10 @@ class ThreadCollective final : public Collective {
         result.counts.push_back(static_cast<std::int64_t>(size));
     }
 
-    void do_barrier() override { board_.post(rank_, {"barrier"}); }
+    void do_barrier() override {
+        board_.post(rank_, {"barrier"});
+        board_.wait();
+    }
 
     Board& board_;
     int rank_;

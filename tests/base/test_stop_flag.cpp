@@ -1,0 +1,51 @@
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "src/base/stop_flag.hpp"
+#include "tests/support/ranks.hpp"
+
+using namespace thresher;
+
+TEST_CASE("each of the three stop signals raises the flag", "[stop]") {
+    install_stop_signals();
+    for (int signal : {SIGTERM, SIGUSR1, SIGUSR2}) {
+        clear_stop_request();
+        CHECK(!stop_requested());
+        REQUIRE(std::raise(signal) == 0);
+        CHECK(stop_requested());
+    }
+    clear_stop_request();
+}
+
+TEST_CASE("a second SIGTERM ends the process", "[stop]") {
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        install_stop_signals();
+        std::raise(SIGTERM);
+        if (!stop_requested()) _exit(1);
+        std::raise(SIGTERM);
+        _exit(0);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status));
+    CHECK(WTERMSIG(status) == SIGTERM);
+}
+
+TEST_CASE("a request on any rank is seen by all", "[stop]") {
+    clear_stop_request();
+    test::on_all_ranks([](Collective& collective) {
+        const bool before = stop_requested(collective);
+        CHECK_ON_RANK(collective, !before);
+        if (collective.is_root()) request_stop();
+        const bool after = stop_requested(collective);
+        CHECK_ON_RANK(collective, after);
+        collective.barrier();
+        if (collective.is_root()) clear_stop_request();
+        collective.barrier();
+    });
+    clear_stop_request();
+}
