@@ -57,15 +57,7 @@ class Predictor {
     struct Role;
 
     std::vector<std::unique_ptr<Role>> roles_;
-    ElementType element_type_;
-    std::int64_t classes_;
+    std::int64_t classes_ = 0;
 };
-
-/// Row-wise log-softmax in float32 of logits [n, classes], and the cross-entropy of each row with
-/// its target: -log_probs[target], NaN where the target is outside [0, classes). Local.
-void log_softmax_rows(std::span<const float> logits, std::int64_t classes,
-                      std::span<float> log_probs);
-void cross_entropy_rows(std::span<const float> log_probs, std::int64_t classes,
-                        std::span<const std::int64_t> targets, std::span<float> losses);
 
 }  // namespace thresher

@@ -20,9 +20,6 @@ class EpochOrder {
     std::int64_t row_at(std::int64_t epoch, std::int64_t position) const;
 
   private:
-    std::int64_t short_slot(std::int64_t epoch) const;
-    std::int64_t slot_begin(std::int64_t slot, std::int64_t short_slot) const;
-
     std::int64_t rows_, block_rows_, window_blocks_;
     std::uint64_t seed_;
 };

@@ -1,0 +1,221 @@
+#include "src/models/model_file.hpp"
+
+#include <c10/core/GradMode.h>
+#include <fcntl.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/serialization/import.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <sstream>
+
+#include "src/base/check.hpp"
+#include "src/models/torchscript.hpp"
+
+namespace thresher {
+namespace {
+
+/// A file descriptor that is closed when it goes out of scope.
+class Descriptor {
+  public:
+    Descriptor(const std::string& path, int flags) : number_(::open(path.c_str(), flags, 0644)) {}
+    ~Descriptor() {
+        if (number_ >= 0) ::close(number_);
+    }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    int number() const { return number_; }
+
+  private:
+    int number_;
+};
+
+void write_all(const std::string& path, const std::string& bytes) {
+    const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
+    bool good = file.number() >= 0;
+    for (std::size_t done = 0; good && done < bytes.size();) {
+        const ssize_t written = ::write(file.number(), bytes.data() + done, bytes.size() - done);
+        if (written >= 0) {
+            done += static_cast<std::size_t>(written);
+        } else if (errno != EINTR) {
+            good = false;
+        }
+    }
+    if (good && ::fsync(file.number()) == 0) return;
+    const std::string reason = std::strerror(errno);
+    if (file.number() >= 0) ::unlink(path.c_str());
+    fail<FileError>(
+        "{}: the model's {} bytes cannot be written: {}; check that the directory exists, "
+        "may be written and has room",
+        path, bytes.size(), reason);
+}
+
+using Modules = std::map<std::string, torch::jit::Module>;
+
+/// The module at a dotted path below the root, made on the way where it is not there yet.
+torch::jit::Module& module_at(Modules& modules, const std::string& path,
+                              const std::shared_ptr<torch::jit::CompilationUnit>& unit) {
+    const auto found = modules.find(path);
+    if (found != modules.end()) return found->second;
+    const std::size_t dot = path.rfind('.');
+    const std::string parent = dot == std::string::npos ? "" : path.substr(0, dot);
+    torch::jit::Module made("__torch__.Tensors", unit, true);
+    module_at(modules, parent, unit)
+        .register_module(dot == std::string::npos ? path : path.substr(dot + 1), made);
+    return modules.emplace(path, std::move(made)).first->second;
+}
+
+torch::jit::Module read_archive(const std::string& path, const std::string& device,
+                                std::string& spec_json) {
+    THRESHER_CHECK_AS(
+        FileError, std::filesystem::exists(path),
+        "{}: there is no such model file; give the path of a .pt file, or the name of a "
+        "built-in model",
+        path);
+    torch::jit::ExtraFilesMap extra{{kSpecFile, ""}};
+    try {
+        torch::jit::Module module = torch::jit::load(path, c10::Device(device), extra, false);
+        spec_json = extra[kSpecFile];
+        return module;
+    } catch (const std::exception& error) {
+        fail<FileError>(
+            "{}: this is no model file; allowed are files that thresher train wrote and "
+            "TorchScript files (torch.jit.script(model).save(path) in Python). LibTorch "
+            "says: {}",
+            path, first_line(error));
+    }
+}
+
+void fill_tensors(const torch::jit::Module& archive, const Model& model, const std::string& path) {
+    std::map<std::string, at::Tensor> stored;
+    for (const auto& entry : archive.named_parameters()) stored.emplace(entry.name, entry.value);
+    for (const auto& entry : archive.named_buffers()) stored.emplace(entry.name, entry.value);
+    const c10::NoGradGuard no_grad;
+    for (const auto& tensors : {model.parameters(), model.buffers()}) {
+        for (const NamedTensor& entry : tensors) {
+            const auto found = stored.find(entry.name);
+            THRESHER_CHECK_AS(FileError, found != stored.end(),
+                              "{}: tensor {} of {} is missing; the file is damaged or of another "
+                              "version",
+                              path, entry.name, model.spec().name);
+            THRESHER_CHECK_AS(FileError, found->second.sizes() == entry.tensor.sizes(),
+                              "{}: tensor {} of {} has {} elements, but {} are needed", path,
+                              entry.name, model.spec().name, found->second.numel(),
+                              entry.tensor.numel());
+            entry.tensor.copy_(found->second);
+        }
+    }
+}
+
+ModelSpec parse_spec(const std::string& path, const std::string& json) {
+    if (json.empty()) {
+        ModelSpec spec;
+        spec.name = kTorchScript;
+        spec.hidden.clear();
+        return spec;
+    }
+    try {
+        return model_spec_from_json(json);
+    } catch (const Error& error) {
+        fail<FileError>("{}: {}", path, error.what());
+    }
+}
+
+}  // namespace
+
+std::string first_line(const std::exception& error) {
+    const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+    const std::string text =
+        torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
+    // An error inside TorchScript comes as a traceback whose last line tells what happened.
+    const std::string traceback = "The following operation failed";
+    if (text.compare(0, traceback.size(), traceback) != 0) return text.substr(0, text.find('\n'));
+    const std::size_t end = text.find_last_not_of('\n');
+    const std::size_t begin = text.rfind('\n', end);
+    return text.substr(begin + 1, end - begin);
+}
+
+void replace_file(const std::string& path, const std::string& bytes) {
+    const std::string aside = path + ".tmp";
+    write_all(aside, bytes);
+    if (std::rename(aside.c_str(), path.c_str()) != 0) {
+        const std::string reason = std::strerror(errno);
+        ::unlink(aside.c_str());
+        fail<FileError>("{}: cannot be put in place: {}", path, reason);
+    }
+    const std::filesystem::path parent = std::filesystem::absolute(path).parent_path();
+    const Descriptor directory(parent.string(), O_RDONLY | O_DIRECTORY);
+    if (directory.number() >= 0) ::fsync(directory.number());
+}
+
+void save_tensors(const std::string& path, const ModelSpec& spec,
+                  const std::vector<NamedTensor>& parameters,
+                  const std::vector<NamedTensor>& buffers) {
+    const auto unit = std::make_shared<torch::jit::CompilationUnit>();
+    Modules modules;
+    modules.emplace("", torch::jit::Module("__torch__.Thresher", unit, true));
+    const auto add = [&](const NamedTensor& entry, bool is_buffer) {
+        const std::size_t dot = entry.name.rfind('.');
+        const std::string parent = dot == std::string::npos ? "" : entry.name.substr(0, dot);
+        const std::string leaf = dot == std::string::npos ? entry.name : entry.name.substr(dot + 1);
+        // A copy: a tensor may be a view into a larger buffer, all of which would be written.
+        module_at(modules, parent, unit)
+            .register_parameter(leaf, entry.tensor.detach().cpu().clone(), is_buffer);
+    };
+    for (const NamedTensor& entry : parameters) add(entry, false);
+    for (const NamedTensor& entry : buffers) add(entry, true);
+    std::ostringstream bytes;
+    modules.at("").save(bytes, {{kSpecFile, to_json(spec)}});
+    replace_file(path, bytes.str());
+}
+
+ModelSpec read_model_spec(const std::string& path) {
+    std::string json;
+    read_archive(path, "cpu", json);
+    return parse_spec(path, json);
+}
+
+std::unique_ptr<Model> load_model(const std::string& path, const PoolInfo& pool,
+                                  const std::string& device) {
+    std::string json;
+    torch::jit::Module archive = read_archive(path, device, json);
+    ModelSpec spec = parse_spec(path, json);
+    if (json.empty()) {
+        spec.input_shape = pool.input_shape;
+        spec.mean = pool.mean;
+        spec.std = pool.std;
+    }
+    spec.scale = pool.scale;
+    if (spec.name == kTorchScript) {
+        auto model = wrap_torchscript(std::move(archive), std::move(spec), device, path);
+        check_fits(model->spec(), pool, path);
+        return model;
+    }
+    THRESHER_CHECK_AS(FileError, is_built_in_model(spec.name),
+                      "{}: the file holds a model '{}' that this version of thresher does not know",
+                      path, spec.name);
+    check_fits(spec, pool, path);
+    auto model = make_model_without_values(spec, device);
+    fill_tensors(archive, *model, path);
+    return model;
+}
+
+void check_fits(const ModelSpec& spec, const PoolInfo& pool, const std::string& path) {
+    THRESHER_CHECK(
+        spec.input_shape == pool.input_shape,
+        "{}: the model takes inputs of shape [{}], but those of pool {} have shape [{}]; "
+        "use a model trained on inputs of this shape",
+        path, fmt::join(spec.input_shape, ", "), pool.path, fmt::join(pool.input_shape, ", "));
+    // Without names a pool's classes are its largest target + 1, which may be fewer than there are.
+    const bool fits =
+        pool.class_names.empty() ? pool.classes <= spec.classes : pool.classes == spec.classes;
+    THRESHER_CHECK(fits,
+                   "{}: the model tells {} classes apart, but pool {} has {}; use a model with {} "
+                   "logits",
+                   path, spec.classes, pool.path, pool.classes, pool.classes);
+}
+
+}  // namespace thresher

@@ -1,0 +1,31 @@
+#pragma once
+
+// Model files: TorchScript archives with the ModelSpec as extra file "thresher.json". Python opens
+// one with torch.jit.load(path).state_dict().
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/models/model.hpp"
+#include "src/models/tensors.hpp"
+
+namespace thresher {
+
+inline constexpr const char* kSpecFile = "thresher.json";
+
+/// Writes the tensors of a built-in model as one archive. Throws FileError.
+void save_tensors(const std::string& path, const ModelSpec& spec,
+                  const std::vector<NamedTensor>& parameters,
+                  const std::vector<NamedTensor>& buffers);
+
+/// Writes `bytes` to path.tmp, syncs it and renames it to `path`. Throws FileError.
+void replace_file(const std::string& path, const std::string& bytes);
+
+/// A built-in model whose tensors the caller fills.
+std::unique_ptr<Model> make_model_without_values(const ModelSpec& spec, const std::string& device);
+
+/// What LibTorch said, without its stack of calls.
+std::string first_line(const std::exception& error);
+
+}  // namespace thresher

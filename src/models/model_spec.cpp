@@ -1,0 +1,36 @@
+#include "src/models/model_spec.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "src/base/check.hpp"
+
+namespace thresher {
+
+std::string to_json(const ModelSpec& spec) {
+    const nlohmann::ordered_json json = {
+        {"name", spec.name},       {"input_shape", spec.input_shape},
+        {"classes", spec.classes}, {"scale", spec.scale},
+        {"mean", spec.mean},       {"std", spec.std},
+        {"dropout", spec.dropout}, {"hidden", spec.hidden}};
+    return json.dump(2);
+}
+
+ModelSpec model_spec_from_json(const std::string& text) {
+    try {
+        const auto json = nlohmann::json::parse(text);
+        ModelSpec spec;
+        json.at("name").get_to(spec.name);
+        json.at("input_shape").get_to(spec.input_shape);
+        json.at("classes").get_to(spec.classes);
+        json.at("scale").get_to(spec.scale);
+        json.at("mean").get_to(spec.mean);
+        json.at("std").get_to(spec.std);
+        json.at("dropout").get_to(spec.dropout);
+        json.at("hidden").get_to(spec.hidden);
+        return spec;
+    } catch (const nlohmann::json::exception& error) {
+        fail("the model's specification is not the JSON that thresher writes: {}", error.what());
+    }
+}
+
+}  // namespace thresher

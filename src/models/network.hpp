@@ -1,0 +1,38 @@
+#pragma once
+
+// The built-in networks behind one small interface, and the table that names them.
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "src/models/layers.hpp"
+#include "src/models/model_spec.hpp"
+
+namespace thresher {
+
+class Network {
+  public:
+    virtual ~Network() = default;
+    virtual ModelOutputs forward(const at::Tensor& x, Pass& pass) const = 0;
+    /// Folds and lays out what can be; called once, on a copy in eval mode with gradients off.
+    virtual void prepare_for_scoring() {}
+};
+
+std::unique_ptr<Network> make_mlp(const ModelSpec& spec, Builder& builder);
+std::unique_ptr<Network> make_cnn(const ModelSpec& spec, Builder& builder);
+std::unique_ptr<Network> make_resnet18(const ModelSpec& spec, Builder& builder);
+std::unique_ptr<Network> make_resnet34(const ModelSpec& spec, Builder& builder);
+std::unique_ptr<Network> make_resnet50(const ModelSpec& spec, Builder& builder);
+std::unique_ptr<Network> make_vit_tiny(const ModelSpec& spec, Builder& builder);
+std::unique_ptr<Network> make_vit_small(const ModelSpec& spec, Builder& builder);
+
+/// Throws Error unless `spec` has images [C, H, W] with sides of at least `smallest`; returns {C,
+/// H, W}.
+struct ImageShape {
+    std::int64_t channels, height, width;
+};
+ImageShape image_shape(const ModelSpec& spec, std::int64_t smallest);
+
+}  // namespace thresher

@@ -1,0 +1,121 @@
+#include "src/training/train_options.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "src/base/check.hpp"
+
+namespace thresher {
+namespace {
+
+const char* name_of(OptimizerKind kind) { return kind == OptimizerKind::sgd ? "sgd" : "adamw"; }
+const char* name_of(ScheduleKind kind) {
+    return kind == ScheduleKind::constant ? "constant" : "cosine";
+}
+const char* name_of(AugmentKind kind) { return kind == AugmentKind::none ? "none" : "crop-flip"; }
+
+/// The one of two kinds that has this name.
+template <class Kind>
+Kind parse(const std::string& option, const std::string& name, Kind first, Kind second) {
+    if (name == name_of(first)) return first;
+    if (name == name_of(second)) return second;
+    fail<UsageError>("{} '{}' is not known; allowed: {}, {}", option, name, name_of(first),
+                     name_of(second));
+}
+
+}  // namespace
+
+OptimizerKind optimizer_kind(const std::string& name) {
+    return parse("optimizer", name, OptimizerKind::sgd, OptimizerKind::adamw);
+}
+
+ScheduleKind schedule_kind(const std::string& name) {
+    return parse("schedule", name, ScheduleKind::constant, ScheduleKind::cosine);
+}
+
+AugmentKind augment_kind(const std::string& name) {
+    return parse("augment", name, AugmentKind::none, AugmentKind::crop_flip);
+}
+
+void check_options(const TrainOptions& options) {
+    std::string problems;
+    const auto check = [&](bool good, const char* name, double value, const char* allowed) {
+        if (good) return;
+        problems += fmt::format("{}{} is {}, allowed: {}", problems.empty() ? "" : "; ", name,
+                                value, allowed);
+    };
+    const auto check_count = [&](const char* name, std::int64_t value, std::int64_t least) {
+        check(value >= least, name, static_cast<double>(value),
+              least == 0 ? "0 or more" : "1 or more");
+    };
+    check_count("epochs", options.epochs, 1);
+    check_count("updates", options.updates, 0);
+    check_count("batch-size", options.batch_size, 1);
+    check_count("accumulate", options.accumulate, 1);
+    check_count("patience", options.patience, 0);
+    check_count("logical-shards", options.logical_shards, 1);
+    check_count("window-blocks", options.window_blocks, 1);
+    check(options.learning_rate > 0.0 && std::isfinite(options.learning_rate), "learning-rate",
+          options.learning_rate, "above 0");
+    const auto check_share = [&](const char* name, double value) {
+        check(value >= 0.0 && value < 1.0, name, value, "from 0 to below 1");
+    };
+    check_share("momentum", options.momentum);
+    check_share("beta1", options.beta1);
+    check_share("beta2", options.beta2);
+    check_share("label-smoothing", options.label_smoothing);
+    check(options.epsilon > 0.0, "epsilon", options.epsilon, "above 0");
+    check(options.weight_decay >= 0.0 && std::isfinite(options.weight_decay), "weight-decay",
+          options.weight_decay, "0 or more");
+    check(options.warmup_epochs >= 0.0 && std::isfinite(options.warmup_epochs), "warmup-epochs",
+          options.warmup_epochs, "0 or more");
+    THRESHER_CHECK_AS(UsageError, problems.empty(), "training options: {}", problems);
+}
+
+std::vector<std::pair<std::string, std::string>> describe(const TrainOptions& options) {
+    std::vector<std::pair<std::string, std::string>> rows;
+    const auto add = [&](const char* name, const auto& value) {
+        rows.emplace_back(name, fmt::format("{}", value));
+    };
+    if (options.updates > 0) {
+        add("updates", options.updates);
+    } else {
+        add("epochs", options.epochs);
+    }
+    add("batch-size", options.batch_size);
+    add("accumulate", options.accumulate);
+    add("optimizer", name_of(options.optimizer));
+    add("learning-rate", options.learning_rate);
+    if (options.optimizer == OptimizerKind::sgd) {
+        add("momentum", options.momentum);
+    } else {
+        add("beta1", options.beta1);
+        add("beta2", options.beta2);
+        add("epsilon", options.epsilon);
+    }
+    add("weight-decay", options.weight_decay);
+    add("warmup-epochs", options.warmup_epochs);
+    add("schedule", name_of(options.schedule));
+    add("label-smoothing", options.label_smoothing);
+    add("augment", name_of(options.augment));
+    add("patience", options.patience);
+    add("seed", options.seed);
+    add("reproducible", options.reproducible);
+    if (options.reproducible) add("logical-shards", options.logical_shards);
+    add("window-blocks", options.window_blocks);
+    return rows;
+}
+
+double learning_rate_at(const TrainOptions& options, std::int64_t step, std::int64_t total,
+                        std::int64_t steps_per_epoch) {
+    const double now = static_cast<double>(step);
+    const double warmup = std::min(options.warmup_epochs * static_cast<double>(steps_per_epoch),
+                                   static_cast<double>(total));
+    if (now < warmup) return options.learning_rate * (now + 1.0) / std::max(warmup, 1.0);
+    if (options.schedule == ScheduleKind::constant) return options.learning_rate;
+    const double share = (now - warmup) / std::max(static_cast<double>(total) - warmup, 1.0);
+    return options.learning_rate * 0.5 * (1.0 + std::cos(std::numbers::pi * share));
+}
+
+}  // namespace thresher
