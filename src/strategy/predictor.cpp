@@ -89,8 +89,8 @@ Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
     THRESHER_CHECK_AS(UsageError, options.micro_batch >= 0,
                       "micro-batch {} is not allowed; give 1 or more rows, or 0 for the default",
                       options.micro_batch);
-    const std::pair<std::string_view, Model*> given[]{{"learner", models.learner},
-                                                      {"reference", models.reference}};
+    const std::pair<std::string_view, const Model*> given[]{{"learner", models.learner},
+                                                            {"reference", models.reference}};
     for (const auto& [name, model] : given) {
         if (model == nullptr) continue;
         check_fits(model->spec(), pool, fmt::format("the {}", name));

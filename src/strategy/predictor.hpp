@@ -29,8 +29,8 @@ struct Predictions {
 
 /// The models a predictor may use; null where there is none. They must outlive it.
 struct ModelRoles {
-    Model* learner = nullptr;
-    Model* reference = nullptr;
+    const Model* learner = nullptr;
+    const Model* reference = nullptr;
 };
 
 struct PredictorOptions {

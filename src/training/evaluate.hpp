@@ -37,9 +37,9 @@ struct Evaluation {
 
 /// Streams the blocks that the ranks own. The model is not changed. Throws Error where no row has a
 /// target. Collective.
-Evaluation evaluate(Model& model, BlockSource& source, Collective& collective);
+Evaluation evaluate(const Model& model, BlockSource& source, Collective& collective);
 
 /// The same for a source that every rank sees as a whole; the ranks share it out. Collective.
-Evaluation evaluate(Model& model, ExampleSource& source, Collective& collective);
+Evaluation evaluate(const Model& model, ExampleSource& source, Collective& collective);
 
 }  // namespace thresher

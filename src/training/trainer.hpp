@@ -3,7 +3,6 @@
 // Supervised training of a model, data-parallel over the ranks of a Collective. Every rank has its
 // own instance of the model, with the same parameters, and sees the whole source.
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -16,6 +15,7 @@
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
 #include "src/training/train_options.hpp"
+#include "src/training/train_state.hpp"
 
 namespace thresher {
 
@@ -34,24 +34,22 @@ struct TrainCurves {
     std::map<std::string, std::vector<double>> steps, epochs;
 };
 
-/// Name -> bytes: all that is needed to go on with the same bits.
-using TrainState = std::map<std::string, std::vector<std::byte>>;
-
 enum class TrainEnd { finished, early_stop, interrupted };
 
 class Trainer {
   public:
     /// `model` is trained in place and left in the mode it was in. `validation` may be null (then
-    /// no early stopping). All must outlive the trainer. Throws UsageError on bad options or a
-    /// batch smaller than the ranks can share, Error where the model does not fit. Collective: the
-    /// parameters of rank 0 are copied to all.
+    /// no early stopping). All must outlive the trainer. Throws UsageError on bad options, Error
+    /// where the model does not fit the source. Collective: the parameters of rank 0 are copied to
+    /// all.
     Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
             const TrainOptions& options, Collective& collective);
     ~Trainer();
 
     /// Trains to the end, or until `after_step` returns false (all ranks must return the same). It
-    /// is called after each update, when the state may be exported. After an early stop the model
-    /// has the parameters of its best epoch. Collective.
+    /// is called after each update, when the state may be exported. With patience, the model ends
+    /// with the parameters of its best epoch. Throws Error where the loss is no longer finite.
+    /// Collective.
     TrainEnd run(const std::function<bool(const TrainProgress&)>& after_step = {});
 
     /// Parameters, buffers, optimiser moments, position, early-stopping state, curves. The same
@@ -69,8 +67,9 @@ class Trainer {
     double flops() const;          ///< forward and backward, this rank
     const Phases& phases() const;  ///< seconds: read, compute, reduce, update, evaluate
 
-  private:
     struct Body;
+
+  private:
     std::unique_ptr<Body> body_;
 };
 
