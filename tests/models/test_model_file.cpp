@@ -1,0 +1,170 @@
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/ones.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/jit/api/module.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "src/base/check.hpp"
+#include "src/models/torchscript.hpp"
+#include "tests/models/model_bytes.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/toy_pool.hpp"
+
+using namespace thresher;
+
+namespace {
+
+/// A directory that is removed at the end of a test.
+class Scratch {
+  public:
+    Scratch()
+        : path_(std::filesystem::temp_directory_path() /
+                ("thresher_model_file_" + std::to_string(::getpid()))) {
+        std::filesystem::create_directories(path_);
+    }
+    ~Scratch() { std::filesystem::remove_all(path_); }
+    std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+  private:
+    std::filesystem::path path_;
+};
+
+/// logits = x w^T + b with w = ones [3, 4] and b = 0, as a user's module would be.
+torch::jit::Module linear_module(const std::string& body) {
+    torch::jit::Module module("Linear");
+    module.register_parameter("weight", at::ones({3, 4}).set_requires_grad(true), false);
+    module.register_parameter("bias", at::ones({3}).set_requires_grad(true), false);
+    module.define(body);
+    return module;
+}
+
+const char* kLogits = R"(
+def forward(self, x):
+    return torch.linear(x, self.weight, self.bias)
+)";
+const char* kDict = R"(
+def forward(self, x):
+    return {"logits": torch.linear(x, self.weight, self.bias), "embedding": 2.0 * x}
+)";
+const char* kWrongDict = R"(
+def forward(self, x):
+    return {"scores": torch.linear(x, self.weight, self.bias)}
+)";
+
+MemoryPool four_values() { return vector_pool({1, 2, 3, 4, 5, 6, 7, 8}, 4, {0, 2}, 3); }
+
+}  // namespace
+
+TEST_CASE("a saved model is read back bit for bit, with its specification") {
+    const Scratch scratch;
+    const c10::NoGradGuard no_grad;
+    MemoryPool pool = byte_pool(2, {1, 28, 28}, 10);
+    for (const char* name : {"mlp", "resnet18", "vit-tiny"}) {
+        INFO(name);
+        auto model = make_model(spec_for_pool(name, pool.info), 9);
+        for (const NamedTensor& buffer : model->buffers()) buffer.tensor.add_(0.5);
+        const std::string path = scratch / "model.pt";
+        model->save(path);
+        CHECK_FALSE(std::filesystem::exists(path + ".tmp"));
+        auto read = load_model(path, pool.info);
+        CHECK(bytes_of(*read) == bytes_of(*model));
+        CHECK(read->spec() == model->spec());
+        CHECK(read_model_spec(path) == model->spec());
+    }
+}
+
+TEST_CASE("a loaded model keeps its normalisation and takes the pool's units") {
+    const Scratch scratch;
+    MemoryPool pool = byte_pool(2, {1, 28, 28}, 10);
+    const std::string path = scratch / "model.pt";
+    make_model(spec_for_pool("mlp", pool.info), 9)->save(path);
+    pool.info.scale = 1.0;
+    pool.info.mean = {0.1};
+    const auto model = load_model(path, pool.info);
+    CHECK(model->spec().scale == 1.0);
+    CHECK(model->spec().mean == std::vector<double>{0.5});
+}
+
+TEST_CASE("files that are no fitting model are refused by name") {
+    const Scratch scratch;
+    MemoryPool pool = byte_pool(2, {1, 28, 28}, 10);
+    CHECK_THROWS_AS(load_model(scratch / "none.pt", pool.info), FileError);
+    CHECK_THROWS_WITH(load_model(scratch / "none.pt", pool.info),
+                      Catch::Contains("none.pt") && Catch::Contains("no such model file"));
+    std::ofstream(scratch / "text.pt") << "not a model";
+    CHECK_THROWS_AS(load_model(scratch / "text.pt", pool.info), FileError);
+    CHECK_THROWS_WITH(load_model(scratch / "text.pt", pool.info),
+                      Catch::Contains("text.pt") && Catch::Contains("no model file"));
+
+    auto model = make_model(spec_for_pool("mlp", pool.info), 9);
+    const std::string path = scratch / "model.pt";
+    model->save(path);
+    std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+    CHECK_THROWS_AS(load_model(path, pool.info), FileError);
+    model->save(path);
+    pool.info.classes = 12;
+    CHECK_THROWS_WITH(load_model(path, pool.info),
+                      Catch::Contains("10 classes") && Catch::Contains("toy.h5 has 12"));
+    pool.info.input_shape = {3, 32, 32};
+    CHECK_THROWS_WITH(load_model(path, pool.info),
+                      Catch::Contains("[1, 28, 28]") && Catch::Contains("[3, 32, 32]"));
+    CHECK_THROWS_WITH(model->save(scratch / "nowhere/model.pt"),
+                      Catch::Contains("nowhere/model.pt") && Catch::Contains("No such file"));
+}
+
+TEST_CASE("an unnamed pool may show fewer classes than the model tells apart") {
+    MemoryPool pool = byte_pool(2, {1, 28, 28}, 10);
+    const ModelSpec spec = spec_for_pool("mlp", pool.info);
+    pool.info.classes = 7;
+    CHECK_NOTHROW(check_fits(spec, pool.info, "model.pt"));
+    pool.info.class_names = {"a", "b", "c", "d", "e", "f", "g"};
+    CHECK_THROWS_WITH(check_fits(spec, pool.info, "model.pt"), Catch::Contains("10 classes"));
+}
+
+TEST_CASE("a user's TorchScript file gives its logits, and its embedding where it returns one") {
+    const Scratch scratch;
+    const c10::NoGradGuard no_grad;
+    const MemoryPool pool = four_values();
+    for (const bool dict : {false, true}) {
+        const std::string path = scratch / "user.pt";
+        linear_module(dict ? kDict : kLogits).save(path);
+        CHECK(read_model_spec(path).name == "torchscript");
+        auto model = load_model(path, pool.info);
+        CHECK(model->spec().classes == 3);
+        CHECK(model->spec().input_shape == std::vector<std::int64_t>{4});
+        for (auto* runs : {model.get()}) {
+            auto scoring = runs->scoring_form();
+            for (Model* form : {runs, scoring.get()}) {
+                const ModelOutputs outputs = form->forward(at::ones({2, 4}));
+                CHECK(outputs.logits.eq(5.0).all().item<bool>());
+                REQUIRE(outputs.embedding.defined() == dict);
+                if (dict) CHECK(outputs.embedding.eq(2.0).all().item<bool>());
+            }
+        }
+        CHECK(parameter_count(*model) == 15);
+        // 15 parameters, 2 operations each: 2 rows of the probe are not counted, the 2 above are.
+        CHECK(model->forward_flops() == 2.0 * 15 * 2);
+
+        model->parameters().front().tensor.mul_(3.0);
+        model->save(path);
+        auto again = load_model(path, pool.info);
+        CHECK(bytes_of(*again) == bytes_of(*model));
+        CHECK(again->spec() == model->spec());
+    }
+}
+
+TEST_CASE("a TorchScript file that does not fit says what it did and what is expected") {
+    const Scratch scratch;
+    MemoryPool pool = four_values();
+    const std::string path = scratch / "user.pt";
+    linear_module(kWrongDict).save(path);
+    CHECK_THROWS_WITH(load_model(path, pool.info),
+                      Catch::Contains("\"logits\"") && Catch::Contains("scores"));
+    linear_module(kLogits).save(path);
+    pool.info.classes = 5;
+    CHECK_THROWS_WITH(load_model(path, pool.info), Catch::Contains("3 classes"));
+    pool.info.input_shape = {6};
+    CHECK_THROWS_WITH(load_model(path, pool.info), Catch::Contains("[2, 6]"));
+}

@@ -1,0 +1,154 @@
+#include "src/strategy/predictor.hpp"
+
+#include <cmath>
+#include <limits>
+
+#include "src/base/check.hpp"
+#include "src/strategy/log_softmax.hpp"
+#include "src/strategy/strategy.hpp"
+#include "tests/models/model_bytes.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/toy_pool.hpp"
+
+using namespace thresher;
+
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+struct Whole {
+    std::vector<float> log_probs, learner, reference;
+    std::vector<std::int64_t> quarantined;
+};
+
+Whole predict_all(const ModelRoles& models, const MemoryPool& pool,
+                  const std::vector<std::string>& strategy_names, int ranks) {
+    Whole whole;
+    for (int rank = 0; rank < ranks; ++rank) {
+        Predictor predictor(models, pool.info, PredictorOptions{strategy_names, 8});
+        auto source = stream_blocks(pool, rank, ranks);
+        Block block;
+        Predictions part;
+        const auto append = [](std::vector<float>& to, const std::vector<float>& from) {
+            to.insert(to.end(), from.begin(), from.end());
+        };
+        while (source->next(block)) {
+            predictor.predict(block, part);
+            append(whole.log_probs, part.log_probs);
+            append(whole.learner, part.losses["learner"]);
+            append(whole.reference, part.losses["reference"]);
+            for (const QuarantinedRow& row : part.quarantined) whole.quarantined.push_back(row.id);
+        }
+    }
+    return whole;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("log-softmax neither overflows nor loses small probabilities") {
+    const std::vector<float> logits{0, 0, 1000, 0, -kInfinity, 3, 88, 90};
+    std::vector<float> out(logits.size());
+    log_softmax_rows(logits, 2, out);
+    CHECK(out[0] == Approx(-std::log(2.0)));
+    CHECK(out[2] == 0.0F);
+    CHECK(out[3] == -1000.0F);
+    CHECK(out[4] == -kInfinity);
+    CHECK(out[5] == 0.0F);
+    CHECK(out[6] == Approx(-2.0 - std::log1p(std::exp(-2.0))));
+    CHECK(out[7] == Approx(-std::log1p(std::exp(-2.0))));
+}
+
+TEST_CASE("a row with a NaN or an infinite logit is NaN throughout") {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const std::vector<float> logits{nan, 1, 1, nan, kInfinity, 1, -kInfinity, -kInfinity};
+    std::vector<float> out(logits.size());
+    log_softmax_rows(logits, 2, out);
+    for (const float value : out) CHECK(std::isnan(value));
+}
+
+TEST_CASE("cross-entropy is minus the log-probability of the target") {
+    const std::vector<float> log_probs{-0.5F, -1.0F, -2.0F, -3.0F, -4.0F, -5.0F};
+    const std::vector<std::int64_t> targets{2, -1};
+    std::vector<float> losses(2);
+    cross_entropy_rows(log_probs, 3, targets, losses);
+    CHECK(losses[0] == 2.0F);
+    CHECK(std::isnan(losses[1]));
+}
+
+TEST_CASE("a row's prediction has the same bits whatever the number of ranks") {
+    const MemoryPool pool = byte_pool(75, {1, 28, 28}, 10);
+    auto learner = make_model(spec_for_pool("cnn", pool.info), 1);
+    auto reference = make_model(spec_for_pool("mlp", pool.info), 2);
+    const ModelRoles models{learner.get(), reference.get()};
+    const Whole one = predict_all(models, pool, {"deterministic", "loss"}, 1);
+    REQUIRE(one.log_probs.size() == 75 * 10);
+    REQUIRE(one.learner.size() == 75);
+    for (std::size_t i = 0; i < 75; ++i) {
+        CHECK(one.learner[i] == -one.log_probs[i * 10 + i % 10]);
+    }
+    CHECK_FALSE(same_bits(one.learner, one.reference));
+    for (const int ranks : {2, 3, 4, 7}) {
+        const Whole many = predict_all(models, pool, {"deterministic", "loss"}, ranks);
+        CHECK(same_bits(one.log_probs, many.log_probs));
+        CHECK(same_bits(one.learner, many.learner));
+        CHECK(same_bits(one.reference, many.reference));
+    }
+}
+
+TEST_CASE("scoring changes neither parameters nor buffers nor the mode of a model") {
+    const MemoryPool pool = byte_pool(20, {1, 28, 28}, 10);
+    auto model = make_model(spec_for_pool("resnet18", pool.info), 1);
+    model->set_training(true);
+    const auto before = bytes_of(*model);
+    predict_all({model.get(), model.get()}, pool, {"deterministic", "loss"}, 1);
+    CHECK(bytes_of(*model) == before);
+    CHECK(model->is_training());
+}
+
+TEST_CASE("rows without a usable target are quarantined from losses, and only from them") {
+    MemoryPool pool = byte_pool(20, {1, 28, 28}, 10);
+    pool.targets[3] = -1;
+    pool.targets[17] = 10;
+    auto model = make_model(spec_for_pool("mlp", pool.info), 1);
+    const Whole losses = predict_all({model.get(), nullptr}, pool, {"loss"}, 1);
+    CHECK(losses.quarantined == std::vector<std::int64_t>{3, 17});
+    CHECK(losses.log_probs.empty());
+    CHECK(std::isnan(losses.learner[3]));
+    CHECK(std::isnan(losses.learner[17]));
+    CHECK(std::isfinite(losses.learner[4]));
+    const Whole plain = predict_all({model.get(), nullptr}, pool, {"deterministic"}, 1);
+    CHECK(plain.quarantined.empty());
+
+    Predictor predictor({model.get(), nullptr}, pool.info, PredictorOptions{{"loss"}, 0});
+    auto source = stream_blocks(pool, 0, 1);
+    Block block;
+    Predictions predictions;
+    REQUIRE(source->next(block));
+    predictor.predict(block, predictions);
+    REQUIRE(predictions.quarantined.size() == 1);
+    CHECK(predictions.quarantined[0].reason == "no target");
+    REQUIRE(source->next(block));
+    predictor.predict(block, predictions);
+    CHECK(predictions.quarantined[0].reason == "target 10 is outside [0, 10)");
+}
+
+TEST_CASE("strategies that cannot be followed are refused") {
+    MemoryPool pool = byte_pool(20, {1, 28, 28}, 10);
+    auto model = make_model(spec_for_pool("mlp", pool.info), 1);
+    const auto make = [&](const ModelRoles& models, const std::string& strategy) {
+        Predictor predictor(models, pool.info, PredictorOptions{{strategy}, 0});
+    };
+    CHECK_THROWS_AS(make({model.get(), nullptr}, "dreaming"), UsageError);
+    CHECK_THROWS_WITH(make({model.get(), nullptr}, "dreaming"),
+                      Catch::Contains("dreaming") && Catch::Contains("deterministic, loss"));
+    CHECK_THROWS_WITH(make({nullptr, model.get()}, "deterministic"), Catch::Contains("learner"));
+    pool.info.has_targets = false;
+    CHECK_THROWS_WITH(make({model.get(), nullptr}, "loss"), Catch::Contains("toy.h5 has none"));
+    pool.info.input_shape = {3, 28, 28};
+    CHECK_THROWS_WITH(make({model.get(), nullptr}, "deterministic"),
+                      Catch::Contains("[1, 28, 28]"));
+}
