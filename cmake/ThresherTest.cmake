@@ -2,6 +2,16 @@
 set(THRESHER_MPIRUN_FLAGS --oversubscribe --allow-run-as-root --bind-to none
     CACHE STRING "Flags for mpirun in tests (Open MPI's by default)")
 
+function(thresher_set_test_properties entries timeout labels)
+    set(environment "OMP_NUM_THREADS=1;OMPI_MCA_rmaps_base_oversubscribe=1")
+    if(THRESHER_SANITIZE)
+        # Open MPI and LibTorch keep what they allocate at start until the process ends.
+        list(APPEND environment "ASAN_OPTIONS=detect_leaks=0;UBSAN_OPTIONS=print_stacktrace=1")
+    endif()
+    set_tests_properties(${entries} PROPERTIES TIMEOUT ${timeout} LABELS "${labels}"
+                         ENVIRONMENT "${environment}")
+endfunction()
+
 function(thresher_add_test name)
     cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBRARIES;RANKS;LABELS" ${ARGN})
     if(NOT arg_TIMEOUT)
@@ -23,11 +33,14 @@ function(thresher_add_test name)
             list(APPEND entries ${name}_${ranks})
         endforeach()
     endif()
-    set(environment "OMP_NUM_THREADS=1;OMPI_MCA_rmaps_base_oversubscribe=1")
-    if(THRESHER_SANITIZE)
-        # Open MPI and LibTorch keep what they allocate at start until the process ends.
-        list(APPEND environment "ASAN_OPTIONS=detect_leaks=0;UBSAN_OPTIONS=print_stacktrace=1")
-    endif()
-    set_tests_properties(${entries} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
-                         ENVIRONMENT "${environment}")
+    thresher_set_test_properties("${entries}" ${arg_TIMEOUT} "${arg_LABELS}")
+endfunction()
+
+# thresher_add_exit_test(<name> EXIT_CODE <n> [OUTPUT <regex>] [LABELS ...] COMMAND <command>...)
+function(thresher_add_exit_test name)
+    cmake_parse_arguments(arg "" "EXIT_CODE;OUTPUT" "LABELS;COMMAND" ${ARGN})
+    add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} "-DEXIT_CODE=${arg_EXIT_CODE}"
+             "-DOUTPUT=${arg_OUTPUT}" -P "${CMAKE_SOURCE_DIR}/tests/support/expect_exit.cmake" --
+             ${arg_COMMAND})
+    thresher_set_test_properties(${name} 120 "${arg_LABELS}")
 endfunction()

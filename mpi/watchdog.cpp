@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <utility>
 
@@ -71,14 +72,14 @@ void Watchdog::watch() {
 std::string Watchdog::report(std::string_view operation, std::int64_t done, double waited_s) const {
     return fmt::format(
         "thresher: a collective operation hangs\n"
-        "  rank       {} on {}\n"
-        "  operation  {}\n"
-        "  waiting    {:.0f} s, the limit is {:.0f} s\n"
-        "  before it  {} collectives were done\n"
+        "  rank         {} on {}\n"
+        "  operation    {}\n"
+        "  waiting      {:.6g} s, the limit is {:.6g} s\n"
+        "  done before  {}\n"
         "  Another rank has died, is still busy, or is in another operation: compare the blocks of "
         "the\n"
         "  other ranks, and look in the log for the last line of a rank that printed none.\n",
-        rank_, host_name(), operation, waited_s, timeout_s_, done);
+        rank_, host_name(), operation, std::round(10.0 * waited_s) / 10.0, timeout_s_, done);
 }
 
 void Watchdog::print_and_abort(const std::string& report) {
