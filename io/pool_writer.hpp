@@ -31,9 +31,10 @@ struct PoolSchema {
 /// Consecutive rows; spans the schema does not ask for stay empty.
 struct PoolRows {
     std::int64_t rows = 0;
-    std::span<const std::byte> inputs;                                      ///< [rows, ...]
-    std::span<const std::int64_t> targets, clean_targets, ids, source_ids;  ///< [rows]
-    std::span<const std::string> names;                                     ///< [rows]
+    std::span<const std::byte> inputs = {};                          ///< [rows, ...]
+    std::span<const std::int64_t> targets = {}, clean_targets = {};  ///< [rows]
+    std::span<const std::int64_t> ids = {}, source_ids = {};         ///< [rows]
+    std::span<const std::string> names = {};                         ///< [rows]
 };
 
 struct PoolWriterOptions {

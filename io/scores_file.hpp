@@ -22,10 +22,10 @@ namespace thresher::io {
 struct OwnScores {
     std::int64_t total_rows = 0;  ///< of all ranks
     RowRange rows;  ///< this rank's; the ranks' ranges are disjoint and cover all rows
-    std::span<const std::int64_t> ids;  ///< [rows], or empty: ids are rows
-    std::map<std::string, std::span<const float>>
-        scores;  ///< acquisition -> [rows]; the same names everywhere
-    std::vector<QuarantinedRow> quarantine;
+    std::span<const std::int64_t> ids = {};  ///< [rows], or empty: ids are rows
+    std::map<std::string, std::span<const float>> scores =
+        {};  ///< acquisition -> [rows]; the same names everywhere
+    std::vector<QuarantinedRow> quarantine = {};
 };
 
 /// How the bytes went, for tests and the ledger.

@@ -38,6 +38,7 @@ std::optional<std::vector<std::string>> read_strings(const ObjectRef& object,
 std::optional<std::vector<double>> read_numbers(const ObjectRef& object, const std::string& name);
 std::optional<std::string> read_string(const ObjectRef& object, const std::string& name);
 std::optional<double> read_number(const ObjectRef& object, const std::string& name);
+std::optional<std::int64_t> read_integer(const ObjectRef& object, const std::string& name);
 
 /// As text, whatever its type.
 std::string attribute_text(const ObjectRef& object, const std::string& name);

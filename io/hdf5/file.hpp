@@ -13,11 +13,11 @@ namespace thresher::io::hdf5 {
 
 /// A dataset to create.
 struct DatasetSpec {
-    std::string name;  ///< "/scores/entropy"
+    std::string name = {};  ///< "/scores/entropy"
     Type type = Type::float32;
-    std::vector<std::int64_t> shape;
-    std::string description, unit;  ///< attributes; `unit` is left out where empty
-    std::int64_t text_bytes = 0;    ///< length of each string of a text dataset
+    std::vector<std::int64_t> shape = {};
+    std::string description = {}, unit = {};  ///< attributes; `unit` is left out where empty
+    std::int64_t text_bytes = 0;              ///< length of each string of a text dataset
     /// > 0: chunks of so many rows, first axis without limit. 0: contiguous, allocated at once.
     std::int64_t chunk_rows = 0;
 };

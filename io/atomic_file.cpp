@@ -1,0 +1,74 @@
+#include "io/atomic_file.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "io/descriptor.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::io {
+
+namespace fs = std::filesystem;
+
+std::string temporary_path(const std::string& path) { return path + ".tmp"; }
+
+AtomicFile::AtomicFile(std::string path, Overwrite overwrite)
+    : path_(std::move(path)), temporary_(temporary_path(path_)) {
+    THRESHER_CHECK_AS(FileError, !path_.empty(), "the name of a file to write is empty");
+    THRESHER_CHECK_AS(FileError, !fs::is_directory(path_),
+                      "{}: is a directory, a file is to be written; choose another name", path_);
+    THRESHER_CHECK_AS(FileError, overwrite == Overwrite::yes || !fs::exists(path_),
+                      "{}: exists already; pass --overwrite to replace it, or choose another name",
+                      path_);
+    const std::string directory = directory_of(path_);
+    THRESHER_CHECK_AS(FileError, fs::is_directory(directory),
+                      "{}: cannot be written: the directory {} does not exist; make it first",
+                      path_, directory);
+    Descriptor(temporary_, O_WRONLY | O_CREAT | O_TRUNC).close();
+}
+
+AtomicFile::~AtomicFile() {
+    if (!committed_) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::commit() {
+    Descriptor written(temporary_, O_RDONLY);
+    written.sync();
+    written.close();
+    THRESHER_CHECK_AS(FileError, std::rename(temporary_.c_str(), path_.c_str()) == 0,
+                      "{}: cannot be renamed to {}: {}", temporary_, path_, std::strerror(errno));
+    committed_ = true;
+    sync_directory(directory_of(path_));
+}
+
+void write_file_synced(const std::string& path, std::string_view text) {
+    Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
+    file.write(text);
+    file.sync();
+    file.close();
+}
+
+void write_file(const std::string& path, std::string_view text, Overwrite overwrite) {
+    AtomicFile file(path, overwrite);
+    write_file_synced(file.temporary(), text);
+    file.commit();
+}
+
+std::string read_file(const std::string& path) {
+    Descriptor file(path, O_RDONLY);
+    std::string text;
+    char buffer[1 << 16];
+    while (const std::size_t count = file.read(buffer, sizeof buffer)) text.append(buffer, count);
+    return text;
+}
+
+void sync_directory(const std::string& directory) {
+    Descriptor opened(directory, O_RDONLY | O_DIRECTORY);
+    opened.sync();
+}
+
+}  // namespace thresher::io

@@ -1,0 +1,115 @@
+#include "io/batch_file.hpp"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "io/csv.hpp"
+#include "io/hdf5/file.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::io {
+
+namespace {
+
+constexpr const char* kFormat = "thresher-batch";
+
+void write_h5(const std::string& path, const Batch& batch, const Provenance& provenance) {
+    const auto k = static_cast<std::int64_t>(batch.ids.size());
+    hdf5::File file = hdf5::File::create(path);
+    write_provenance(file, kFormat, provenance);
+    const hdf5::ObjectRef root = file.root();
+    hdf5::write_attribute(root, "acquisition", batch.acquisition);
+    hdf5::write_attribute(root, "selector", batch.selector);
+    hdf5::write_attribute(root, "k", k);
+    hdf5::write_attribute(root, "temperature", batch.temperature);
+    hdf5::write_attribute(root, "seed", static_cast<std::int64_t>(batch.seed));
+    hdf5::write_attribute(root, "round", batch.round);
+    for (const auto& [name, value] : batch.settings) hdf5::write_attribute(root, name, value);
+    file.create_dataset({.name = "/ids",
+                         .type = hdf5::Type::int64,
+                         .shape = {k},
+                         .description = "ids of the picked rows, in pick order"})
+        .write_rows({0, k}, hdf5::Type::int64, std::as_bytes(std::span(batch.ids)));
+    file.create_dataset({.name = "/scores",
+                         .type = hdf5::Type::float32,
+                         .shape = {k},
+                         .description = "score of each picked row"})
+        .write_rows({0, k}, hdf5::Type::float32, std::as_bytes(std::span(batch.scores)));
+    if (!batch.names.empty()) {
+        std::int64_t longest = 1;
+        for (const std::string& name : batch.names) {
+            longest = std::max(longest, static_cast<std::int64_t>(name.size()));
+        }
+        file.create_dataset({.name = "/names",
+                             .type = hdf5::Type::text,
+                             .shape = {k},
+                             .description = "name of each picked row",
+                             .text_bytes = longest})
+            .write_text({0, k}, batch.names);
+    }
+    file.close();
+}
+
+std::string csv_text(const Batch& batch) {
+    std::string text = "id,score,name,label\n";
+    for (std::size_t i = 0; i < batch.ids.size(); ++i) {
+        text += fmt::format("{},{},{},\n", batch.ids[i], batch.scores[i],
+                            batch.names.empty() ? "" : csv_field(batch.names[i]));
+    }
+    return text;
+}
+
+}  // namespace
+
+std::string csv_path_of_batch(const std::string& path) {
+    return std::filesystem::path(path).replace_extension(".csv").string();
+}
+
+void write_batch(const std::string& path, const Batch& batch, const Provenance& provenance,
+                 Overwrite overwrite) {
+    THRESHER_CHECK(batch.ids.size() == batch.scores.size() &&
+                       (batch.names.empty() || batch.names.size() == batch.ids.size()),
+                   "{}: a batch of {} ids with {} scores and {} names", path, batch.ids.size(),
+                   batch.scores.size(), batch.names.size());
+    THRESHER_CHECK_AS(
+        UsageError, std::filesystem::path(path).extension() == ".h5",
+        "{}: a batch file must end in .h5; the list for people to label is put beside it "
+        "as .csv",
+        path);
+    AtomicFile file(path, overwrite), list(csv_path_of_batch(path), overwrite);
+    write_h5(file.temporary(), batch, provenance);
+    write_file_synced(list.temporary(), csv_text(batch));
+    list.commit();
+    file.commit();
+}
+
+Batch read_batch(const std::string& path) {
+    const hdf5::File file = hdf5::File::open(path);
+    expect_format(file, kFormat);
+    Batch batch;
+    const hdf5::Dataset ids = file.dataset("/ids"), scores = file.dataset("/scores");
+    THRESHER_CHECK_AS(FileError,
+                      ids.shape().size() == 1 && ids.is_integer() && scores.shape() == ids.shape(),
+                      "{}: /ids has shape [{}] and /scores [{}], expected i64 [k] and f32 [k]",
+                      path, fmt::join(ids.shape(), ", "), fmt::join(scores.shape(), ", "));
+    batch.ids.resize(static_cast<std::size_t>(ids.rows()));
+    batch.scores.resize(batch.ids.size());
+    ids.read({0, ids.rows()}, batch.ids);
+    scores.read({0, ids.rows()}, batch.scores);
+    if (file.is_dataset("/names")) {
+        const hdf5::Dataset names = file.dataset("/names");
+        THRESHER_CHECK_AS(FileError, names.shape() == ids.shape(),
+                          "{}: /names has shape [{}], /ids [{}]", path,
+                          fmt::join(names.shape(), ", "), fmt::join(ids.shape(), ", "));
+        batch.names = names.read_text({0, names.rows()});
+    }
+    const hdf5::ObjectRef root = file.root();
+    batch.acquisition = hdf5::read_string(root, "acquisition").value_or("");
+    batch.selector = hdf5::read_string(root, "selector").value_or("");
+    batch.temperature = hdf5::read_number(root, "temperature").value_or(0.0);
+    batch.seed = static_cast<std::uint64_t>(hdf5::read_integer(root, "seed").value_or(0));
+    batch.round = hdf5::read_integer(root, "round").value_or(0);
+    return batch;
+}
+
+}  // namespace thresher::io

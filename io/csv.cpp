@@ -1,0 +1,67 @@
+#include "io/csv.hpp"
+
+namespace thresher::io {
+
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+    const auto first = text.find_first_not_of(" \t\r");
+    if (first == std::string_view::npos) return {};
+    return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
+}
+
+}  // namespace
+
+void split_csv_line(std::string_view line, std::vector<std::string>& fields) {
+    fields.clear();
+    std::size_t at = 0;
+    for (;;) {
+        std::size_t begin = line.find_first_not_of(" \t", at);
+        if (begin != std::string_view::npos && line[begin] == '"') {
+            std::string field;
+            for (at = begin + 1; at < line.size(); ++at) {
+                if (line[at] != '"') {
+                    field += line[at];
+                } else if (at + 1 < line.size() && line[at + 1] == '"') {
+                    field += line[at++];
+                } else {
+                    break;
+                }
+            }
+            fields.push_back(std::move(field));
+            at = line.find(',', at);
+        } else {
+            const std::size_t comma = line.find(',', at);
+            fields.emplace_back(trimmed(line.substr(at, comma - at)));
+            at = comma;
+        }
+        if (at == std::string_view::npos) return;
+        ++at;
+    }
+}
+
+std::string csv_field(const std::string& text) {
+    if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+    std::string quoted = "\"";
+    for (char c : text) {
+        if (c == '"') quoted += '"';
+        quoted += c == '\n' || c == '\r' ? ' ' : c;
+    }
+    return quoted + "\"";
+}
+
+bool next_line(std::string_view& text, std::string_view& line) {
+    if (text.empty()) return false;
+    const std::size_t end = text.find('\n');
+    line = text.substr(0, end);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    return true;
+}
+
+std::string_view without_byte_order_mark(std::string_view text) {
+    if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+    return text;
+}
+
+}  // namespace thresher::io

@@ -1,0 +1,25 @@
+#pragma once
+
+// Comma-separated lines as people and spreadsheets write them: quotes, blanks, CRLF, a byte-order
+// mark.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace thresher::io {
+
+/// The fields of one line, without surrounding blanks and quotes; "" inside quotes is one quote. A
+/// line break inside quotes is not supported.
+void split_csv_line(std::string_view line, std::vector<std::string>& fields);
+
+/// `text` as one field, quoted where needed.
+std::string csv_field(const std::string& text);
+
+/// Cuts the next line off `text`, without its line end; false at the end.
+bool next_line(std::string_view& text, std::string_view& line);
+
+/// Without the UTF-8 byte-order mark that spreadsheets put first.
+std::string_view without_byte_order_mark(std::string_view text);
+
+}  // namespace thresher::io

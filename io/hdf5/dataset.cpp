@@ -1,0 +1,210 @@
+#include "io/hdf5/dataset.hpp"
+
+#include <hdf5.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "io/hdf5/types.hpp"
+#include "src/base/check.hpp"
+#include "src/base/narrow.hpp"
+
+namespace thresher::io::hdf5 {
+
+namespace {
+
+/// One transfer moves at most this much, so that MPI-IO's int counts and page caches stay content.
+constexpr std::int64_t kPieceBytes = std::int64_t{64} << 20;
+
+struct Selection {
+    Handle memory, file;
+};
+
+Selection select_rows(std::int64_t dataset, const std::vector<std::int64_t>& shape, RowRange rows,
+                      const std::string& path, const std::string& what) {
+    std::vector<hsize_t> start(shape.size(), 0), count;
+    for (std::int64_t extent : shape) count.push_back(static_cast<hsize_t>(extent));
+    start[0] = static_cast<hsize_t>(rows.begin);
+    count[0] = static_cast<hsize_t>(rows.size());
+    Selection selection;
+    selection.memory = Handle(checked(
+        H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), path, what));
+    selection.file = Handle(checked(H5Dget_space(dataset), path, what));
+    if (rows.size() == 0) {
+        checked(H5Sselect_none(selection.memory.id()), path, what);
+        checked(H5Sselect_none(selection.file.id()), path, what);
+    } else {
+        checked(H5Sselect_hyperslab(selection.file.id(), H5S_SELECT_SET, start.data(), nullptr,
+                                    count.data(), nullptr),
+                path, what);
+    }
+    return selection;
+}
+
+}  // namespace
+
+Dataset::Dataset(Handle handle, std::string file, std::string name)
+    : handle_(std::move(handle)), file_(std::move(file)), name_(std::move(name)) {
+    const auto guard = lock();
+    const std::string what = "open dataset " + name_;
+    const Handle space(checked(H5Dget_space(handle_.id()), file_, what));
+    const int axes = static_cast<int>(checked(H5Sget_simple_extent_ndims(space.id()), file_, what));
+    std::vector<hsize_t> extents(static_cast<std::size_t>(axes));
+    if (axes > 0) {
+        checked(H5Sget_simple_extent_dims(space.id(), extents.data(), nullptr), file_, what);
+    }
+    for (hsize_t extent : extents) shape_.push_back(narrow<std::int64_t>(extent));
+    const Handle type(checked(H5Dget_type(handle_.id()), file_, what));
+    const FileType found = file_type(type.id());
+    type_ = found.type;
+    exact_ = found.exact;
+    text_bytes_ = found.text_bytes;
+}
+
+std::int64_t Dataset::elements_per_row() const {
+    std::int64_t elements = 1;
+    for (std::size_t axis = 1; axis < shape_.size(); ++axis) elements *= shape_[axis];
+    return elements;
+}
+
+bool Dataset::is_integer() const {
+    return type_ == Type::uint8 || type_ == Type::int32 || type_ == Type::int64;
+}
+
+std::string Dataset::layout() const {
+    const auto guard = lock();
+    const Handle properties(
+        checked(H5Dget_create_plist(handle_.id()), file_, "read the layout of " + name_));
+    if (H5Pget_layout(properties.id()) != H5D_CHUNKED) return "contiguous";
+    std::vector<hsize_t> chunk(shape_.size());
+    H5Pget_chunk(properties.id(), static_cast<int>(chunk.size()), chunk.data());
+    std::string text = fmt::format("chunks of {}", fmt::join(chunk, " x "));
+    if (H5Pget_nfilters(properties.id()) > 0) text += ", compressed or filtered";
+    return text;
+}
+
+void Dataset::read_rows(RowRange rows, Type type, std::span<std::byte> bytes) const {
+    const std::string what =
+        fmt::format("read rows {} to {} of dataset {}", rows.begin, rows.end, name_);
+    THRESHER_CHECK_AS(FileError,
+                      rows.begin >= 0 && rows.begin <= rows.end && rows.end <= this->rows(),
+                      "{}: rows {} to {} of dataset {} were asked for, but it has {}", file_,
+                      rows.begin, rows.end, name_, this->rows());
+    const std::int64_t row_bytes = elements_per_row() * bytes_of(type);
+    THRESHER_CHECK(std::cmp_equal(bytes.size(), rows.size() * row_bytes),
+                   "{} bytes to {} into a buffer of {}", rows.size() * row_bytes, what,
+                   bytes.size());
+    if (bytes.empty()) return;
+    const std::int64_t step = std::max<std::int64_t>(1, kPieceBytes / row_bytes);
+    for (RowRange piece{rows.begin, rows.begin}; piece.begin < rows.end; piece.begin = piece.end) {
+        piece.end = std::min(rows.end, piece.begin + step);
+        const auto guard = lock();
+        const Selection selection = select_rows(handle_.id(), shape_, piece, file_, what);
+        checked(H5Dread(handle_.id(), memory_type(type), selection.memory.id(), selection.file.id(),
+                        H5P_DEFAULT, bytes.data() + (piece.begin - rows.begin) * row_bytes),
+                file_, what);
+    }
+}
+
+void Dataset::write_rows(RowRange rows, Type type, std::span<const std::byte> bytes,
+                         Transfer transfer, bool* was_collective) {
+    const auto guard = lock();
+    const std::string what =
+        fmt::format("write rows {} to {} of dataset {}", rows.begin, rows.end, name_);
+    THRESHER_CHECK(
+        std::cmp_equal(bytes.size(), rows.size() * elements_per_row() * bytes_of(type)) &&
+            rows.begin >= 0 && rows.begin <= rows.end && rows.end <= this->rows(),
+        "{}: {} bytes do not {} of {}", file_, bytes.size(), what, this->rows());
+    const Selection selection = select_rows(handle_.id(), shape_, rows, file_, what);
+    Handle properties;
+    if (transfer == Transfer::collective) {
+        properties = Handle(checked(H5Pcreate(H5P_DATASET_XFER), file_, what));
+        checked(H5Pset_dxpl_mpio(properties.id(), H5FD_MPIO_COLLECTIVE), file_, what);
+    }
+    // A rank without rows takes part in a collective transfer with nothing to write.
+    static constexpr std::byte kNothing{};
+    const void* data = bytes.empty() ? &kNothing : bytes.data();
+    checked(H5Dwrite(handle_.id(), memory_type(type), selection.memory.id(), selection.file.id(),
+                     properties.valid() ? properties.id() : H5P_DEFAULT, data),
+            file_, what);
+    if (was_collective != nullptr) {
+        H5D_mpio_actual_io_mode_t mode = H5D_MPIO_NO_COLLECTIVE;
+        if (properties.valid()) H5Pget_mpio_actual_io_mode(properties.id(), &mode);
+        *was_collective = mode == H5D_MPIO_CONTIGUOUS_COLLECTIVE;
+    }
+}
+
+void Dataset::resize_rows(std::int64_t rows) {
+    const auto guard = lock();
+    shape_[0] = rows;
+    std::vector<hsize_t> extents;
+    for (std::int64_t extent : shape_) extents.push_back(static_cast<hsize_t>(extent));
+    checked(H5Dset_extent(handle_.id(), extents.data()), file_,
+            fmt::format("grow dataset {} to {} rows", name_, rows));
+}
+
+void Dataset::read(RowRange rows, std::span<std::int64_t> values) const {
+    read_rows(rows, Type::int64, std::as_writable_bytes(values));
+}
+
+void Dataset::read(RowRange rows, std::span<float> values) const {
+    read_rows(rows, Type::float32, std::as_writable_bytes(values));
+}
+
+void Dataset::read(RowRange rows, std::span<double> values) const {
+    read_rows(rows, Type::float64, std::as_writable_bytes(values));
+}
+
+std::vector<std::string> Dataset::read_text(RowRange rows) const {
+    const auto guard = lock();
+    const std::string what =
+        fmt::format("read rows {} to {} of dataset {}", rows.begin, rows.end, name_);
+    THRESHER_CHECK_AS(FileError, type_ == Type::text, "{}: dataset {} is {}, expected text", file_,
+                      name_, type_name(type_));
+    std::vector<std::string> values;
+    if (rows.size() == 0) return values;
+    const Selection selection = select_rows(handle_.id(), shape_, rows, file_, what);
+    const Handle type(checked(H5Dget_type(handle_.id()), file_, what));
+    const auto count = static_cast<std::size_t>(rows.size() * elements_per_row());
+    if (text_bytes_ == 0) {  // variable length
+        std::vector<char*> texts(count, nullptr);
+        checked(H5Dread(handle_.id(), type.id(), selection.memory.id(), selection.file.id(),
+                        H5P_DEFAULT, texts.data()),
+                file_, what);
+        for (const char* text : texts) values.emplace_back(text != nullptr ? text : "");
+        H5Dvlen_reclaim(type.id(), selection.memory.id(), H5P_DEFAULT, texts.data());
+        return values;
+    }
+    const auto length = static_cast<std::size_t>(text_bytes_);
+    std::vector<char> text(count * length);
+    checked(H5Dread(handle_.id(), type.id(), selection.memory.id(), selection.file.id(),
+                    H5P_DEFAULT, text.data()),
+            file_, what);
+    for (std::size_t i = 0; i < count; ++i) {
+        const char* begin = text.data() + i * length;
+        values.emplace_back(begin, strnlen(begin, length));
+    }
+    return values;
+}
+
+void Dataset::write_text(RowRange rows, std::span<const std::string> values) {
+    const auto guard = lock();
+    const std::string what =
+        fmt::format("write rows {} to {} of dataset {}", rows.begin, rows.end, name_);
+    const auto length = static_cast<std::size_t>(text_bytes_);
+    std::vector<char> text(values.size() * length, '\0');
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        THRESHER_CHECK_AS(FileError, values[i].size() <= length,
+                          "{}: the text \"{}\" has {} bytes, dataset {} holds at most {}", file_,
+                          values[i], values[i].size(), name_, length);
+        std::memcpy(text.data() + i * length, values[i].data(), values[i].size());
+    }
+    if (values.empty()) return;
+    const Selection selection = select_rows(handle_.id(), shape_, rows, file_, what);
+    const Handle type(checked(H5Dget_type(handle_.id()), file_, what));
+    checked(H5Dwrite(handle_.id(), type.id(), selection.memory.id(), selection.file.id(),
+                     H5P_DEFAULT, text.data()),
+            file_, what);
+}
+
+}  // namespace thresher::io::hdf5

@@ -1,0 +1,165 @@
+#include "io/id_set.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <unordered_map>
+
+#include "io/batch_file.hpp"
+#include "io/csv.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::io {
+
+namespace {
+
+constexpr std::size_t kMostReported = 10;
+
+/// Bad lines, reported together.
+class BadLines {
+  public:
+    explicit BadLines(std::string path) : path_(std::move(path)) {}
+    void add(std::int64_t line, const std::string& what) {
+        if (++count_ <= kMostReported) text_ += fmt::format("\n  line {}: {}", line, what);
+    }
+    void report(const std::string& allowed) const {
+        THRESHER_CHECK_AS(FileError, count_ == 0, "{}: {} bad lines ({}):{}{}", path_, count_,
+                          allowed, text_, count_ > kMostReported ? "\n  ..." : "");
+    }
+
+  private:
+    std::string path_, text_;
+    std::size_t count_ = 0;
+};
+
+std::optional<std::int64_t> integer_in(std::string_view text) {
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+/// Ids in file order, each once.
+class IdList {
+  public:
+    explicit IdList(BadLines& bad) : bad_(bad) {}
+
+    bool add(std::int64_t line, std::string_view text) {
+        const auto id = integer_in(text);
+        if (!id || *id < 0) {
+            bad_.add(line, fmt::format("\"{}\" is no id", text));
+            return false;
+        }
+        const auto [place, is_new] = line_of_.try_emplace(*id, line);
+        if (!is_new) {
+            bad_.add(line, fmt::format("id {} stands on line {} already", *id, place->second));
+            return false;
+        }
+        ids.push_back(*id);
+        return true;
+    }
+
+    std::vector<std::int64_t> ids;
+
+  private:
+    BadLines& bad_;
+    std::unordered_map<std::int64_t, std::int64_t> line_of_;
+};
+
+constexpr const char* kIdsAllowed = "ids are integers from 0, each once";
+
+std::size_t column_called(const std::vector<std::string>& header, std::string_view name) {
+    return static_cast<std::size_t>(std::find(header.begin(), header.end(), name) - header.begin());
+}
+
+}  // namespace
+
+std::vector<std::int64_t> read_id_set(const std::string& path) {
+    if (std::filesystem::path(path).extension() == ".h5") return read_batch(path).ids;
+    const std::string contents = read_file(path);
+    std::string_view text = without_byte_order_mark(contents), line;
+    BadLines bad(path);
+    IdList list(bad);
+    std::vector<std::string> fields;
+    std::size_t column = 0;
+    bool seen_first = false;
+    for (std::int64_t number = 1; next_line(text, line); ++number) {
+        split_csv_line(line, fields);
+        if ((fields.size() == 1 && fields[0].empty()) || line.starts_with('#')) continue;
+        if (!std::exchange(seen_first, true)) {
+            if (const std::size_t found = column_called(fields, "id"); found < fields.size()) {
+                column = found;
+                continue;
+            }
+        }
+        list.add(number, column < fields.size() ? fields[column] : std::string());
+    }
+    bad.report(kIdsAllowed);
+    THRESHER_CHECK_AS(FileError, !list.ids.empty(), "{}: holds no id", path);
+    return std::move(list.ids);
+}
+
+Labels read_labels(const std::string& path, const std::vector<std::string>& class_names,
+                   std::int64_t classes) {
+    const std::string contents = read_file(path);
+    std::string_view text = without_byte_order_mark(contents), line;
+    std::vector<std::string> fields;
+    std::unordered_map<std::string, std::int64_t> number_of;
+    for (std::size_t c = 0; c < class_names.size(); ++c) {
+        number_of[class_names[c]] = static_cast<std::int64_t>(c);
+    }
+    if (classes == 0) classes = static_cast<std::int64_t>(class_names.size());
+
+    if (next_line(text, line)) split_csv_line(line, fields);
+    const std::size_t id_column = column_called(fields, "id");
+    const std::size_t label_column = column_called(fields, "label");
+    THRESHER_CHECK_AS(FileError, id_column < fields.size() && label_column < fields.size(),
+                      "{}: the first line must name the columns id and label, it is \"{}\"", path,
+                      fmt::join(fields, ","));
+    const std::size_t columns = std::max(id_column, label_column) + 1;
+    Labels labels;
+    BadLines bad(path);
+    IdList list(bad);
+    for (std::int64_t number = 2; next_line(text, line); ++number) {
+        split_csv_line(line, fields);
+        if (fields.size() == 1 && fields[0].empty()) continue;
+        if (fields.size() < columns) {
+            bad.add(number,
+                    fmt::format("{} fields, at least {} are needed", fields.size(), columns));
+            continue;
+        }
+        const std::string& label = fields[label_column];
+        if (label.empty()) {
+            ++labels.unlabelled;
+            continue;
+        }
+        const auto named = number_of.find(label);
+        const std::optional<std::int64_t> value =
+            named != number_of.end() ? named->second : integer_in(label);
+        if (!value || *value < 0 || *value >= classes) {
+            bad.add(number, fmt::format("\"{}\" is no class", label));
+            continue;
+        }
+        if (list.add(number, fields[id_column])) labels.labels.push_back(*value);
+    }
+    const std::string names =
+        class_names.empty() ? "" : fmt::format(", or one of {}", fmt::join(class_names, ", "));
+    bad.report(fmt::format("{}; labels are 0 to {}{}", kIdsAllowed, classes - 1, names));
+    labels.ids = std::move(list.ids);
+    return labels;
+}
+
+void write_labels(const std::string& path, const Labels& labels,
+                  const std::vector<std::string>& class_names, Overwrite overwrite) {
+    std::string text = "id,label\n";
+    for (std::size_t i = 0; i < labels.ids.size(); ++i) {
+        const auto label = static_cast<std::size_t>(labels.labels[i]);
+        text += fmt::format("{},{}\n", labels.ids[i],
+                            label < class_names.size() ? csv_field(class_names[label])
+                                                       : std::to_string(labels.labels[i]));
+    }
+    write_file(path, text, overwrite);
+}
+
+}  // namespace thresher::io

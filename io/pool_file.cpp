@@ -1,0 +1,305 @@
+#include "io/pool_file.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <list>
+
+#include "io/hdf5/file.hpp"
+#include "io/pool_shard.hpp"
+#include "io/shard_manifest.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::io {
+
+namespace {
+
+constexpr std::size_t kOpenShards = 16;
+constexpr std::int64_t kPieceRows = std::int64_t{1} << 20;
+
+}  // namespace
+
+struct PoolFile::Contents {
+    PoolInfo info;
+    PoolPaths paths;
+    ShardManifest manifest;  ///< one shard for a pool that is one file
+
+    /// The open shard `index`; the last few stay open.
+    std::shared_ptr<const PoolShard> shard(std::size_t index) const {
+        const auto guard = hdf5::lock();
+        const auto found = std::find_if(open_shards.begin(), open_shards.end(),
+                                        [&](const auto& open) { return open.first == index; });
+        if (found != open_shards.end()) {
+            open_shards.splice(open_shards.begin(), open_shards, found);
+            return found->second;
+        }
+        const ShardEntry& entry = manifest.shards[index];
+        std::vector<std::string> problems;
+        std::shared_ptr<PoolShard> opened = open_pool_shard(entry.path, paths, problems);
+        if (problems.empty()) compare(opened->info, entry.rows, problems);
+        fail_with_problems(entry.path, "shard of the pool " + info.path, problems);
+        remember(index, opened);
+        return opened;
+    }
+
+    void remember(std::size_t index, std::shared_ptr<const PoolShard> opened) const {
+        open_shards.emplace_front(index, std::move(opened));
+        if (open_shards.size() > kOpenShards) open_shards.pop_back();
+    }
+
+    void compare(const PoolInfo& other, std::int64_t rows,
+                 std::vector<std::string>& problems) const {
+        if (other.rows != rows) {
+            problems.push_back(
+                fmt::format("it has {} rows, manifest.json says {}", other.rows, rows));
+        }
+        if (other.input_shape != info.input_shape || other.element_type != info.element_type) {
+            problems.push_back(
+                fmt::format("its examples have shape [{}], those of the first shard [{}], "
+                            "or their types differ",
+                            fmt::join(other.input_shape, ", "), fmt::join(info.input_shape, ", ")));
+        }
+        if (other.has_targets != info.has_targets || other.has_ids != info.has_ids ||
+            other.has_clean_targets != info.has_clean_targets ||
+            other.has_names != info.has_names) {
+            problems.emplace_back("it has other datasets than the first shard");
+        }
+    }
+
+    /// Calls body(shard, rows within the shard, rows already done) for each shard that `rows`
+    /// touch.
+    void for_each_part(
+        RowRange rows,
+        const std::function<void(const PoolShard&, RowRange, std::int64_t)>& body) const {
+        THRESHER_CHECK_AS(FileError,
+                          rows.begin >= 0 && rows.begin <= rows.end && rows.end <= info.rows,
+                          "{}: rows {} to {} were asked for, the pool has {}", info.path,
+                          rows.begin, rows.end, info.rows);
+        const auto& shards = manifest.shards;
+        auto entry = std::upper_bound(shards.begin(), shards.end(), rows.begin,
+                                      [](std::int64_t row, const ShardEntry& shard) {
+                                          return row < shard.first_row + shard.rows;
+                                      });
+        std::int64_t done = 0;
+        for (; entry != shards.end() && entry->first_row < rows.end; ++entry) {
+            const std::int64_t begin = std::max(rows.begin, entry->first_row) - entry->first_row;
+            const std::int64_t end =
+                std::min(rows.end, entry->first_row + entry->rows) - entry->first_row;
+            if (begin >= end) continue;
+            const auto opened = shard(static_cast<std::size_t>(entry - shards.begin()));
+            body(*opened, {begin, end}, done);
+            done += end - begin;
+        }
+    }
+
+    /// The i64 column `member` of the shards; `absent` fills in where a shard has none.
+    void read_column(RowRange rows, std::span<std::int64_t> values,
+                     std::optional<hdf5::Dataset> PoolShard::*member) const {
+        THRESHER_CHECK(std::cmp_equal(values.size(), rows.size()), "{} rows into a buffer of {}",
+                       rows.size(), values.size());
+        for_each_part(rows, [&](const PoolShard& shard, RowRange part, std::int64_t done) {
+            const auto into = values.subspan(static_cast<std::size_t>(done),
+                                             static_cast<std::size_t>(part.size()));
+            const auto& column = shard.*member;
+            if (column) {
+                column->read(part, into);
+            } else {
+                std::fill(into.begin(), into.end(), std::int64_t{-1});
+            }
+        });
+    }
+
+    void read_classes(RowRange rows, std::span<std::int64_t> targets,
+                      std::optional<hdf5::Dataset> PoolShard::*member) const {
+        read_column(rows, targets, member);
+        for (std::int64_t& target : targets) {
+            if (target < 0 || target >= info.classes) target = -1;
+        }
+    }
+
+    /// Calls body(first row, ids) over all rows.
+    void for_each_ids(
+        const std::function<void(std::int64_t, std::span<const std::int64_t>)>& body) const {
+        std::vector<std::int64_t> ids;
+        for (std::int64_t begin = 0; begin < info.rows; begin += kPieceRows) {
+            const RowRange rows{begin, std::min(info.rows, begin + kPieceRows)};
+            ids.resize(static_cast<std::size_t>(rows.size()));
+            read_column(rows, ids, &PoolShard::ids);
+            body(begin, ids);
+        }
+    }
+
+    mutable std::list<std::pair<std::size_t, std::shared_ptr<const PoolShard>>> open_shards;
+};
+
+const PoolInfo& PoolFile::info() const { return contents_->info; }
+
+void PoolFile::read_inputs(RowRange rows, std::span<std::byte> inputs) const {
+    const std::int64_t row_bytes = info().bytes_per_row();
+    THRESHER_CHECK(std::cmp_equal(inputs.size(), rows.size() * row_bytes),
+                   "{} rows of {} bytes into a buffer of {}", rows.size(), row_bytes,
+                   inputs.size());
+    const hdf5::Type type =
+        info().element_type == ElementType::uint8 ? hdf5::Type::uint8 : hdf5::Type::float32;
+    contents_->for_each_part(rows, [&](const PoolShard& shard, RowRange part, std::int64_t done) {
+        shard.inputs->read_rows(part, type,
+                                inputs.subspan(static_cast<std::size_t>(done * row_bytes),
+                                               static_cast<std::size_t>(part.size() * row_bytes)));
+    });
+}
+
+void PoolFile::read_targets(RowRange rows, std::span<std::int64_t> targets) const {
+    contents_->read_classes(rows, targets, &PoolShard::targets);
+}
+
+void PoolFile::read_clean_targets(RowRange rows, std::span<std::int64_t> targets) const {
+    contents_->read_classes(rows, targets, &PoolShard::clean_targets);
+}
+
+void PoolFile::read_ids(RowRange rows, std::span<std::int64_t> ids) const {
+    if (info().has_ids) return contents_->read_column(rows, ids, &PoolShard::ids);
+    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = rows.begin + static_cast<std::int64_t>(i);
+}
+
+void PoolFile::read_source_ids(RowRange rows, std::span<std::int64_t> ids) const {
+    if (contents_->shard(0)->source_ids) {
+        return contents_->read_column(rows, ids, &PoolShard::source_ids);
+    }
+    read_ids(rows, ids);
+}
+
+std::vector<std::string> PoolFile::read_names(RowRange rows) const {
+    std::vector<std::string> names;
+    if (!info().has_names) {
+        names.resize(static_cast<std::size_t>(rows.size()));
+        return names;
+    }
+    contents_->for_each_part(rows, [&](const PoolShard& shard, RowRange part, std::int64_t) {
+        auto some = shard.names->read_text(part);
+        names.insert(names.end(), std::make_move_iterator(some.begin()),
+                     std::make_move_iterator(some.end()));
+    });
+    return names;
+}
+
+std::vector<QuarantinedRow> PoolFile::bad_targets(RowRange rows) const {
+    std::vector<QuarantinedRow> bad;
+    if (!info().has_targets) return bad;
+    std::vector<std::int64_t> targets, id(1);
+    for (std::int64_t begin = rows.begin; begin < rows.end; begin += kPieceRows) {
+        const RowRange piece{begin, std::min(rows.end, begin + kPieceRows)};
+        targets.resize(static_cast<std::size_t>(piece.size()));
+        contents_->read_column(piece, targets, &PoolShard::targets);
+        for (std::size_t i = 0; i < targets.size(); ++i) {
+            if (targets[i] >= -1 && targets[i] < info().classes) continue;
+            const std::int64_t row = begin + static_cast<std::int64_t>(i);
+            read_ids({row, row + 1}, id);
+            bad.push_back(
+                {id[0], fmt::format("target {} is out of range, allowed are 0 to {} and -1 "
+                                    "for unknown",
+                                    targets[i], info().classes - 1)});
+        }
+    }
+    return bad;
+}
+
+std::vector<std::int64_t> PoolFile::rows_of(std::span<const std::int64_t> ids) const {
+    std::vector<std::int64_t> rows(ids.size(), -1);
+    if (!info().has_ids) {
+        for (std::size_t i = 0; i < ids.size(); ++i) {
+            if (ids[i] >= 0 && ids[i] < info().rows) rows[i] = ids[i];
+        }
+    } else {
+        std::vector<std::pair<std::int64_t, std::size_t>> wanted;
+        for (std::size_t i = 0; i < ids.size(); ++i) wanted.emplace_back(ids[i], i);
+        std::sort(wanted.begin(), wanted.end());
+        contents_->for_each_ids([&](std::int64_t first, std::span<const std::int64_t> stored) {
+            for (std::size_t i = 0; i < stored.size(); ++i) {
+                auto match = std::lower_bound(wanted.begin(), wanted.end(),
+                                              std::pair{stored[i], std::size_t{0}});
+                for (; match != wanted.end() && match->first == stored[i]; ++match) {
+                    rows[match->second] = first + static_cast<std::int64_t>(i);
+                }
+            }
+        });
+    }
+    std::vector<std::int64_t> missing;
+    std::int64_t missing_count = 0;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        if (rows[i] >= 0) continue;
+        if (++missing_count <= 5) missing.push_back(ids[i]);
+    }
+    THRESHER_CHECK_AS(
+        FileError, missing_count == 0,
+        "{}: the pool lacks {} of {} ids that were asked for, such as {}; were they made "
+        "from another pool?",
+        info().path, missing_count, ids.size(), fmt::join(missing, ", "));
+    return rows;
+}
+
+std::vector<std::string> PoolFile::names_of(std::span<const std::int64_t> ids) const {
+    std::vector<std::string> names(ids.size());
+    const std::vector<std::int64_t> rows = rows_of(ids);
+    if (!info().has_names) return names;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        names[i] = std::move(read_names({rows[i], rows[i] + 1})[0]);
+    }
+    return names;
+}
+
+namespace {
+
+/// Largest target + 1, for files that do not say how many classes there are.
+std::int64_t count_classes(const PoolFile::Contents& contents) {
+    constexpr std::int64_t kMost = std::int64_t{1} << 24;
+    std::int64_t largest = -1;
+    std::vector<std::int64_t> targets;
+    for (std::int64_t begin = 0; begin < contents.info.rows; begin += kPieceRows) {
+        const RowRange piece{begin, std::min(contents.info.rows, begin + kPieceRows)};
+        targets.resize(static_cast<std::size_t>(piece.size()));
+        contents.read_column(piece, targets, &PoolShard::targets);
+        largest = std::max(largest, *std::max_element(targets.begin(), targets.end()));
+    }
+    THRESHER_CHECK_AS(
+        FileError, largest < kMost,
+        "{}: the largest value in {} is {}, more than {} classes cannot be meant; give "
+        "the attribute class_names or --classes",
+        contents.info.path, contents.paths.targets, largest, kMost);
+    return largest + 1;
+}
+
+}  // namespace
+
+PoolFile open_pool(const std::string& path, const PoolPaths& paths) {
+    std::vector<std::string> problems;
+    auto contents = std::make_shared<PoolFile::Contents>();
+    contents->paths = paths;
+    std::error_code error;
+    if (std::filesystem::is_directory(path, error)) {
+        contents->manifest = read_manifest(path, problems);
+        fail_with_problems(path, "pool", problems);
+    } else {
+        contents->manifest.shards.push_back({path, 0, 0, 0, {}});
+    }
+    ShardEntry& first = contents->manifest.shards.front();
+    std::shared_ptr<PoolShard> shard = open_pool_shard(first.path, paths, problems);
+    fail_with_problems(first.path, "pool", problems);
+    contents->info = shard->info;
+    contents->info.path = path;
+    if (first.rows == 0) first.rows = shard->info.rows;
+    contents->compare(shard->info, first.rows, problems);
+    fail_with_problems(first.path, "pool", problems);
+    contents->info.rows = contents->manifest.rows();
+    contents->info.block_rows = default_block_rows(contents->info.bytes_per_row());
+    contents->remember(0, std::move(shard));
+    if (paths.classes == 0 && contents->info.class_names.empty()) {
+        contents->info.classes = std::max(contents->info.classes, contents->manifest.classes);
+    }
+    if (contents->info.has_targets && contents->info.classes == 0) {
+        contents->info.classes = count_classes(*contents);
+    }
+    return PoolFile(std::move(contents));
+}
+
+}  // namespace thresher::io

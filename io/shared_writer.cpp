@@ -1,0 +1,40 @@
+#include "io/shared_writer.hpp"
+
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::io {
+
+SharedWriter::SharedWriter(const std::string& path, Overwrite overwrite, Collective& collective,
+                           const SharedFileOpener& open_shared,
+                           const std::function<void(hdf5::File& file)>& create)
+    : collective_(collective), parallel_(collective.size() > 1) {
+    agree(collective_, [&] {
+        THRESHER_CHECK(!parallel_ || open_shared,
+                       "{}: {} ranks need a way to open one file together", path,
+                       collective_.size());
+        if (!collective_.is_root()) return;
+        place_.emplace(path, overwrite);
+        hdf5::File file = hdf5::File::create(place_->temporary());
+        create(file);
+        file.close();
+    });
+    agree(collective_, [&] {
+        const std::string temporary = temporary_path(path);
+        file_.emplace(parallel_ ? open_shared(temporary) : hdf5::File::open_writable(temporary));
+    });
+}
+
+void SharedWriter::finish(const std::function<void(hdf5::File& file)>& complete) {
+    agree(collective_, [&] { file_->close(); });
+    file_.reset();
+    agree(collective_, [&] {
+        if (!place_) return;
+        hdf5::File file = hdf5::File::open_writable(place_->temporary());
+        complete(file);
+        file.close();
+        place_->commit();
+    });
+}
+
+}  // namespace thresher::io

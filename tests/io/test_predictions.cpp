@@ -1,0 +1,138 @@
+#include <cmath>
+#include <limits>
+
+#include "io/hdf5/file.hpp"
+#include "io/predictions_file.hpp"
+#include "tests/io/support.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace thresher;
+using namespace thresher::io;
+using namespace thresher::test;
+
+namespace {
+
+void write_outputs(const std::string& path, const std::string& name,
+                   std::vector<std::int64_t> shape, const std::vector<float>& values) {
+    hdf5::File file = hdf5::File::create(path);
+    const RowRange rows{0, shape[0]};
+    file.create_dataset({.name = name, .type = hdf5::Type::float32, .shape = std::move(shape)})
+        .write_rows(rows, hdf5::Type::float32, std::as_bytes(std::span(values)));
+    file.close();
+}
+
+}  // namespace
+
+TEST_CASE("predictions read back block by block, on any number of ranks") {
+    const TemporaryDirectory directory;
+    const auto alone = make_local_collective();
+    constexpr std::int64_t kRows = 10;
+    PredictionsInfo info;
+    info.path = directory / "predictions.h5";
+    info.rows = kRows;
+    info.output_kind = OutputKind::log_probs;
+    info.samples = 2;
+    info.classes = 3;
+    info.embedding_size = 2;
+    info.loss_roles = {"learner", "reference"};
+    info.has_ids = true;
+    info.strategy = "monte-carlo";
+    std::vector<float> outputs, embeddings, learner, reference;
+    std::vector<std::int64_t> ids;
+    for (std::int64_t row = 0; row < kRows; ++row) {
+        for (int j = 0; j < 6; ++j) outputs.push_back(-0.1F * static_cast<float>(row * 6 + j));
+        for (int j = 0; j < 2; ++j) embeddings.push_back(static_cast<float>(row * 2 + j));
+        learner.push_back(static_cast<float>(row));
+        reference.push_back(static_cast<float>(-row));
+        ids.push_back(100 + row);
+    }
+    {
+        PredictionsWriter writer(info, {}, Overwrite::no, *alone, {});
+        for (RowRange rows : {RowRange{6, 10}, RowRange{0, 6}}) {
+            const auto part = [&](const auto& values, std::int64_t width) {
+                return std::span(values).subspan(static_cast<std::size_t>(rows.begin * width),
+                                                 static_cast<std::size_t>(rows.size() * width));
+            };
+            PredictionBlock block{rows, part(ids, 1), part(outputs, 6), part(embeddings, 2), {}};
+            block.losses = {{"learner", part(learner, 1)}, {"reference", part(reference, 1)}};
+            writer.write(block);
+        }
+        writer.finish({{103, "loss is NaN"}});
+    }
+    const PredictionsInfo found = describe_predictions(info.path);
+    CHECK(found.samples == 2);
+    CHECK(found.classes == 3);
+    CHECK(found.strategy == "monte-carlo");
+    CHECK(found.loss_roles == info.loss_roles);
+    for (int ranks : {1, 3}) {
+        std::int64_t at = 0;
+        for (int rank = 0; rank < ranks; ++rank) {
+            const auto reader = open_predictions(info.path, rank, ranks, 4);
+            PredictionBlock block;
+            while (reader->next(block)) {
+                CHECK(block.rows.begin == at);
+                for (std::int64_t row = at; row < block.rows.end; ++row) {
+                    const auto i = static_cast<std::size_t>(row - at),
+                               r = static_cast<std::size_t>(row);
+                    CHECK(block.ids[i] == 100 + row);
+                    CHECK(block.outputs[i * 6 + 5] == outputs[r * 6 + 5]);
+                    CHECK(block.embeddings[i * 2 + 1] == embeddings[r * 2 + 1]);
+                    CHECK(block.losses.at("reference")[i] == reference[r]);
+                }
+                at = block.rows.end;
+            }
+            CHECK(reader->quarantine().empty());
+        }
+        CHECK(at == kRows);
+    }
+}
+
+TEST_CASE("probabilities of another framework are taken, and bad rows set apart once") {
+    const TemporaryDirectory directory;
+    write_outputs(directory / "p.h5", "/probabilities", {4, 2},
+                  {0.5F, 0.5F, 0.9F, 0.2F, 1.1F, -0.1F, 1.0F, 0.0F});
+    const auto reader = open_predictions(directory / "p.h5", 0, 1);
+    CHECK(reader->info().output_kind == OutputKind::probabilities);
+    CHECK(reader->info().samples == 1);
+    PredictionBlock block;
+    for (int pass = 0; pass < 2; ++pass) {
+        CHECK(reader->next(block));
+        CHECK(block.outputs.size() == 8);
+        reader->rewind();
+    }
+    REQUIRE(reader->quarantine().size() == 2);
+    CHECK(reader->quarantine()[0].id == 1);
+    CHECK(reader->quarantine()[0].reason == "probabilities sum to 1.1, not to 1");
+    CHECK(reader->quarantine()[1].id == 2);
+    CHECK(contains(reader->quarantine()[1].reason, "is negative"));
+}
+
+TEST_CASE("a log-probability of -inf is legal, NaN and +inf are not") {
+    const TemporaryDirectory directory;
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    write_outputs(directory / "p.h5", "/log_probs", {4, 1, 2},
+                  {0.0F, -kInfinity, std::nanf(""), 0.0F, -kInfinity, -kInfinity, 0.5F, -1.0F});
+    const auto reader = open_predictions(directory / "p.h5", 0, 1);
+    PredictionBlock block;
+    CHECK(reader->next(block));
+    REQUIRE(reader->quarantine().size() == 3);
+    CHECK(reader->quarantine()[0].id == 1);
+    CHECK(reader->quarantine()[2].reason == "log-probability 0.5 is above 0");
+}
+
+TEST_CASE("predictions of the wrong shape are refused with every reason") {
+    const TemporaryDirectory directory;
+    {
+        hdf5::File file = hdf5::File::create(directory / "p.h5");
+        file.create_dataset({.name = "/logits", .type = hdf5::Type::float32, .shape = {3, 2}});
+        file.create_dataset({.name = "/embeddings", .type = hdf5::Type::float32, .shape = {4, 2}});
+        file.create_dataset({.name = "/losses/learner", .type = hdf5::Type::int64, .shape = {3}});
+        file.close();
+    }
+    const std::string message = message_of([&] { describe_predictions(directory / "p.h5"); });
+    CHECK(contains(message, "/embeddings has 4 rows, /logits has 3"));
+    CHECK(contains(message, "/losses/learner is i64 of shape [3], expected f32 [N]"));
+    write_outputs(directory / "x.h5", "/x", {1}, {1.0F});
+    CHECK(
+        contains(message_of([&] { describe_predictions(directory / "x.h5"); }), "the file has x"));
+}
