@@ -145,8 +145,10 @@ class Collective {
     static Gathered<T> from_bytes(Gathered<std::byte> gathered) {
         Gathered<T> result;
         result.values.resize(gathered.values.size() / sizeof(T));
-        std::memcpy(result.values.data(), gathered.values.data(),
-                    result.values.size() * sizeof(T));
+        if (!result.values.empty()) {
+            std::memcpy(result.values.data(), gathered.values.data(),
+                        result.values.size() * sizeof(T));
+        }
         result.counts = std::move(gathered.counts);
         for (auto& count : result.counts) count /= static_cast<std::int64_t>(sizeof(T));
         return result;
