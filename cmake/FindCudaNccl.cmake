@@ -1,4 +1,4 @@
-# THRESHER_HAVE_CUDA, and targets thresher_cuda_toolkit and thresher_nccl where a toolkit is found.
+# THRESHER_HAVE_CUDA, and target thresher_nccl, where a CUDA toolkit, NCCL and a LibTorch with CUDA are found.
 #
 # The device code becomes a shared library of its own, libthresher_cuda.so, which the program loads
 # when it runs on a GPU. So one build serves machines with and without one, and CPU start-up stays short.

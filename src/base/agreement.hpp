@@ -1,8 +1,8 @@
 #pragma once
 
 // Errors that all ranks share. A rank that throws alone leaves the others waiting in the next
-// collective; so whatever can fail on one rank runs inside agree(), after which either every rank goes
-// on or every rank throws the same error.
+// collective; so whatever can fail on one rank runs inside agree(), after which either every rank
+// goes on or every rank throws the same error.
 
 #include <functional>
 
@@ -12,8 +12,8 @@ namespace thresher {
 
 /// Runs `work` on each rank (it must contain no collective operation), then lets the ranks agree.
 /// If it threw anywhere, every rank throws an Error with the message of the lowest failing rank,
-/// which names that rank and says how many failed; exit code and type (FileError, UsageError, Requeue) are kept.
-/// Collective.
+/// which names that rank and says how many failed; exit code and type (FileError, UsageError,
+/// Requeue) are kept. Collective.
 void agree(Collective& collective, const std::function<void()>& work);
 
 /// As above; returns what `work` returned on this rank.

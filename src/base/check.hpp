@@ -1,7 +1,8 @@
 #pragma once
 
-// Errors and the checks that raise them. A message says what failed, the value found, what is allowed
-// and what to do, in lower case and without a full stop; rank and place are added where it is printed.
+// Errors and the checks that raise them. A message says what failed, the value found, what is
+// allowed and what to do, in lower case and without a full stop; rank and place are added where it
+// is printed.
 
 #include <fmt/format.h>
 
@@ -57,11 +58,11 @@ template <class Exception = Error, class... Values>
 }  // namespace thresher
 
 /// Throws thresher::Error unless `condition` holds. On in release builds as well.
-#define THRESHER_CHECK(condition, ...)                       \
-    do {                                                     \
-        if (!(condition)) [[unlikely]] {                     \
+#define THRESHER_CHECK(condition, ...)                        \
+    do {                                                      \
+        if (!(condition)) [[unlikely]] {                      \
             ::thresher::fail<::thresher::Error>(__VA_ARGS__); \
-        }                                                    \
+        }                                                     \
     } while (false)
 
 /// As THRESHER_CHECK, with the type of error to throw first.

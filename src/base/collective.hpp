@@ -1,11 +1,12 @@
 #pragma once
 
 // The one interface through which the science talks to other ranks. It has four bodies: local (one
-// rank), simulated ranks in threads, MPI, and NCCL. Code in src takes a Collective& and never knows which.
+// rank), simulated ranks in threads, MPI, and NCCL. Code in src takes a Collective& and never knows
+// which.
 //
-// Every public operation is collective: all ranks call it, in the same order, with spans of the same
-// length unless it says otherwise. Counting and the watchdog's labels live here, in the non-virtual
-// part, so that no body can forget them.
+// Every public operation is collective: all ranks call it, in the same order, with spans of the
+// same length unless it says otherwise. Counting and the watchdog's labels live here, in the
+// non-virtual part, so that no body can forget them.
 
 #include <cstddef>
 #include <cstdint>
@@ -116,7 +117,8 @@ class Collective {
 
     const Traffic& traffic() const { return traffic_; }
 
-    /// At most one observer; null to remove it. It must outlive the collective or be removed. Local.
+    /// At most one observer; null to remove it. It must outlive the collective or be removed.
+    /// Local.
     void observe(CollectiveObserver* observer) { observer_ = observer; }
 
   protected:

@@ -11,8 +11,8 @@ namespace thresher {
 /// `value` as a `To`; throws Error where it does not fit.
 template <class To, class From>
 To narrow(From value) {
-    THRESHER_CHECK(std::in_range<To>(value), "the number {} does not fit the integer type it is passed as",
-                   value);
+    THRESHER_CHECK(std::in_range<To>(value),
+                   "the number {} does not fit the integer type it is passed as", value);
     return static_cast<To>(value);
 }
 

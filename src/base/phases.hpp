@@ -1,6 +1,7 @@
 #pragma once
 
-// Where the time went: seconds by phase (read, predict, score, select, write, wait...), added up under names.
+// Where the time went: seconds by phase (read, predict, score, select, write, wait...), added up
+// under names.
 
 #include <chrono>
 #include <map>
@@ -16,8 +17,9 @@ class Phases {
         Timer(Phases& phases, std::string name)
             : phases_(phases), name_(std::move(name)), start_(std::chrono::steady_clock::now()) {}
         ~Timer() {
-            phases_.add(name_, std::chrono::duration<double>(std::chrono::steady_clock::now() - start_)
-                                   .count());
+            phases_.add(
+                name_,
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
         }
         Timer(const Timer&) = delete;
         Timer& operator=(const Timer&) = delete;

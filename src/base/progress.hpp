@@ -17,13 +17,14 @@ ProgressStyle progress_style(const std::string& name);
 class Progress {
   public:
     /// `unit` is what is counted ("rows", "steps"). `draws` is false on ranks other than 0.
-    Progress(std::string title, std::int64_t total, std::string unit, ProgressStyle style, bool draws);
+    Progress(std::string title, std::int64_t total, std::string unit, ProgressStyle style,
+             bool draws);
     ~Progress();
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
 
-    /// `done` so far; redraws at most ten times a second (a plain line: every 10 s). `note` is shown
-    /// behind the rate, for example "loss 0.31".
+    /// `done` so far; redraws at most ten times a second (a plain line: every 10 s). `note` is
+    /// shown behind the rate, for example "loss 0.31".
     void update(std::int64_t done, const std::string& note = "");
     void finish();
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// The one stop flag of the process. SIGTERM, SIGUSR1 and SIGUSR2 raise it (Slurm and other schedulers
-// send one of them before they end a job); long loops look at it between steps, write a checkpoint
-// and throw Requeue. A second SIGTERM ends the process at once.
+// The one stop flag of the process. SIGTERM, SIGUSR1 and SIGUSR2 raise it (Slurm and other
+// schedulers send one of them before they end a job); long loops look at it between steps, write a
+// checkpoint and throw Requeue. A second SIGTERM ends the process at once.
 
 #include "src/base/collective.hpp"
 

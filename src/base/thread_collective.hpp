@@ -9,9 +9,9 @@
 
 namespace thresher {
 
-/// Runs `body` once per rank, each in its own thread with its own Collective, and waits for all. If a
-/// rank throws, the others are released from whatever collective they wait in, and the first error is
-/// rethrown here.
+/// Runs `body` once per rank, each in its own thread with its own Collective, and waits for all. If
+/// a rank throws, the others are released from whatever collective they wait in, and the first
+/// error is rethrown here.
 void run_simulated_ranks(int ranks, const std::function<void(Collective&)>& body);
 
 }  // namespace thresher

@@ -33,8 +33,8 @@ struct BlockPartition {
     }
 };
 
-/// Rows per block for rows of `bytes_per_row`: a power of two, at least 1 MiB and at most 4 MiB of input
-/// where rows are small, between 16 and 65536 rows.
+/// Rows per block for rows of `bytes_per_row`: a power of two, at least 1 MiB and at most 4 MiB of
+/// input where rows are small, between 16 and 65536 rows.
 std::int64_t default_block_rows(std::int64_t bytes_per_row);
 
 }  // namespace thresher

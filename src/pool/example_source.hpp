@@ -1,7 +1,8 @@
 #pragma once
 
-// The two ways in which examples reach the science: streamed block by block for scoring, and fetched in
-// the order of an epoch for training. io/ has the bodies that read HDF5; tests use vectors in memory.
+// The two ways in which examples reach the science: streamed block by block for scoring, and
+// fetched in the order of an epoch for training. io/ has the bodies that read HDF5; tests use
+// vectors in memory.
 
 #include <cstddef>
 #include <cstdint>
@@ -43,7 +44,8 @@ struct Examples {
     std::vector<std::int64_t> ids;      ///< [n]
 };
 
-/// Examples by position in [0, size()); a whole pool, or chosen rows of one. Every rank sees all of them.
+/// Examples by position in [0, size()); a whole pool, or chosen rows of one. Every rank sees all of
+/// them.
 class ExampleSource {
   public:
     virtual ~ExampleSource() = default;

@@ -57,8 +57,8 @@ class MemoryExamples final : public ExampleSource {
             THRESHER_CHECK(positions[i] >= 0 && positions[i] < size(),
                            "position {} is outside the pool's {} rows", positions[i], size());
             const auto row = static_cast<std::size_t>(positions[i]);
-            std::memcpy(examples.inputs.data() + i * row_bytes, pool_.inputs.data() + row * row_bytes,
-                        row_bytes);
+            std::memcpy(examples.inputs.data() + i * row_bytes,
+                        pool_.inputs.data() + row * row_bytes, row_bytes);
             examples.targets[i] = pool_.targets.empty() ? -1 : pool_.targets[row];
             examples.ids[i] = pool_.ids[row];
         }

@@ -15,15 +15,17 @@ inline std::int64_t size_of(ElementType type) { return type == ElementType::uint
 struct PoolInfo {
     std::string path;
     std::int64_t rows = 0;
-    std::vector<std::int64_t> input_shape;  ///< of one example, [C, H, W] for images, [d] for vectors
+    std::vector<std::int64_t>
+        input_shape;  ///< of one example, [C, H, W] for images, [d] for vectors
     ElementType element_type = ElementType::uint8;
-    /// A model sees (x * scale - mean[c]) / std[c]; mean and std have one entry, or one per channel.
+    /// A model sees (x * scale - mean[c]) / std[c]; mean and std have one entry, or one per
+    /// channel.
     double scale = 1.0;
     std::vector<double> mean{0.0}, std{1.0};
     bool has_targets = false, has_clean_targets = false, has_names = false, has_ids = false;
     std::vector<std::string> class_names;  ///< empty where targets are unknown or unnamed
-    std::int64_t classes = 0;              ///< class_names.size(), or largest target + 1; 0 = unknown
-    std::int64_t block_rows = 0;           ///< rows per block; the last block may be shorter
+    std::int64_t classes = 0;     ///< class_names.size(), or largest target + 1; 0 = unknown
+    std::int64_t block_rows = 0;  ///< rows per block; the last block may be shorter
 
     std::int64_t elements_per_row() const {
         std::int64_t elements = 1;

@@ -1,6 +1,7 @@
 #pragma once
 
-// Rows that cannot be scored, imported or trained on: set apart with the reason, counted, never selected.
+// Rows that cannot be scored, imported or trained on: set apart with the reason, counted, never
+// selected.
 
 #include <cstdint>
 #include <string>
@@ -29,9 +30,9 @@ struct BadLimit {
 std::vector<QuarantinedRow> gather_quarantine(Collective& collective,
                                               const std::vector<QuarantinedRow>& own);
 
-/// Throws the same Error on every rank if the ranks together have more bad rows than `limit` allows of
-/// `total`; the message names the first few ids with their reasons. Collective.
-void check_bad_rows(Collective& collective, const std::vector<QuarantinedRow>& own, std::int64_t total,
-                    const BadLimit& limit);
+/// Throws the same Error on every rank if the ranks together have more bad rows than `limit` allows
+/// of `total`; the message names the first few ids with their reasons. Collective.
+void check_bad_rows(Collective& collective, const std::vector<QuarantinedRow>& own,
+                    std::int64_t total, const BadLimit& limit);
 
 }  // namespace thresher
