@@ -1,0 +1,161 @@
+// Numbers in columns; one column may be the class, one the id.
+
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <unordered_map>
+
+#include "io/csv.hpp"
+#include "io/importers/byte_stream.hpp"
+#include "io/importers/formats.hpp"
+#include "io/importers/import_sink.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::io {
+
+namespace {
+
+template <class Number>
+std::optional<Number> number_in(const std::string& text) {
+    Number value{};
+    const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+    const auto [end, error] = std::from_chars(begin, text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || begin == end)
+        return std::nullopt;
+    return value;
+}
+
+class CsvImport {
+  public:
+    CsvImport(const ImportOptions& options, const Provenance& provenance)
+        : options_(options), provenance_(provenance), stream_(options.source) {}
+
+    ImportReport run() {
+        std::string line;
+        bool is_first = true;
+        while (stream_.read_line(line)) {
+            ++line_number_;
+            split_csv_line(is_first ? without_byte_order_mark(line) : std::string_view(line),
+                           fields_);
+            if (fields_.size() == 1 && fields_[0].empty()) continue;
+            if (is_first) {
+                is_first = false;
+                if (read_header()) continue;
+            }
+            read_row();
+        }
+        THRESHER_CHECK_AS(FileError, sink_.has_value(), "{}: holds no row", options_.source);
+        if (!names_.empty()) sink_->set_class_names(names_);
+        return sink_->finish();
+    }
+
+  private:
+    /// True where the first line is a header; either way the columns are known afterwards.
+    bool read_header() {
+        bool is_header = false;
+        columns_ = fields_.size();
+        const auto find = [&](const std::string& column, const char* option) -> std::size_t {
+            if (column.empty()) return columns_;
+            for (std::size_t i = 0; i < columns_; ++i) {
+                if (fields_[i] == column && !number_in<double>(column)) return is_header = true, i;
+            }
+            const auto index = number_in<std::size_t>(column);
+            THRESHER_CHECK_AS(
+                UsageError, index && *index < columns_,
+                "{} is \"{}\"; allowed are 0 to {} and the names in the first line of {} "
+                "({})",
+                option, column, columns_ - 1, options_.source, fmt::join(fields_, ", "));
+            return *index;
+        };
+        target_ = find(options_.target_column, "--target-column");
+        id_ = find(options_.id_column, "--id-column");
+        for (std::size_t i = 0; i < columns_; ++i) {
+            if (i != target_ && i != id_ && !number_in<double>(fields_[i])) is_header = true;
+        }
+        const std::size_t inputs = columns_ - (target_ < columns_) - (id_ < columns_);
+        THRESHER_CHECK_AS(FileError, inputs > 0, "{}: no column is left for the inputs",
+                          options_.source);
+        PoolSchema schema;
+        schema.input_shape = {static_cast<std::int64_t>(inputs)};
+        schema.element_type = ElementType::float32;
+        schema.targets = target_ < columns_;
+        schema.ids = id_ < columns_;
+        sink_.emplace(options_, schema, provenance_);
+        values_.resize(inputs);
+        for (std::size_t c = 0; c < options_.class_names.size(); ++c) {
+            class_of_[options_.class_names[c]] = static_cast<std::int64_t>(c);
+        }
+        return is_header;
+    }
+
+    void read_row() {
+        if (fields_.size() != columns_) {
+            return refuse(
+                fmt::format("{} fields, the first line has {}", fields_.size(), columns_));
+        }
+        std::size_t at = 0;
+        for (std::size_t i = 0; i < columns_; ++i) {
+            if (i == target_ || i == id_) continue;
+            const auto value = number_in<float>(fields_[i]);
+            if (!value || !std::isfinite(*value)) {
+                return refuse(
+                    fmt::format("\"{}\" in column {} is no finite number", fields_[i], i));
+            }
+            values_[at++] = *value;
+        }
+        std::int64_t target = -1, id = -1;
+        if (target_ < columns_ && !read_target(fields_[target_], target)) {
+            return refuse(fmt::format("\"{}\" is no class", fields_[target_]));
+        }
+        if (id_ < columns_) {
+            const auto number = number_in<std::int64_t>(fields_[id_]);
+            if (!number || *number < 0) return refuse(fmt::format("\"{}\" is no id", fields_[id_]));
+            id = *number;
+        }
+        sink_->add(line_number_, std::as_bytes(std::span(values_)), target, id);
+    }
+
+    /// A class is a number throughout, or a name throughout; the first row decides. Empty: unknown.
+    bool read_target(const std::string& text, std::int64_t& target) {
+        if (text.empty()) return true;
+        if (const auto named = class_of_.find(text); named != class_of_.end()) {
+            target = named->second;
+            return true;
+        }
+        const auto number = number_in<std::int64_t>(text);
+        if (!targets_are_numbers_) targets_are_numbers_ = number.has_value();
+        if (*targets_are_numbers_) {
+            target = number.value_or(-2);
+            return number && *number >= 0;
+        }
+        if (!options_.class_names.empty()) return false;
+        target = static_cast<std::int64_t>(names_.size());
+        class_of_[text] = target;
+        names_.push_back(text);
+        return true;
+    }
+
+    void refuse(const std::string& reason) {
+        sink_->quarantine(line_number_, fmt::format("line {}: {}", line_number_, reason));
+    }
+
+    const ImportOptions& options_;
+    const Provenance& provenance_;
+    ByteStream stream_;
+    std::optional<ImportSink> sink_;
+    std::vector<std::string> fields_, names_;
+    std::unordered_map<std::string, std::int64_t> class_of_;
+    std::vector<float> values_;
+    std::size_t columns_ = 0, target_ = 0, id_ = 0;
+    std::optional<bool> targets_are_numbers_;
+    std::int64_t line_number_ = 0;
+};
+
+}  // namespace
+
+ImportReport import_csv(const ImportOptions& options, const Provenance& provenance) {
+    return CsvImport(options, provenance).run();
+}
+
+}  // namespace thresher::io

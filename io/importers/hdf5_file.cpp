@@ -1,0 +1,51 @@
+// A user's own HDF5 file, copied into a pool with the layout and the attributes that Thresher
+// likes.
+
+#include "io/importers/formats.hpp"
+#include "io/importers/import_sink.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::io {
+
+ImportReport import_hdf5(const ImportOptions& options, const Provenance& provenance) {
+    const PoolFile source = open_pool(options.source, options.paths);
+    const PoolInfo& info = source.info();
+    PoolSchema schema;
+    schema.input_shape = info.input_shape;
+    schema.element_type = info.element_type;
+    schema.scale = info.scale;
+    schema.targets = info.has_targets;
+    schema.ids = info.has_ids;
+    schema.names = info.has_names;
+    schema.class_names = info.class_names;
+    schema.classes = info.classes;
+    ImportSink sink(options, schema, provenance);
+    std::vector<std::byte> inputs;
+    std::vector<std::int64_t> targets, ids;
+    const auto row_bytes = static_cast<std::size_t>(info.bytes_per_row());
+    for (std::int64_t begin = 0; begin < info.rows; begin += info.block_rows) {
+        const RowRange rows{begin, std::min(info.rows, begin + info.block_rows)};
+        const auto count = static_cast<std::size_t>(rows.size());
+        inputs.resize(count * row_bytes);
+        targets.resize(count);
+        ids.resize(count);
+        source.read_inputs(rows, inputs);
+        source.read_targets(rows, targets);
+        source.read_ids(rows, ids);
+        const std::vector<std::string> names = source.read_names(rows);
+        const std::vector<QuarantinedRow> bad = source.bad_targets(rows);
+        auto next_bad = bad.begin();
+        for (std::size_t i = 0; i < count; ++i) {
+            if (next_bad != bad.end() && next_bad->id == ids[i]) {
+                sink.quarantine(ids[i], (next_bad++)->reason);
+                continue;
+            }
+            sink.add(begin + static_cast<std::int64_t>(i),
+                     std::span(inputs).subspan(i * row_bytes, row_bytes), targets[i], ids[i],
+                     names[i]);
+        }
+    }
+    return sink.finish();
+}
+
+}  // namespace thresher::io

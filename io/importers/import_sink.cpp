@@ -1,0 +1,161 @@
+#include "io/importers/import_sink.hpp"
+
+#include <cmath>
+#include <cstring>
+
+#include "src/base/check.hpp"
+#include "src/base/collective.hpp"
+#include "src/base/tree_sum.hpp"
+#include "src/pool/blocks.hpp"
+
+namespace thresher::io {
+
+namespace {
+
+PoolInfo info_of(const PoolSchema& schema) {
+    PoolInfo info;
+    info.input_shape = schema.input_shape;
+    info.element_type = schema.element_type;
+    info.scale = schema.scale;
+    return info;
+}
+
+PoolWriterOptions writer_options(const ImportOptions& options, std::int64_t expected_rows) {
+    return {.overwrite = options.overwrite,
+            .rows_per_shard = options.rows_per_shard,
+            .append = false,
+            .expected_rows = expected_rows};
+}
+
+}  // namespace
+
+ChannelStatistics::ChannelStatistics(const PoolInfo& info)
+    : info_(info),
+      channels_(static_cast<std::size_t>(info.input_shape.at(0))),
+      per_channel_(static_cast<std::size_t>(info.elements_per_row()) / channels_) {}
+
+double ChannelStatistics::element(std::span<const std::byte> inputs, std::size_t index) const {
+    if (info_.element_type == ElementType::uint8) {
+        return static_cast<double>(std::to_integer<int>(inputs[index]));
+    }
+    float value = 0.0F;
+    std::memcpy(&value, inputs.data() + 4 * index, 4);
+    return static_cast<double>(value);
+}
+
+void ChannelStatistics::add_block(std::span<const std::byte> inputs) {
+    const auto elements = static_cast<std::size_t>(info_.elements_per_row());
+    const std::size_t rows = inputs.size() / static_cast<std::size_t>(info_.bytes_per_row());
+    if (rows == 0) return;
+    if (shifts_.empty()) {
+        for (std::size_t c = 0; c < channels_; ++c) {
+            double sum = 0.0;
+            for (std::size_t j = 0; j < per_channel_; ++j)
+                sum += element(inputs, c * per_channel_ + j);
+            shifts_.push_back(sum / static_cast<double>(per_channel_));
+        }
+    }
+    for (std::size_t c = 0; c < channels_; ++c) {
+        double sum = 0.0, square = 0.0;
+        for (std::size_t row = 0; row < rows; ++row) {
+            for (std::size_t j = 0; j < per_channel_; ++j) {
+                const double x =
+                    element(inputs, row * elements + c * per_channel_ + j) - shifts_[c];
+                sum += x;
+                square += x * x;
+            }
+        }
+        sums_.push_back(sum);
+        squares_.push_back(square);
+    }
+    rows_ += static_cast<std::int64_t>(rows);
+}
+
+double ChannelStatistics::total(const std::vector<double>& sums, std::size_t channel) const {
+    std::vector<double> terms;
+    for (std::size_t i = channel; i < sums.size(); i += channels_) terms.push_back(sums[i]);
+    return tree_sum(terms) / (static_cast<double>(rows_) * static_cast<double>(per_channel_));
+}
+
+std::vector<double> ChannelStatistics::mean() const {
+    std::vector<double> means;
+    for (std::size_t c = 0; c < channels_; ++c) {
+        means.push_back((total(sums_, c) + shift(c)) * info_.scale);
+    }
+    return means;
+}
+
+std::vector<double> ChannelStatistics::std() const {
+    std::vector<double> deviations;
+    for (std::size_t c = 0; c < channels_; ++c) {
+        const double mean = total(sums_, c);
+        const double variance = std::max(0.0, total(squares_, c) - mean * mean);
+        deviations.push_back(variance > 0.0 ? std::sqrt(variance) * info_.scale : 1.0);
+    }
+    return deviations;
+}
+
+ImportSink::ImportSink(const ImportOptions& options, const PoolSchema& schema,
+                       const Provenance& provenance, std::int64_t expected_rows)
+    : options_(options),
+      schema_(schema),
+      info_(info_of(schema)),
+      writer_(options.output, schema, provenance, writer_options(options, expected_rows)),
+      statistics_(info_),
+      block_rows_(default_block_rows(info_.bytes_per_row())) {
+    if (!options.class_names.empty()) set_class_names(options.class_names);
+}
+
+void ImportSink::set_class_names(std::vector<std::string> class_names) {
+    schema_.class_names = class_names;
+    writer_.set_class_names(std::move(class_names));
+}
+
+void ImportSink::add(std::int64_t position, std::span<const std::byte> inputs, std::int64_t target,
+                     std::int64_t id, const std::string& name) {
+    const auto classes = static_cast<std::int64_t>(schema_.class_names.size());
+    if (schema_.targets && (target < -1 || (classes > 0 && target >= classes))) {
+        quarantine(position, fmt::format("target {} is out of range, allowed are 0 to {}", target,
+                                         classes - 1));
+        return;
+    }
+    inputs_.insert(inputs_.end(), inputs.begin(), inputs.end());
+    if (schema_.targets) targets_.push_back(target);
+    if (schema_.ids) ids_.push_back(id);
+    if (schema_.names) names_.push_back(name);
+    if (std::cmp_greater_equal(inputs_.size(), block_rows_ * info_.bytes_per_row())) flush();
+}
+
+void ImportSink::quarantine(std::int64_t position, std::string reason) {
+    bad_.push_back({position, std::move(reason)});
+}
+
+void ImportSink::flush() {
+    PoolRows rows;
+    rows.rows = static_cast<std::int64_t>(inputs_.size()) / info_.bytes_per_row();
+    if (rows.rows == 0) return;
+    rows.inputs = inputs_;
+    rows.targets = targets_;
+    rows.ids = ids_;
+    rows.names = names_;
+    writer_.append(rows);
+    statistics_.add_block(inputs_);
+    inputs_.clear();
+    targets_.clear();
+    ids_.clear();
+    names_.clear();
+}
+
+ImportReport ImportSink::finish() {
+    flush();
+    const auto alone = make_local_collective();
+    const std::int64_t total = writer_.rows() + static_cast<std::int64_t>(bad_.size());
+    check_bad_rows(*alone, bad_, total, options_.max_bad);
+    THRESHER_CHECK_AS(FileError, writer_.rows() > 0, "{}: holds no usable row", options_.source);
+    writer_.set_normalisation(statistics_.mean(), statistics_.std());
+    writer_.set_quarantine(bad_);
+    writer_.finish();
+    return {open_pool(options_.output).info(), std::move(bad_)};
+}
+
+}  // namespace thresher::io

@@ -1,0 +1,244 @@
+#include <zlib.h>
+
+#include "io/hdf5/file.hpp"
+#include "io/importers/importers.hpp"
+#include "tests/io/support.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace thresher;
+using namespace thresher::io;
+using namespace thresher::test;
+
+namespace {
+
+void write_gz(const std::string& path, const std::string& bytes) {
+    gzFile file = gzopen(path.c_str(), "wb");
+    gzwrite(file, bytes.data(), static_cast<unsigned>(bytes.size()));
+    gzclose(file);
+}
+
+std::string idx_header(const std::vector<unsigned>& shape) {
+    std::string bytes{'\0', '\0', '\x08', static_cast<char>(shape.size())};
+    for (unsigned extent : shape) {
+        for (int shift : {24, 16, 8, 0}) bytes += static_cast<char>((extent >> shift) & 0xFF);
+    }
+    return bytes;
+}
+
+/// 4 images of 2 x 2: image i holds i, i + 10, i + 20, i + 30; labels 0, 1, 2, 0.
+std::string idx_images() {
+    std::string bytes = idx_header({4, 2, 2});
+    for (char i = 0; i < 4; ++i) {
+        for (char j = 0; j < 4; ++j) bytes += static_cast<char>(i + 10 * j);
+    }
+    return bytes;
+}
+
+std::string idx_labels() { return idx_header({4}) + std::string("\0\1\2\0", 4); }
+
+std::vector<std::int64_t> targets_of(const PoolFile& pool) {
+    std::vector<std::int64_t> targets(static_cast<std::size_t>(pool.info().rows));
+    pool.read_targets({0, pool.info().rows}, targets);
+    return targets;
+}
+
+std::string cifar_row(int label, int value) {
+    return std::string(1, static_cast<char>(label)) + std::string(3072, static_cast<char>(value));
+}
+
+}  // namespace
+
+TEST_CASE("idx files are imported from a directory, gzipped or not") {
+    const TemporaryDirectory directory;
+    write_gz(directory / "train-images-idx3-ubyte.gz", idx_images());
+    write_file(directory / "train-labels-idx1-ubyte", idx_labels(), Overwrite::no);
+    ImportOptions options;
+    options.source = directory.path();
+    options.output = directory / "pool.h5";
+    const ImportReport report = import_pool("idx", options, {});
+    CHECK(report.quarantined.empty());
+    CHECK(report.pool.rows == 4);
+    CHECK(report.pool.input_shape == std::vector<std::int64_t>{1, 2, 2});
+    CHECK(report.pool.classes == 3);
+    // The values are {0, 1, 2, 3} + {0, 10, 20, 30}: mean 16.5, variance 1.25 + 125.
+    CHECK(report.pool.mean[0] == Approx(16.5 / 255.0).epsilon(1e-12));
+    CHECK(report.pool.std[0] == Approx(std::sqrt(126.25) / 255.0).epsilon(1e-12));
+    const PoolFile pool = open_pool(options.output);
+    CHECK(targets_of(pool) == std::vector<std::int64_t>{0, 1, 2, 0});
+    std::vector<std::byte> inputs(4);
+    pool.read_inputs({2, 3}, inputs);
+    CHECK(std::to_integer<int>(inputs[3]) == 32);
+    options.split = "test";
+    options.output = directory / "test.h5";
+    CHECK(contains(message_of([&] { import_pool("idx", options, {}); }), "t10k-images-idx3-ubyte"));
+}
+
+TEST_CASE("idx files that are damaged or do not fit are refused, and nothing is written") {
+    const TemporaryDirectory directory;
+    ImportOptions options;
+    options.source = directory / "images";
+    options.labels = directory / "labels";
+    options.output = directory / "pool.h5";
+    const auto message = [&](const std::string& images, const std::string& labels) {
+        write_file(options.source, images, Overwrite::yes);
+        write_file(options.labels, labels, Overwrite::yes);
+        return message_of([&] { import_pool("idx", options, {}); });
+    };
+    CHECK(contains(message(idx_images(), idx_header({3}) + "abc"), "holds 3 labels"));
+    CHECK(contains(message(idx_images().substr(0, 25), idx_labels()), "ends within image 2 of 4"));
+    CHECK(contains(message("hello world", idx_labels()), "is no IDX file"));
+    CHECK(contains(message(idx_labels(), idx_images()), "images and labels mixed up"));
+    CHECK(contains(message(idx_header({4, 0xFFFFFFFF, 0xFFFFFFFF}), idx_labels()), "damaged"));
+    write_gz(directory / "whole.gz", idx_images() + std::string(10000, 'x'));
+    std::string cut = read_file(directory / "whole.gz");
+    CHECK(contains(message(cut.substr(0, 20), idx_labels()), "truncated"));
+    CHECK_FALSE(std::filesystem::exists(options.output));
+    CHECK_FALSE(std::filesystem::exists(options.output + ".tmp"));
+}
+
+TEST_CASE("rows whose label is none of the class names are quarantined, up to the limit") {
+    const TemporaryDirectory directory;
+    write_file(directory / "x-images", idx_images(), Overwrite::no);
+    write_file(directory / "x-labels", idx_labels(), Overwrite::no);
+    ImportOptions options;
+    options.source = directory / "x-images";
+    options.output = directory / "pool.h5";
+    options.class_names = {"shirt", "shoe"};
+    CHECK(
+        contains(message_of([&] { import_pool("idx", options, {}); }), "target 2 is out of range"));
+    CHECK_FALSE(std::filesystem::exists(options.output));
+    options.max_bad = BadLimit::parse("1");
+    const ImportReport report = import_pool("idx", options, {});
+    CHECK(report.pool.rows == 3);
+    REQUIRE(report.quarantined.size() == 1);
+    CHECK(report.quarantined[0].id == 2);
+}
+
+TEST_CASE("CIFAR is imported from a file, a directory and an archive") {
+    const TemporaryDirectory directory;
+    const std::string bytes = cifar_row(3, 10) + cifar_row(9, 20) + cifar_row(3, 30);
+    const std::string folder = directory / "cifar-10-batches-bin";
+    std::filesystem::create_directory(folder);
+    write_file(folder + "/data_batch_1.bin", bytes, Overwrite::no);
+    write_file(folder + "/test_batch.bin", cifar_row(1, 1), Overwrite::no);
+    write_file(folder + "/batches.meta.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n", Overwrite::no);
+    ImportOptions options;
+    options.output = directory / "pool.h5";
+    options.overwrite = Overwrite::yes;
+    SECTION("file") { options.source = folder + "/data_batch_1.bin"; }
+    SECTION("directory") { options.source = folder; }
+    SECTION("archive") {
+        std::string archive;
+        for (const auto& [name, content] :
+             {std::pair<std::string, std::string>{"data_batch_1.bin", bytes},
+              {"batches.meta.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n"},
+              {"readme.html", "hello"}}) {
+            std::string header(512, '\0');
+            const std::string path = "cifar-10-batches-bin/" + name;
+            header.replace(0, path.size(), path);
+            header.replace(124, 11, fmt::format("{:011o}", content.size()));
+            header[156] = '0';
+            header.replace(257, 5, "ustar");
+            archive += header + content + std::string((512 - content.size() % 512) % 512, '\0');
+        }
+        options.source = directory / "cifar.tar.gz";
+        write_gz(options.source, archive + std::string(1024, '\0'));
+    }
+    const ImportReport report = import_pool("cifar", options, {});
+    CHECK(report.pool.rows == 3);
+    CHECK(report.pool.input_shape == std::vector<std::int64_t>{3, 32, 32});
+    CHECK(report.pool.mean[2] == Approx(20.0 / 255.0));
+    CHECK(report.pool.std[0] == Approx(std::sqrt(200.0 / 3.0) / 255.0));
+    CHECK(targets_of(open_pool(options.output)) == std::vector<std::int64_t>{3, 9, 3});
+    if (report.pool.class_names.empty()) return;
+    CHECK(report.pool.class_names[9] == "j");
+}
+
+TEST_CASE("a CIFAR file that is cut, and a split that does not exist, are refused") {
+    const TemporaryDirectory directory;
+    ImportOptions options;
+    options.source = directory / "data_batch_1.bin";
+    options.output = directory / "pool.h5";
+    write_file(options.source, cifar_row(1, 1).substr(5), Overwrite::no);
+    CHECK(contains(message_of([&] { import_pool("cifar", options, {}); }),
+                   "no whole number of CIFAR rows"));
+    options.split = "validation";
+    CHECK(contains(message_of([&] { import_pool("cifar", options, {}); }),
+                   "allowed for cifar: train, test, all"));
+    CHECK(directory.files().size() == 1);
+}
+
+TEST_CASE("CIFAR-100 has two labels a row") {
+    const TemporaryDirectory directory;
+    ImportOptions options;
+    options.source = directory / "train.bin";
+    options.output = directory / "pool.h5";
+    options.overwrite = Overwrite::yes;
+    write_file(options.source, "\x05" + cifar_row(77, 1) + "\x13" + cifar_row(99, 2),
+               Overwrite::no);
+    import_pool("cifar", options, {});
+    CHECK(targets_of(open_pool(options.output)) == std::vector<std::int64_t>{77, 99});
+    options.coarse_labels = true;
+    import_pool("cifar", options, {});
+    CHECK(targets_of(open_pool(options.output)) == std::vector<std::int64_t>{5, 19});
+}
+
+TEST_CASE("numbers in columns become vectors, with classes by name or number") {
+    const TemporaryDirectory directory;
+    ImportOptions options;
+    options.source = directory / "table.csv";
+    options.output = directory / "pool.h5";
+    options.max_bad = BadLimit::parse("4");
+    write_gz(
+        options.source,
+        "\xEF\xBB\xBFwidth,kind,\"height\",id\n1.5,cat,2,10\n-3e2,dog,+4,11\n1,cat\nx,dog,1,12\n"
+        "7,,8,13\n1,cat,nan,14\n1,cat,2,-5\n");
+    options.target_column = "kind";
+    options.id_column = "id";
+    const ImportReport report = import_pool("csv", options, {});
+    CHECK(report.pool.rows == 3);
+    CHECK(report.pool.input_shape == std::vector<std::int64_t>{2});
+    CHECK(report.pool.element_type == ElementType::float32);
+    CHECK(report.pool.class_names == std::vector<std::string>{"cat", "dog"});
+    const PoolFile pool = open_pool(options.output);
+    CHECK(targets_of(pool) == std::vector<std::int64_t>{0, 1, -1});
+    std::vector<float> inputs(6);
+    pool.read_inputs({0, 3}, std::as_writable_bytes(std::span(inputs)));
+    CHECK(inputs == std::vector<float>{1.5F, 2.0F, -300.0F, 4.0F, 7.0F, 8.0F});
+    CHECK(pool.rows_of(std::vector<std::int64_t>{13}) == std::vector<std::int64_t>{2});
+    REQUIRE(report.quarantined.size() == 4);
+    CHECK(report.quarantined[0].reason == "line 4: 2 fields, the first line has 4");
+    CHECK(report.quarantined[1].reason == "line 5: \"x\" in column 0 is no finite number");
+    // Mean of column 1 is (2 + 4 + 8) / 3.
+    CHECK(report.pool.mean[1] == Approx(14.0 / 3.0));
+
+    write_file(directory / "plain.csv", "1,2,0\n3,4,2\n", Overwrite::no);
+    options.source = directory / "plain.csv";
+    options.output = directory / "plain.h5";
+    options.target_column = "2";
+    options.id_column = "";
+    CHECK(import_pool("csv", options, {}).pool.classes == 3);
+    options.target_column = "color";
+    CHECK(contains(message_of([&] { import_pool("csv", options, {}); }),
+                   "--target-column is \"color\""));
+}
+
+TEST_CASE("a user's own HDF5 file is copied into shards") {
+    const TemporaryDirectory directory;
+    SmallPool{.ids = true, .names = true}.write(directory / "own.h5");
+    ImportOptions options;
+    options.source = directory / "own.h5";
+    options.output = directory / "pool";
+    options.rows_per_shard = 40;
+    const ImportReport report = import_pool("hdf5", options, {});
+    CHECK(report.pool.rows == 100);
+    CHECK(report.pool.class_names.size() == 3);
+    const PoolFile pool = open_pool(directory / "pool");
+    CHECK(pool.names_of(std::vector<std::int64_t>{1198})[0] == "row-99");
+    CHECK(targets_of(pool) == targets_of(open_pool(options.source)));
+}
+
+TEST_CASE("an unknown importer lists the known ones") {
+    CHECK(message_of([] { import_pool("parquet", {}, {}); }) ==
+          "there is no importer \"parquet\"; known are cifar, csv, hdf5, idx, images");
+}
