@@ -67,9 +67,8 @@ class Trainer {
     double flops() const;          ///< forward and backward, this rank
     const Phases& phases() const;  ///< seconds: read, compute, reduce, update, evaluate
 
-    struct Body;
-
   private:
+    struct Body;
     std::unique_ptr<Body> body_;
 };
 

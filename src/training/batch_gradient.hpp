@@ -1,0 +1,76 @@
+#pragma once
+
+// The gradient of one batch, computed by all ranks together. The batch is cut into shards; a rank
+// works through its own consecutive ones, one after the other. Under `reproducible` the number of
+// shards is fixed and their gradients are added in one fixed tree, so the sum has the same bits for
+// any number of ranks.
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "src/base/collective.hpp"
+#include "src/base/phases.hpp"
+#include "src/models/input_reader.hpp"
+#include "src/models/model.hpp"
+#include "src/pool/example_source.hpp"
+#include "src/training/flat_tensors.hpp"
+#include "src/training/train_options.hpp"
+
+namespace thresher {
+
+/// What a shard, a batch or an epoch has brought and cost: sums over rows. Doubles throughout, so
+/// that they are reduced as one vector.
+struct TrainSums {
+    double loss = 0.0, correct = 0.0, labelled = 0.0, unlabelled = 0.0;
+    double flops = 0.0;  ///< forward and backward
+};
+
+class BatchGradient {
+  public:
+    /// Moves the model's tensors into flat buffers and copies those of rank 0 to all. Collective.
+    BatchGradient(Model& model, const PoolInfo& pool, const TrainOptions& options,
+                  std::int64_t batch_size, Collective& collective);
+    ~BatchGradient();
+    BatchGradient(const BatchGradient&) = delete;
+    BatchGradient& operator=(const BatchGradient&) = delete;
+
+    /// The rows of a batch of `batch_rows` that this rank works on. Local.
+    RowRange own_rows(std::int64_t batch_rows) const;
+
+    /// Fills gradient() with that of the mean loss over the batch, of which `own` holds this rank's
+    /// rows, and averages the running statistics that the shards leave behind. Rows without a
+    /// usable target count in no sum. Dropout is keyed by (seed, step, shard). Collective.
+    TrainSums compute(const Examples& own, std::int64_t batch_rows, std::int64_t step,
+                      Phases& phases);
+
+    const FlatTensors& parameters() const { return parameters_; }
+    const FlatTensors& statistics() const { return statistics_; }
+    /// Buffers of integers, such as num_batches_tracked of a TorchScript model.
+    const std::vector<NamedTensor>& counters() const { return counters_; }
+    const at::Tensor& gradient() const { return gradient_; }  ///< [parameters().size()]
+
+  private:
+    RowRange shard_rows(std::int64_t batch_rows, std::int64_t shard) const;
+    std::vector<TrainSums> learn_own_shards(const Examples& own, std::int64_t batch_rows,
+                                            std::int64_t step);
+    TrainSums learn(const Examples& own, RowRange rows, std::int64_t batch_rows);
+    void reduce(const at::Tensor& own, const at::Tensor& total);
+    void reduce_statistics(std::int64_t batch_rows);
+
+    Model& model_;
+    Collective& collective_;
+    InputReader reader_;
+    double label_smoothing_;
+    std::uint64_t seed_;
+    bool reproducible_;
+    std::int64_t shards_, first_shard_, end_shard_;
+    FlatTensors parameters_, statistics_;
+    std::vector<NamedTensor> counters_;
+    at::Tensor gradient_;
+    at::Tensor
+        shard_gradients_;  ///< [own shards, parameters], or [1, parameters] where they add up
+    at::Tensor shard_statistics_;  ///< [own shards, statistics], as each shard left them
+};
+
+}  // namespace thresher
