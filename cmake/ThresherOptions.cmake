@@ -26,7 +26,9 @@ endif()
 if(NOT THRESHER_CCACHE STREQUAL "OFF")
     find_program(THRESHER_CCACHE_PROGRAM ccache)
     if(THRESHER_CCACHE_PROGRAM)
-        set(CMAKE_CXX_COMPILER_LAUNCHER "${THRESHER_CCACHE_PROGRAM}")
+        # The sloppiness that ccache needs to handle precompiled headers.
+        set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env
+            CCACHE_SLOPPINESS=pch_defines,time_macros "${THRESHER_CCACHE_PROGRAM}")
     elseif(THRESHER_CCACHE STREQUAL "ON")
         message(FATAL_ERROR "THRESHER_CCACHE=ON, but ccache was not found; install it or set AUTO")
     endif()

@@ -160,9 +160,9 @@ Scan scan_all(const Keys& keys, std::int64_t rows, float threshold) {
 }
 
 /// A key that almost surely at least k rows of the pool reach, and not many more: the upper
-/// quantile, with a margin of six standard deviations, of one row from each of 2^15 equal strata of
-/// the pool. The strata are the pool's, not the rank's, so the estimate is the same for every rank
-/// count; a bad one costs a second scan, never a wrong result.
+/// quantile, with a margin of four and a half standard deviations, of one row from each of 2^15
+/// equal strata of the pool. The strata are the pool's, not the rank's, so the estimate is the same
+/// for every rank count; a bad one costs a second scan, never a wrong result.
 struct Estimate {
     float key;         ///< the quantile
     bool restrictive;  ///< false where k is so large a share that all rows stay candidates
@@ -189,7 +189,7 @@ Estimate estimate_threshold(Collective& collective, const Keys& keys, const Scor
     const double expected =
         static_cast<double>(strata) * static_cast<double>(k) / static_cast<double>(all_rows);
     const auto rank =
-        static_cast<std::int64_t>(std::ceil(expected + 6.0 * std::sqrt(expected) + 16.0));
+        static_cast<std::int64_t>(std::ceil(expected + 4.5 * std::sqrt(expected) + 8.0));
     const bool restrictive = rank < strata / 2;
     const std::array<std::span<const std::uint32_t>, 1> pieces{sample};
     const Threshold quantile = find_threshold(
@@ -198,16 +198,20 @@ Estimate estimate_threshold(Collective& collective, const Keys& keys, const Scor
     return {from_ordered_key(quantile.key), restrictive};
 }
 
-/// Stable sort of items = {largest - key in the upper half, anything in the lower} by the upper
-/// half, least significant digit first; only the bits that keys between `cut` and `largest` differ
-/// in.
+/// Stable sort of items by their upper halves, of which the lowest `bits` bits differ; least
+/// significant digit first, in as few passes as digits of up to 12 bits allow.
 void sort_by_upper_half(std::vector<std::uint64_t>& items, int bits) {
+    if (bits == 0) return;
+    const int passes = (bits + 11) / 12;
+    const int width = (bits + passes - 1) / passes;
+    const std::uint64_t digit_mask = (std::uint64_t{1} << width) - 1;
     std::vector<std::uint64_t> buffer(items.size());
-    for (int shift = 32; shift < 32 + bits; shift += 11) {
-        std::array<std::size_t, 2049> place{};
-        for (const std::uint64_t item : items) ++place[((item >> shift) & 2047) + 1];
+    std::vector<std::size_t> place(digit_mask + 2);
+    for (int shift = 32; shift < 32 + bits; shift += width) {
+        std::fill(place.begin(), place.end(), 0);
+        for (const std::uint64_t item : items) ++place[((item >> shift) & digit_mask) + 1];
         for (std::size_t digit = 1; digit < place.size(); ++digit) place[digit] += place[digit - 1];
-        for (const std::uint64_t item : items) buffer[place[(item >> shift) & 2047]++] = item;
+        for (const std::uint64_t item : items) buffer[place[(item >> shift) & digit_mask]++] = item;
         items.swap(buffer);
     }
 }
@@ -216,10 +220,12 @@ void sort_by_upper_half(std::vector<std::uint64_t>& items, int bits) {
 /// At most `limit` of them.
 std::vector<Winner> collect_winners(const ScoredRows& rows, const Scan& scan, std::uint32_t cut,
                                     std::int64_t id_cut, std::int64_t limit) {
-    std::vector<std::uint32_t> keys, offsets;
+    // {~key, place in offsets and scores}: ascending is best first.
+    std::vector<std::uint64_t> order;
+    std::vector<std::uint32_t> offsets;
     std::vector<float> scores;
     const auto capacity = static_cast<std::size_t>(std::min(limit, scan.candidates()));
-    keys.reserve(capacity);
+    order.reserve(capacity);
     offsets.reserve(capacity);
     scores.reserve(capacity);
     std::uint32_t largest = cut;
@@ -228,22 +234,19 @@ std::vector<Winner> collect_winners(const ScoredRows& rows, const Scan& scan, st
             const std::uint32_t key = piece.keys[i];
             const std::uint32_t offset = piece.offsets[i];
             if (key < cut || (key == cut && rows.id(offset) > id_cut)) continue;
-            keys.push_back(key);
+            order.push_back((std::uint64_t{~key} << 32) | offsets.size());
             offsets.push_back(offset);
             scores.push_back(rows.scores[offset]);
             largest = std::max(largest, key);
         }
     }
-    std::vector<std::uint64_t> order(keys.size());
-    for (std::size_t i = 0; i < order.size(); ++i) {
-        order[i] = (std::uint64_t{largest - keys[i]} << 32) | i;
-    }
-    sort_by_upper_half(order, static_cast<int>(std::bit_width(largest - cut)));
-    std::vector<Winner> winners(order.size());
-    for (std::size_t i = 0; i < order.size(); ++i) {
-        const std::size_t winner = order[i] & 0xffffffffU;
-        winners[i] = {rows.id(offsets[winner]), scores[winner],
-                      largest - static_cast<std::uint32_t>(order[i] >> 32)};
+    sort_by_upper_half(order, static_cast<int>(std::bit_width(largest ^ cut)));
+    std::vector<Winner> winners;
+    winners.reserve(order.size());
+    for (const std::uint64_t item : order) {
+        const std::size_t place = item & 0xffffffffU;
+        winners.push_back(
+            {rows.id(offsets[place]), scores[place], ~static_cast<std::uint32_t>(item >> 32)});
     }
     if (!rows.ids.empty()) {  // rows with equal keys came in the order of rows, not of ids
         for (auto run = winners.begin(); run != winners.end();) {

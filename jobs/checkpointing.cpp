@@ -1,0 +1,108 @@
+#include "jobs/checkpointing.hpp"
+
+#include <fmt/ranges.h>
+
+#include <array>
+#include <cstring>
+
+#include "src/base/check.hpp"
+#include "src/base/log.hpp"
+#include "src/base/stop_flag.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+constexpr const char* kTrainerPrefix = "trainer.";
+
+}  // namespace
+
+CheckpointClock::CheckpointClock(double every_s, double max_walltime_s)
+    : every_s_(every_s), max_walltime_s_(max_walltime_s), start_(Clock::now()), last_(start_) {}
+
+Due CheckpointClock::due(Collective& collective) {
+    const auto now = Clock::now();
+    const auto seconds = [&](Clock::time_point since) {
+        return std::chrono::duration<double>(now - since).count();
+    };
+    const bool stop =
+        stop_requested() || (max_walltime_s_ > 0 && seconds(start_) >= max_walltime_s_);
+    // The root's clock decides for all; any rank may have been sent the signal.
+    std::array<std::int64_t, 2> flags{stop ? 1 : 0,
+                                      collective.is_root() && seconds(last_) >= every_s_ ? 1 : 0};
+    collective.all_reduce_max(flags);
+    if (flags[0] != 0) return Due::stop;
+    if (flags[1] == 0) return Due::nothing;
+    last_ = now;
+    return Due::checkpoint;
+}
+
+TrainEnd train_with_checkpoints(Job& job, Trainer& trainer, CheckpointClock& clock,
+                                const std::string& title,
+                                const std::function<void()>& write_checkpoint) {
+    const auto progress = job.progress(title, trainer.steps_planned(), "updates");
+    const TrainEnd end = trainer.run([&](const TrainProgress& now) {
+        progress->update(
+            now.step, fmt::format("epoch {}/{} loss {:.4f}", now.epoch + 1, now.epochs, now.loss));
+        if (now.epoch_ended) {
+            const auto& epochs = trainer.curves().epochs;
+            const auto last = [&](const char* name) {
+                const auto curve = epochs.find(name);
+                return curve == epochs.end() || curve->second.empty()
+                           ? std::string()
+                           : fmt::format("  {} {:.4f}", name, curve->second.back());
+            };
+            log::debug("{} epoch {}{}{}{}{}", title, now.epoch + 1, last("train_loss"),
+                       last("train_accuracy"), last("validation_loss"),
+                       last("validation_accuracy"));
+        }
+        const Due due = clock.due(job.collective());
+        if (due == Due::nothing) return true;
+        const auto timer = job.phases().time("checkpoint");
+        write_checkpoint();
+        return due != Due::stop;
+    });
+    if (end == TrainEnd::interrupted) {
+        throw Requeue(fmt::format(
+            "asked to stop after update {} of {}: a checkpoint was written; run the same command "
+            "with --resume to go on",
+            trainer.steps_done(), trainer.steps_planned()));
+    }
+    progress->finish();
+    return end;
+}
+
+void add_trainer_state(const Trainer& trainer, io::CheckpointFiles& files) {
+    for (const auto& [name, bytes] : trainer.export_state()) {
+        files[kTrainerPrefix + name].assign(reinterpret_cast<const char*>(bytes.data()),
+                                            bytes.size());
+    }
+}
+
+TrainState trainer_state(const io::CheckpointFiles& files) {
+    TrainState state;
+    for (const auto& [name, text] : files) {
+        if (name.rfind(kTrainerPrefix, 0) != 0) continue;
+        auto& bytes = state[name.substr(std::strlen(kTrainerPrefix))];
+        bytes.resize(text.size());
+        std::memcpy(bytes.data(), text.data(), text.size());
+    }
+    return state;
+}
+
+void check_same_settings(const std::map<std::string, std::string>& then,
+                         const std::map<std::string, std::string>& now, const std::string& run) {
+    std::vector<std::string> differences;
+    for (const auto& [name, value] : now) {
+        const auto before = then.find(name);
+        const std::string old_value = before == then.end() ? "not set" : before->second;
+        if (old_value != value)
+            differences.push_back(fmt::format("{} was {}, now {}", name, old_value, value));
+    }
+    THRESHER_CHECK_AS(UsageError, differences.empty(),
+                      "{} was begun with other settings: {}; resume with the same, or start over "
+                      "with --overwrite",
+                      run, fmt::join(differences, "; "));
+}
+
+}  // namespace thresher::jobs

@@ -1,0 +1,48 @@
+#pragma once
+
+// When to write a checkpoint, when to stop, and a trainer's state as checkpoint files.
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "io/checkpoint.hpp"
+#include "jobs/job.hpp"
+#include "src/training/trainer.hpp"
+
+namespace thresher::jobs {
+
+enum class Due { nothing, checkpoint, stop };
+
+/// Every so many seconds a checkpoint; after a stop signal, or when the time is up, an end.
+class CheckpointClock {
+  public:
+    CheckpointClock(double every_s, double max_walltime_s);
+
+    /// What is due now, the same on all ranks; restarts the interval when it says checkpoint.
+    /// Collective.
+    Due due(Collective& collective);
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    double every_s_, max_walltime_s_;
+    Clock::time_point start_, last_;
+};
+
+/// Trains to the end, calling `write_checkpoint` whenever one is due. After a stop signal the
+/// checkpoint is written and Requeue is thrown, on all ranks. Collective.
+TrainEnd train_with_checkpoints(Job& job, Trainer& trainer, CheckpointClock& clock,
+                                const std::string& title,
+                                const std::function<void()>& write_checkpoint);
+
+/// A trainer's state as files called "trainer.<entry>", and back. Local.
+void add_trainer_state(const Trainer& trainer, io::CheckpointFiles& files);
+TrainState trainer_state(const io::CheckpointFiles& files);
+
+/// Throws UsageError naming every setting in which a run that is resumed differs from its
+/// beginning.
+void check_same_settings(const std::map<std::string, std::string>& then,
+                         const std::map<std::string, std::string>& now, const std::string& run);
+
+}  // namespace thresher::jobs

@@ -1,0 +1,60 @@
+#include "jobs/exclusion.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "io/id_set.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::jobs {
+
+std::vector<std::uint8_t> mark_excluded(Job& job, const std::vector<std::string>& files,
+                                        const ShardScores& shard) {
+    if (files.empty()) return {};
+    Collective& collective = job.collective();
+    std::vector<std::int64_t> ids;
+    agree(collective, [&] {
+        if (!job.is_root()) return;
+        for (const std::string& file : files) {
+            const std::vector<std::int64_t> more = io::read_id_set(file);
+            ids.insert(ids.end(), more.begin(), more.end());
+        }
+    });
+    ids = collective.all_gather_v(std::span<const std::int64_t>(ids)).values;
+    return mark_excluded_ids(collective, std::move(ids), shard,
+                             fmt::format("{}", fmt::join(files, ", ")));
+}
+
+std::vector<std::uint8_t> mark_excluded_ids(Collective& collective, std::vector<std::int64_t> ids,
+                                            const ShardScores& shard, const std::string& origin) {
+    std::sort(ids.begin(), ids.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+    std::vector<std::uint8_t> excluded(static_cast<std::size_t>(shard.rows.size()), 0);
+    std::vector<std::int64_t> found(ids.size(), 0);
+    if (shard.ids.empty()) {
+        for (std::size_t i = 0; i < ids.size(); ++i) {
+            if (ids[i] < shard.rows.begin || ids[i] >= shard.rows.end) continue;
+            excluded[static_cast<std::size_t>(ids[i] - shard.rows.begin)] = 1;
+            found[i] = 1;
+        }
+    } else {
+        for (std::size_t row = 0; row < shard.ids.size(); ++row) {
+            const auto place = std::lower_bound(ids.begin(), ids.end(), shard.ids[row]);
+            if (place == ids.end() || *place != shard.ids[row]) continue;
+            excluded[row] = 1;
+            found[static_cast<std::size_t>(place - ids.begin())] = 1;
+        }
+    }
+    collective.all_reduce_sum(std::span(found));
+    std::vector<std::int64_t> unknown;
+    for (std::size_t i = 0; i < ids.size() && unknown.size() < 5; ++i) {
+        if (found[i] == 0) unknown.push_back(ids[i]);
+    }
+    THRESHER_CHECK_AS(FileError, unknown.empty(), "{}: ids the pool does not have: {}{}", origin,
+                      fmt::join(unknown, ", "), unknown.size() == 5 ? ", ..." : "");
+    return excluded;
+}
+
+}  // namespace thresher::jobs

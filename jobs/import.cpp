@@ -1,0 +1,80 @@
+// thresher import: foreign formats -> pool.
+
+#include "io/importers/importers.hpp"
+
+#include <fmt/ranges.h>
+
+#include "jobs/job.hpp"
+#include "jobs/verbs.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/base/log.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+struct Options {
+    std::string format, resize = "crop", colour = "as-is";
+    io::ImportOptions import;
+};
+
+void add_options(CLI::App& app, Options& options) {
+    std::vector<std::string> formats;
+    for (const io::Importer& importer : io::importers()) formats.emplace_back(importer.name);
+    app.add_option("format", options.format, fmt::format("{}", fmt::join(formats, ", ")))
+        ->required();
+    app.add_option("source", options.import.source, "File or directory to import")->required();
+    app.add_option("-o,--output", options.import.output, "Pool to write")->required();
+    app.add_option("--labels", options.import.labels,
+                   "idx: the labels file, where the source is an images file");
+    app.add_option("--split", options.import.split, "idx, cifar: train, test or all");
+    app.add_flag("--coarse-labels", options.import.coarse_labels, "cifar-100: the 20 superclasses");
+    app.add_option("--size", options.import.size,
+                   "images: height and width in pixels; 0 = as they are");
+    app.add_option("--resize", options.resize,
+                   "images: crop (shorter side, then centre) or stretch")
+        ->check(CLI::IsMember({"crop", "stretch"}));
+    app.add_option("--colour", options.colour, "images: as-is, grey or rgb")
+        ->check(CLI::IsMember({"as-is", "grey", "rgb"}));
+    app.add_option("--target-column", options.import.target_column,
+                   "csv: name or index (from 0) of the target");
+    app.add_option("--id-column", options.import.id_column, "csv: name or index of the ids");
+    app.add_option("--inputs", options.import.paths.inputs, "hdf5: dataset of the inputs");
+    app.add_option("--targets", options.import.paths.targets, "hdf5: dataset of the targets");
+    app.add_option("--class-names", options.import.class_names, "Names of the classes, in order")
+        ->delimiter(',');
+    app.add_option("--rows-per-shard", options.import.rows_per_shard,
+                   "Write a directory of shards; 0 = one file");
+}
+
+}  // namespace
+
+int run_import(Job& job) {
+    Options options;
+    add_options(job.options(), options);
+    job.start();
+    options.import.resize = options.resize == "crop" ? io::Resize::crop : io::Resize::stretch;
+    options.import.colour = options.colour == "grey"  ? io::ColourMode::grey
+                            : options.colour == "rgb" ? io::ColourMode::rgb
+                                                      : io::ColourMode::as_is;
+    options.import.overwrite = job.overwrite();
+    options.import.max_bad = job.max_bad();
+    THRESHER_CHECK_AS(UsageError, job.collective().size() == 1,
+                      "import runs on one rank, but {} were started; run it without mpirun",
+                      job.collective().size());
+    io::ImportReport report;
+    {
+        const auto timer = job.phases().time("import");
+        report =
+            io::import_pool(options.format, options.import, job.provenance(options.import.source));
+    }
+    log_quarantine(report.quarantined);
+    log::info("imported {} rows of [{}], {} classes, {} quarantined, wrote {}", report.pool.rows,
+              fmt::join(report.pool.input_shape, ", "), report.pool.classes,
+              report.quarantined.size(), options.import.output);
+    job.finish({{"rows", report.pool.rows}, {"quarantined", report.quarantined.size()}});
+    return 0;
+}
+
+}  // namespace thresher::jobs

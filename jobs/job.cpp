@@ -1,0 +1,248 @@
+#include "jobs/job.hpp"
+
+#include <fmt/ranges.h>
+
+#include <cstdio>
+#include <map>
+#include <sstream>
+#include <thread>
+
+#include "io/checksum.hpp"
+#include "io/hdf5/parallel_file.hpp"
+#include "jobs/verbs.hpp"
+#include "mpi/collective.hpp"
+#include "mpi/cuda_backend.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/base/log.hpp"
+#include "src/base/stop_flag.hpp"
+#include "src/base/text.hpp"
+#include "src/base/thread_team.hpp"
+#include "src/models/model.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+void add_common_options(CLI::App& app, CommonOptions& common) {
+    const std::string group = "Common to all verbs";
+    app.add_option("--seed", common.seed, "Seed of everything random")->group(group);
+    app.add_option("--threads", common.threads,
+                   "Threads of each rank; 0 = the node's cores shared out")
+        ->check(CLI::NonNegativeNumber)
+        ->group(group);
+    app.add_option("--device", common.device, "auto, cpu, cuda or cuda:N")->group(group);
+    app.add_option("--collective", common.collective, "How ranks talk: auto, mpi or nccl")
+        ->group(group);
+    app.add_option("--collective-timeout", common.collective_timeout_s,
+                   "Seconds after which a hanging collective ends the job; 0 = never")
+        ->check(CLI::NonNegativeNumber)
+        ->group(group);
+    app.add_option("--max-bad", common.max_bad,
+                   "Rows that may be quarantined: a count, or a share such as 1%")
+        ->group(group);
+    app.add_option("--progress", common.progress, "auto, bar, plain or none")->group(group);
+    app.add_option("--log-level", common.log_level, "trace, debug, info, warning, error or off")
+        ->group(group);
+    app.add_flag("--log-all-ranks", common.log_all_ranks, "Let every rank log, not rank 0 alone")
+        ->group(group);
+    app.add_flag("--overwrite", common.overwrite, "Replace an output that exists")->group(group);
+    app.add_flag("--json", common.json, "End with one JSON line on stdout and no other results")
+        ->group(group);
+}
+
+bool given(const std::vector<std::string>& arguments, const CLI::Option& option) {
+    for (const std::string& argument : arguments) {
+        for (const std::string& name : option.get_lnames()) {
+            if (argument == "--" + name || argument.rfind("--" + name + "=", 0) == 0) return true;
+        }
+        for (const std::string& name : option.get_snames()) {
+            if (argument.rfind("-" + name, 0) == 0 && argument.rfind("--", 0) != 0) return true;
+        }
+    }
+    return false;
+}
+
+/// Threads for each rank: what was asked for, else the node's cores over the ranks on it.
+int choose_threads(int asked, const mpi::Communicator* world) {
+    if (asked > 0) return asked;
+    const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    const int on_node = world == nullptr ? 1 : world->split_node_local().size();
+    return std::max(1, cores / on_node);
+}
+
+int cuda_index(const std::string& device) {
+    return device.rfind("cuda:", 0) == 0 ? std::stoi(device.substr(5)) : -1;
+}
+
+}  // namespace
+
+Job::Job(const Verb& verb, std::vector<std::string> arguments, const mpi::Communicator* world)
+    : verb_(verb),
+      arguments_(std::move(arguments)),
+      world_(world),
+      app_(std::string(verb.summary), "thresher " + std::string(verb.name)),
+      start_(std::chrono::steady_clock::now()) {
+    collective_ =
+        world == nullptr ? make_local_collective() : mpi::make_mpi_collective(world->duplicate());
+    app_.footer(fmt::format("\nExample (after bash jobs/quickstart.sh):\n  {}", verb.example));
+    app_.option_defaults()->always_capture_default();
+    app_.get_formatter()->column_width(34);
+    add_common_options(app_, common_);
+}
+
+Job::~Job() {
+    if (watchdog_) collective_->observe(nullptr);
+}
+
+/// The arguments with those of the --config file before them, except what the command line gives
+/// itself. The root reads the file; the others have its text.
+std::vector<std::string> Job::with_config(std::vector<std::string> arguments) {
+    std::string path;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        if (arguments[i] == "--config" && i + 1 < arguments.size()) path = arguments[i + 1];
+        if (arguments[i].rfind("--config=", 0) == 0) path = arguments[i].substr(9);
+    }
+    if (path.empty()) return arguments;
+    std::string text;
+    agree(*collective_, [&] {
+        if (is_root()) text = io::read_file(path);
+    });
+    text = broadcast_text(*collective_, text);
+    std::istringstream stream(text);
+    std::vector<std::string> merged;
+    std::vector<std::string> unknown;
+    for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(stream)) {
+        if (item.name == "++" || item.name == "--") continue;  // section marks
+        const CLI::Option* option = app_.get_option_no_throw("--" + item.name);
+        if (option == nullptr || !item.parents.empty() || item.name == "config") {
+            unknown.push_back(item.fullname());
+        } else if (!given(arguments, *option)) {
+            for (const std::string& value : item.inputs)
+                merged.push_back(fmt::format("--{}={}", item.name, value));
+        }
+    }
+    if (!unknown.empty()) {
+        fail<UsageError>(
+            "{}: no option of \"thresher {}\" is called {}; thresher {} --help lists them", path,
+            verb_.name, fmt::join(unknown, ", "), verb_.name);
+    }
+    merged.insert(merged.end(), arguments.begin(), arguments.end());
+    return merged;
+}
+
+void Job::start() {
+    std::string config_file;
+    bool print_config = false;
+    app_.add_option("--config", config_file,
+                    "Read options from this TOML file; the command line wins")
+        ->configurable(false)
+        ->group("Common to all verbs");
+    app_.add_flag("--print-config", print_config, "Print all options as TOML and end")
+        ->configurable(false)
+        ->group("Common to all verbs");
+    try {
+        std::vector<std::string> arguments = with_config(arguments_);
+        std::reverse(arguments.begin(), arguments.end());
+        app_.parse(arguments);
+    } catch (const CLI::Success&) {
+        if (is_root()) std::fputs(app_.help().c_str(), stdout);
+        throw NothingToDo{};
+    } catch (const CLI::ParseError& error) {
+        fail<UsageError>("{}; thresher {} --help lists the options", error.what(), verb_.name);
+    }
+    config_text_ = app_.config_to_str(true, false);
+    if (print_config) {
+        if (is_root()) std::fputs(app_.config_to_str(true, true).c_str(), stdout);
+        throw NothingToDo{};
+    }
+    static_cast<void>(max_bad());
+    static_cast<void>(progress_style(common_.progress));
+    start_log(common_.log_level, collective_->rank(), common_.log_all_ranks);
+    install_stop_signals();
+
+    const int threads = choose_threads(common_.threads, world_);
+    use_threads(threads);
+    use_model_threads(threads);
+    agree(*collective_, [&] { device_ = choose_device(common_.device); });
+    // "cuda" is the GPU with this rank's place on its node; all ranks take part in finding the
+    // places.
+    const int place = world_ == nullptr ? 0 : world_->split_node_local().rank();
+    if (device_ == "cuda") device_ = fmt::format("cuda:{}", place);
+    if (world_ != nullptr) {
+        collective_ =
+            mpi::make_collective(common_.collective, world_->duplicate(), cuda_index(device_));
+        if (common_.collective_timeout_s > 0 && collective_->size() > 1) {
+            watchdog_ =
+                std::make_unique<mpi::Watchdog>(collective_->rank(), common_.collective_timeout_s);
+            collective_->observe(watchdog_.get());
+        }
+    } else if (common_.collective != "auto" && common_.collective != "mpi") {
+        fail<UsageError>("--collective {} needs ranks, but the program was started without mpirun",
+                         common_.collective);
+    }
+    log::debug("{} rank{} ({}), {} thread{} each, device {}", collective_->size(),
+               collective_->size() == 1 ? "" : "s", collective_->backend(), threads,
+               threads == 1 ? "" : "s", device_);
+}
+
+void Job::log_to(const std::string& path) {
+    agree(*collective_, [&] {
+        if (is_root()) start_log(common_.log_level, 0, common_.log_all_ranks, path);
+    });
+}
+
+io::SharedFileOpener Job::shared_files() const {
+    if (world_ == nullptr) return {};
+    return [this](const std::string& path) { return io::hdf5::open_parallel(path, world_->raw()); };
+}
+
+io::Provenance Job::provenance(const std::string& input) const {
+    io::Provenance provenance;
+    provenance.command_line = fmt::format("thresher {} {}", verb_.name, fmt::join(arguments_, " "));
+    provenance.config = config_text_;
+    provenance.seed = common_.seed;
+    provenance.mpi_ranks = collective_->size();
+    if (is_root()) provenance.inputs_checksum = io::inputs_checksum(input);
+    return provenance;
+}
+
+std::unique_ptr<Progress> Job::progress(const std::string& title, std::int64_t total,
+                                        const std::string& unit) const {
+    return std::make_unique<Progress>(title, total, unit, progress_style(common_.progress),
+                                      is_root());
+}
+
+void Job::print(const std::string& line) const {
+    if (!is_root() || common_.json) return;
+    std::fputs((line + "\n").c_str(), stdout);
+    std::fflush(stdout);
+}
+
+void Job::finish(nlohmann::json facts) {
+    if (!is_root() || !common_.json) return;
+    nlohmann::json line;
+    line["verb"] = std::string(verb_.name);
+    line["ranks"] = collective_->size();
+    line["seconds"] = nlohmann::json::object();
+    for (const auto& [name, seconds] : phases_.seconds()) line["seconds"][name] = seconds;
+    line["seconds"]["total"] =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    line["collectives"] = collective_->traffic().collectives;
+    line["collective_bytes"] = collective_->traffic().bytes;
+    line.update(facts);
+    std::fputs((line.dump() + "\n").c_str(), stdout);
+}
+
+void log_quarantine(const std::vector<QuarantinedRow>& rows) {
+    std::map<std::string, std::vector<std::int64_t>> by_reason;
+    for (const QuarantinedRow& row : rows) by_reason[row.reason].push_back(row.id);
+    for (auto& [reason, ids] : by_reason) {
+        const std::size_t count = ids.size();
+        ids.resize(std::min<std::size_t>(count, 5));
+        log::warn("quarantined {} row{}: {} (ids {}{})", count, count == 1 ? "" : "s", reason,
+                  fmt::join(ids, ", "), count > ids.size() ? ", ..." : "");
+    }
+}
+
+}  // namespace thresher::jobs

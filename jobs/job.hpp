@@ -1,0 +1,107 @@
+#pragma once
+
+// One run of one verb: its options, the ranks it runs on, where its time goes and what it reports.
+// A verb adds its own options, calls start(), and then has everything else at hand.
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "io/atomic_file.hpp"
+#include "io/provenance.hpp"
+#include "io/shared_file.hpp"
+#include "mpi/communicator.hpp"
+#include "mpi/watchdog.hpp"
+#include "src/base/collective.hpp"
+#include "src/base/phases.hpp"
+#include "src/base/progress.hpp"
+#include "src/pool/quarantine.hpp"
+
+namespace thresher::jobs {
+
+struct Verb;
+
+/// Options that every verb has.
+struct CommonOptions {
+    std::uint64_t seed = 0;
+    int threads = 0;
+    std::string device = "auto", collective = "auto", progress = "auto", log_level = "info";
+    std::string max_bad = "1%";
+    double collective_timeout_s = 1800.0;
+    bool json = false, overwrite = false, log_all_ranks = false;
+};
+
+/// Thrown by start() where --help or --print-config has said all there is to say.
+struct NothingToDo {};
+
+class Job {
+  public:
+    /// `arguments` are those behind the verb. `world` is null where the program was started without
+    /// a launcher.
+    Job(const Verb& verb, std::vector<std::string> arguments, const mpi::Communicator* world);
+    ~Job();
+    Job(const Job&) = delete;
+    Job& operator=(const Job&) = delete;
+
+    /// The verb's options are added here before start().
+    CLI::App& options() { return app_; }
+
+    /// Reads the command line and, from rank 0, the --config file; starts log, threads, device and
+    /// collective. Throws UsageError, the same on every rank, or NothingToDo. Collective.
+    void start();
+
+    /// Lets rank 0 write its log lines to `path` as well. Throws the same FileError on all ranks.
+    /// Collective.
+    void log_to(const std::string& path);
+
+    const CommonOptions& common() const { return common_; }
+    Collective& collective() { return *collective_; }
+    const std::string& device() const { return device_; }
+    bool is_root() const { return collective_->is_root(); }
+    io::Overwrite overwrite() const {
+        return common_.overwrite ? io::Overwrite::yes : io::Overwrite::no;
+    }
+    BadLimit max_bad() const { return BadLimit::parse(common_.max_bad); }
+    Phases& phases() { return phases_; }
+
+    /// Opens a file for writing by all ranks; empty where there is one rank.
+    io::SharedFileOpener shared_files() const;
+
+    /// What a file made by this job says of its origin. `input` is what it was made from; its
+    /// checksum is taken by the root. Local.
+    io::Provenance provenance(const std::string& input) const;
+    std::string config_text() const { return config_text_; }
+
+    std::unique_ptr<Progress> progress(const std::string& title, std::int64_t total,
+                                       const std::string& unit) const;
+
+    /// A line of results on stdout, from the root, unless --json asked for a JSON line alone.
+    void print(const std::string& line) const;
+
+    /// Ends the verb: with --json, one line on stdout with `facts`, seconds by phase, collectives
+    /// and bytes. Traffic and phases are the root's. Local.
+    void finish(nlohmann::json facts);
+
+  private:
+    std::vector<std::string> with_config(std::vector<std::string> arguments);
+
+    const Verb& verb_;
+    std::vector<std::string> arguments_;
+    const mpi::Communicator* world_;
+    CLI::App app_;
+    CommonOptions common_;
+    std::string config_text_, device_ = "cpu";
+    std::unique_ptr<Collective> collective_;
+    std::unique_ptr<mpi::Watchdog> watchdog_;
+    Phases phases_;
+    std::chrono::steady_clock::time_point start_;
+};
+
+/// Writes `rows` as log lines: how many of each reason and the first ids. Local.
+void log_quarantine(const std::vector<QuarantinedRow>& rows);
+
+}  // namespace thresher::jobs

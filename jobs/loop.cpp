@@ -1,0 +1,443 @@
+// thresher loop: active-learning cycles of train, evaluate, predict, score, select, label.
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "io/batch_file.hpp"
+#include "io/block_reader.hpp"
+#include "io/checksum.hpp"
+#include "io/id_set.hpp"
+#include "jobs/checkpointing.hpp"
+#include "jobs/exclusion.hpp"
+#include "jobs/loop_state.hpp"
+#include "jobs/training_options.hpp"
+#include "jobs/verbs.hpp"
+#include "src/acquisition/acquisition.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/base/log.hpp"
+#include "src/random/permutation.hpp"
+#include "src/selection/select.hpp"
+#include "src/training/evaluate.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+constexpr std::int64_t kMib = std::int64_t{1} << 20;
+
+struct Options {
+    PoolOptions pool;
+    TrainingOptions training;
+    ModelOptions model;
+    std::string test_pool, reference, run, oracle = "pool", labels;
+    std::vector<std::string> acquisitions{"random", "entropy"};
+    Selector selector;
+    std::int64_t initial = 0, k = 0, cycles = 0, repeats = 1;
+    bool resume = false;
+};
+
+void add_options(CLI::App& app, Options& options) {
+    add_pool_options(app, options.pool, true);
+    app.add_option("--test-pool", options.test_pool,
+                   "Pool on which every cycle's model is evaluated")
+        ->required();
+    add_model_options(app, options.model, true);
+    app.add_option("--reference", options.reference,
+                   "Model file of the reference, for acquisitions that need one");
+    app.add_option("--acquisitions", options.acquisitions,
+                   "Compared with each other; see thresher list")
+        ->delimiter(',');
+    app.add_option("--selector", options.selector.name,
+                   "How scores become a batch: top-k or softmax");
+    app.add_option("--temperature", options.selector.temperature,
+                   "softmax: picks in proportion to exp(score / this)");
+    app.add_option("--initial", options.initial, "Random rows labelled before the first cycle")
+        ->required()
+        ->check(CLI::PositiveNumber);
+    app.add_option("-k,--k", options.k, "Rows labelled after each cycle")
+        ->required()
+        ->check(CLI::PositiveNumber);
+    app.add_option("--cycles", options.cycles, "Trainings; the last is not followed by a selection")
+        ->required()
+        ->check(CLI::PositiveNumber);
+    app.add_option("--repeats", options.repeats,
+                   "Repeats with other initial rows and other initial weights")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--oracle", options.oracle,
+                   "Who labels: pool (its targets), or person (stops after batch.csv)")
+        ->check(CLI::IsMember({"pool", "person"}));
+    app.add_option("--labels", options.labels,
+                   "person: the labels of the last batch, with --resume");
+    app.add_option("--run", options.run, "Directory for run.h5, checkpoints, batches and log.txt")
+        ->required();
+    app.add_flag("--resume", options.resume, "Go on from the run's last checkpoint");
+    add_training_options(app, options.training);
+}
+
+void check_options(const Options& options) {
+    for (const std::string& name : options.acquisitions) static_cast<void>(find_acquisition(name));
+    const bool person = options.oracle == "person";
+    THRESHER_CHECK_AS(
+        UsageError, !person || (options.acquisitions.size() == 1 && options.repeats == 1),
+        "--oracle person labels one batch at a time, but there are {} acquisitions and {} repeats",
+        options.acquisitions.size(), options.repeats);
+    THRESHER_CHECK_AS(UsageError, options.labels.empty() || (person && options.resume),
+                      "--labels answers a batch of --oracle person and needs --resume");
+}
+
+std::map<std::string, std::string> settings_of(const Options& options, const TrainOptions& train,
+                                               const PoolInfo& pool) {
+    std::map<std::string, std::string> settings;
+    for (const auto& [name, value] : describe(train)) settings[name] = value;
+    settings["pool"] = io::inputs_checksum(options.pool.path);
+    settings["test-pool"] = io::inputs_checksum(options.test_pool);
+    settings["model"] = to_json(options.model.spec(pool));
+    settings["reference"] = io::inputs_checksum(options.reference);
+    settings["acquisitions"] = fmt::format("{}", fmt::join(options.acquisitions, ","));
+    settings["selector"] =
+        fmt::format("{} {}", options.selector.name, options.selector.temperature);
+    settings["initial"] = std::to_string(options.initial);
+    settings["k"] = std::to_string(options.k);
+    settings["cycles"] = std::to_string(options.cycles);
+    settings["repeats"] = std::to_string(options.repeats);
+    settings["oracle"] = options.oracle;
+    return settings;
+}
+
+/// One run of the verb: the pools, the models and the state, and what is done in a cycle.
+class Loop {
+  public:
+    Loop(Job& job, const Options& options, const io::RunDirectory& run)
+        : job_(job),
+          options_(options),
+          run_(run),
+          train_(options.training.settings(job.common())),
+          pool_(open_pool(job, options.pool)),
+          test_pool_(open_pool(job, options.test_pool)),
+          clock_(options.training.checkpoint_every_s, options.training.max_walltime_s) {
+        agree(collective(), [&] {
+            check_fits(options.model.spec(pool_.info()), test_pool_.info(), options.test_pool);
+            if (!options.reference.empty())
+                reference_ = load_model(options.reference, pool_.info(), job.device());
+            const std::int64_t wanted = options.initial + (options.cycles - 1) * options.k;
+            THRESHER_CHECK_AS(UsageError, wanted <= pool_.info().rows,
+                              "--initial {} and {} batches of {} are {} rows, but {} has {}",
+                              options.initial, options.cycles - 1, options.k, wanted,
+                              options.pool.path, pool_.info().rows);
+            THRESHER_CHECK_AS(UsageError, options.oracle == "person" || pool_.info().has_targets,
+                              "{} has no targets to label from; use --oracle person",
+                              options.pool.path);
+            begin_afresh();
+        });
+        if (options.resume) load_checkpoint();
+    }
+
+    int run() {
+        for (std::int64_t repeat = 0; repeat < options_.repeats; ++repeat) {
+            for (std::size_t a = 0; a < options_.acquisitions.size(); ++a) {
+                LoopTrack& track = state_.track(a, repeat);
+                if (track.ids.empty() && state_.pending.empty() &&
+                    !label(a, repeat, initial_rows(repeat))) {
+                    return wait_for_person();
+                }
+                if (!state_.pending.empty() && !take_labels(track)) return wait_for_person();
+                while (static_cast<std::int64_t>(track.labelled.size()) < options_.cycles) {
+                    if (!run_cycle(a, repeat)) return wait_for_person();
+                }
+            }
+        }
+        write_record();
+        return 0;
+    }
+
+    const LoopState& state() const { return state_; }
+
+  private:
+    Collective& collective() { return job_.collective(); }
+
+    void begin_afresh() {
+        state_.settings = settings_of(options_, train_, pool_.info());
+        state_.acquisitions = options_.acquisitions;
+        state_.repeats = options_.repeats;
+        state_.cycles = options_.cycles;
+        state_.tracks.resize(options_.acquisitions.size() *
+                             static_cast<std::size_t>(options_.repeats));
+    }
+
+    void load_checkpoint() {
+        const auto checkpoint = io::load_newest_checkpoint(run_.checkpoints(), collective());
+        if (!checkpoint) {
+            log::info("{} has no checkpoint yet: starting from the beginning", options_.run);
+            return;
+        }
+        agree(collective(), [&] {
+            LoopState state = loop_state_from_json(checkpoint->files.at("loop.json"));
+            check_same_settings(state.settings, state_.settings, options_.run);
+            state_ = std::move(state);
+            trainer_state_ = trainer_state(checkpoint->files);
+        });
+        log::info("resumed from {}", checkpoint->path);
+    }
+
+    void write_checkpoint(const Trainer* trainer) {
+        ++state_.checkpoints;
+        io::write_checkpoint(run_.checkpoints(), state_.checkpoints, collective(), [&] {
+            io::CheckpointFiles files;
+            files["loop.json"] = to_json(state_);
+            if (trainer != nullptr) add_trainer_state(*trainer, files);
+            return files;
+        });
+    }
+
+    void write_record() {
+        agree(collective(), [&] {
+            if (job_.is_root()) {
+                io::write_run(run_.curves_file(), to_record(state_),
+                              job_.provenance(options_.pool.path));
+            }
+        });
+    }
+
+    /// The same rows for every acquisition of a repeat.
+    std::vector<std::int64_t> initial_rows(std::int64_t repeat) const {
+        const KeyedPermutation order(pool_.info().rows, job_.common().seed, Stream::initial_labels,
+                                     static_cast<std::uint32_t>(repeat));
+        std::vector<std::int64_t> rows;
+        for (std::int64_t i = 0; i < options_.initial; ++i) rows.push_back(order(i));
+        std::vector<std::int64_t> ids;
+        for (const std::int64_t row : rows) {
+            std::int64_t id = 0;
+            pool_.read_ids({row, row + 1}, std::span(&id, 1));
+            ids.push_back(id);
+        }
+        return ids;
+    }
+
+    /// Adds ids with the pool's targets to a track; false where a person is asked instead. Rows
+    /// whose target is unknown are labelled -1 and passed over in training.
+    bool label(std::size_t acquisition, std::int64_t repeat, const std::vector<std::int64_t>& ids) {
+        LoopTrack& track = state_.track(acquisition, repeat);
+        if (options_.oracle == "person") {
+            state_.pending = ids;
+            return false;
+        }
+        agree(collective(), [&] {
+            const std::vector<std::int64_t> rows = pool_.rows_of(ids);
+            for (std::size_t i = 0; i < ids.size(); ++i) {
+                std::int64_t target = -1;
+                pool_.read_targets({rows[i], rows[i] + 1}, std::span(&target, 1));
+                track.ids.push_back(ids[i]);
+                track.labels.push_back(target);
+            }
+        });
+        return true;
+    }
+
+    /// The person's labels for the pending batch; false where none were given yet.
+    bool take_labels(LoopTrack& track) {
+        if (options_.labels.empty()) return false;
+        agree(collective(), [&] {
+            const io::Labels labels =
+                io::read_labels(options_.labels, pool_.info().class_names, pool_.info().classes);
+            std::vector<std::int64_t> open;
+            for (const std::int64_t id : state_.pending) {
+                const auto place = std::find(labels.ids.begin(), labels.ids.end(), id);
+                if (place == labels.ids.end()) {
+                    open.push_back(id);
+                    continue;
+                }
+                track.ids.push_back(id);
+                track.labels.push_back(
+                    labels.labels[static_cast<std::size_t>(place - labels.ids.begin())]);
+            }
+            THRESHER_CHECK_AS(
+                FileError, open.empty(),
+                "{} has no label for {} of the {} rows of the batch, ids {}{}", options_.labels,
+                open.size(), state_.pending.size(),
+                fmt::join(open.begin(),
+                          open.begin() + std::min<std::ptrdiff_t>(5, std::ssize(open)), ", "),
+                open.size() > 5 ? ", ..." : "");
+        });
+        state_.pending.clear();
+        return true;
+    }
+
+    int wait_for_person() {
+        const std::string path = run_.file("batch.h5");
+        agree(collective(), [&] {
+            if (!job_.is_root()) return;
+            io::Batch batch;
+            batch.ids = state_.pending;
+            batch.scores = pending_scores_;
+            batch.scores.resize(batch.ids.size(), std::numeric_limits<float>::quiet_NaN());
+            if (pool_.info().has_names) batch.names = pool_.names_of(batch.ids);
+            batch.acquisition = options_.acquisitions.front();
+            batch.selector = options_.selector.name;
+            batch.seed = job_.common().seed;
+            io::write_batch(path, batch, job_.provenance(options_.pool.path), io::Overwrite::yes);
+        });
+        write_checkpoint(nullptr);
+        write_record();
+        job_.print(fmt::format(
+            "{} rows wait for labels: fill in the column label of {}, then run the same command "
+            "with\n"
+            "  --resume --labels {}",
+            state_.pending.size(), io::csv_path_of_batch(path), io::csv_path_of_batch(path)));
+        return 0;
+    }
+
+    /// Trains on what is labelled, evaluates, and, unless it was the last cycle, picks and labels
+    /// the next batch. False where a person must label it.
+    bool run_cycle(std::size_t a, std::int64_t repeat) {
+        LoopTrack& track = state_.track(a, repeat);
+        const auto begin = std::chrono::steady_clock::now();
+        const auto cycle = static_cast<std::int64_t>(track.labelled.size());
+        const std::string& acquisition = options_.acquisitions[a];
+        const std::string title = fmt::format("{} repeat {} cycle {}/{}", acquisition, repeat + 1,
+                                              cycle + 1, options_.cycles);
+
+        // The same weights and the same order for every acquisition of a repeat.
+        const std::uint64_t seed = KeyedRandom(job_.common().seed, Stream::initialisation,
+                                               static_cast<std::uint32_t>(repeat))
+                                       .bits(cycle);
+        std::unique_ptr<Model> model;
+        std::unique_ptr<ExampleSource> labelled;
+        agree(collective(), [&] {
+            model = make_model(options_.model.spec(pool_.info()), seed, job_.device());
+            labelled = io::make_example_source(pool_, pool_.rows_of(track.ids),
+                                               options_.training.cache_mib * kMib, track.labels);
+        });
+        train(*model, *labelled, seed, title);
+        Evaluation evaluation;
+        {
+            const auto timer = job_.phases().time("evaluate");
+            const auto test =
+                io::make_block_reader(test_pool_, collective().rank(), collective().size());
+            evaluation = evaluate(*model, *test, collective());
+        }
+        std::vector<std::int64_t> batch;
+        if (cycle + 1 < options_.cycles) batch = pick(*model, a, repeat, cycle);
+
+        track.labelled.push_back(static_cast<double>(track.ids.size()));
+        track.test_accuracy.push_back(evaluation.accuracy());
+        track.test_loss.push_back(evaluation.mean_loss);
+        track.seconds.push_back(
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+        log::info("{}: {} labelled, accuracy {:.4f}, loss {:.4f}", title, track.ids.size(),
+                  evaluation.accuracy(), evaluation.mean_loss);
+        agree(collective(), [&] {
+            if (job_.is_root()) model->save(run_.file("model.pt"));
+        });
+        if (!batch.empty()) {
+            track.batches.push_back(batch);
+            if (!label(a, repeat, batch)) return false;
+        }
+        write_checkpoint(nullptr);
+        write_record();
+        if (clock_.due(collective()) == Due::stop) {
+            throw Requeue(
+                "asked to stop: a checkpoint was written; run the same command with --resume to go "
+                "on");
+        }
+        return true;
+    }
+
+    void train(Model& model, ExampleSource& labelled, std::uint64_t seed,
+               const std::string& title) {
+        const auto timer = job_.phases().time("train");
+        TrainOptions train = train_;
+        train.seed = seed;
+        train.batch_size = std::min(train.batch_size, labelled.size());
+        Trainer trainer(model, labelled, nullptr, train, collective());
+        if (!trainer_state_.empty()) {
+            agree(collective(), [&] { trainer.import_state(trainer_state_); });
+            trainer_state_.clear();
+            log::info("{}: goes on at update {} of {}", title, trainer.steps_done(),
+                      trainer.steps_planned());
+        }
+        static_cast<void>(train_with_checkpoints(job_, trainer, clock_, title,
+                                                 [&] { write_checkpoint(&trainer); }));
+        state_.ledger["flops/learner"] += trainer.flops();
+    }
+
+    /// The next batch, on all ranks, in pick order.
+    std::vector<std::int64_t> pick(Model& model, std::size_t a, std::int64_t repeat,
+                                   std::int64_t cycle) {
+        const std::int64_t round = repeat * options_.cycles + cycle;
+        const std::string& acquisition = options_.acquisitions[a];
+        const ShardScores shard =
+            score_pool(job_, pool_, &model, reference_.get(), {acquisition}, round);
+        const std::vector<std::uint8_t> excluded =
+            mark_excluded_ids(collective(), state_.track(a, repeat).ids, shard, options_.pool.path);
+        Selector selector = options_.selector;
+        selector.seed = job_.common().seed;
+        selector.round = static_cast<std::uint32_t>(round);
+        Selection selection;
+        {
+            const auto timer = job_.phases().time("select");
+            selection = select_rows(
+                collective(), {shard.scores.at(acquisition), shard.rows.begin, shard.ids, excluded},
+                options_.k, selector);
+        }
+        const auto quarantine =
+            gather_reasons(collective(), shard.quarantine, selection.quarantined);
+        check_bad_rows(collective(), quarantine, shard.total_rows, job_.max_bad());
+        for (const auto& [role, flops] : shard.flops)
+            state_.ledger["flops/scoring_" + role] += flops;
+        pending_scores_ = selection.scores;
+        return collective().all_gather_v(std::span<const std::int64_t>(selection.ids)).values;
+    }
+
+    Job& job_;
+    const Options& options_;
+    const io::RunDirectory& run_;
+    TrainOptions train_;
+    io::PoolFile pool_, test_pool_;
+    std::unique_ptr<Model> reference_;
+    CheckpointClock clock_;
+    LoopState state_;
+    TrainState trainer_state_;           ///< of a training that a stop or a kill cut short
+    std::vector<float> pending_scores_;  ///< of the last batch, at the root
+};
+
+}  // namespace
+
+int run_loop(Job& job) {
+    Options options;
+    add_options(job.options(), options);
+    job.start();
+    check_options(options);
+    const io::RunStart start = options.resume           ? io::RunStart::resume
+                               : job.common().overwrite ? io::RunStart::overwrite
+                                                        : io::RunStart::fresh;
+    const io::RunDirectory run(options.run, start, job.collective());
+    job.log_to(run.log_file());
+    agree(job.collective(), [&] {
+        if (job.is_root()) run.write_config(job.config_text());
+    });
+    Loop loop(job, options, run);
+    const int exit_code = loop.run();
+
+    nlohmann::json facts;
+    for (std::size_t a = 0; a < options.acquisitions.size(); ++a) {
+        double sum = 0.0;
+        std::int64_t count = 0;
+        for (std::int64_t repeat = 0; repeat < options.repeats; ++repeat) {
+            const auto& accuracy = loop.state().track(a, repeat).test_accuracy;
+            if (accuracy.empty()) continue;
+            sum += accuracy.back();
+            ++count;
+        }
+        if (count == 0) continue;
+        facts["test_accuracy"][options.acquisitions[a]] = sum / static_cast<double>(count);
+        job.print(fmt::format("{:<18} last accuracy {:.4f} (mean of {})", options.acquisitions[a],
+                              sum / static_cast<double>(count), count));
+    }
+    job.finish(facts);
+    return exit_code;
+}
+
+}  // namespace thresher::jobs

@@ -1,0 +1,62 @@
+#include "jobs/loop_state.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "src/base/check.hpp"
+
+namespace thresher::jobs {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoopTrack, ids, labels, batches, labelled, test_accuracy,
+                                   test_loss, seconds)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoopState, settings, acquisitions, repeats, cycles, tracks,
+                                   pending, ledger, checkpoints)
+
+std::string to_json(const LoopState& state) { return nlohmann::json(state).dump(); }
+
+LoopState loop_state_from_json(const std::string& text) {
+    try {
+        return nlohmann::json::parse(text).get<LoopState>();
+    } catch (const nlohmann::json::exception& error) {
+        fail<FileError>("the checkpoint's loop.json cannot be read: {}", error.what());
+    }
+}
+
+io::RunRecord to_record(const LoopState& state) {
+    struct Column {
+        const char *name, *description, *unit;
+        std::vector<double> LoopTrack::*values;
+    };
+    constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+    const Column columns[] = {
+        {"labelled", "labelled examples the model was trained on", "examples",
+         &LoopTrack::labelled},
+        {"test_accuracy", "accuracy on the test pool", "", &LoopTrack::test_accuracy},
+        {"test_loss", "mean cross-entropy on the test pool", "nats", &LoopTrack::test_loss},
+        {"seconds", "time of the cycle, selection included", "s", &LoopTrack::seconds}};
+    io::RunRecord record;
+    for (std::size_t a = 0; a < state.acquisitions.size(); ++a) {
+        for (const Column& column : columns) {
+            io::Curve curve{{state.repeats, state.cycles}, {}, column.description, column.unit};
+            for (std::int64_t repeat = 0; repeat < state.repeats; ++repeat) {
+                std::vector<double> row = state.track(a, repeat).*column.values;
+                row.resize(static_cast<std::size_t>(state.cycles), kNan);
+                curve.values.insert(curve.values.end(), row.begin(), row.end());
+            }
+            record.curves[state.acquisitions[a] + "/" + column.name] = std::move(curve);
+        }
+        for (std::int64_t repeat = 0; repeat < state.repeats; ++repeat) {
+            const auto& batches = state.track(a, repeat).batches;
+            for (std::size_t cycle = 0; cycle < batches.size(); ++cycle) {
+                record.batches[fmt::format("{}/{}/{}", state.acquisitions[a], repeat, cycle)] =
+                    batches[cycle];
+            }
+        }
+    }
+    record.ledger = state.ledger;
+    return record;
+}
+
+}  // namespace thresher::jobs

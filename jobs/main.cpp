@@ -1,0 +1,108 @@
+// thresher <verb>: finds the verb, starts MPI where there is a launcher, and brings all ranks to
+// one exit code.
+
+#include <cstdio>
+#include <exception>
+#include <optional>
+#include <string>
+
+#include "io/provenance.hpp"
+#include "jobs/job.hpp"
+#include "jobs/verbs.hpp"
+#include "mpi/environment.hpp"
+#include "src/base/check.hpp"
+
+namespace {
+
+using thresher::ExitCode;
+using thresher::jobs::Verb;
+using thresher::jobs::verbs;
+
+void print_help() {
+    std::puts(
+        "Thresher finds the examples worth labelling, or worth training on, in a pool too large "
+        "for either.\n");
+    std::puts("Usage: thresher <verb> [options]        mpirun -n 4 thresher <verb> [options]\n");
+    for (const Verb& verb : verbs()) {
+        std::printf("  %-10s %s\n", std::string(verb.name).c_str(),
+                    std::string(verb.summary).c_str());
+    }
+    std::puts("\nthresher <verb> --help shows the options of a verb and an example.");
+    std::puts(
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 85 checkpointed after a stop signal (submit "
+        "again).");
+    std::puts("\nExample (after bash jobs/quickstart.sh):");
+    for (const Verb& verb : verbs()) {
+        if (verb.name == "select") std::printf("  %s\n", std::string(verb.example).c_str());
+    }
+}
+
+const Verb* find_verb(const std::string& name) {
+    for (const Verb& verb : verbs()) {
+        if (verb.name == name) return &verb;
+    }
+    return nullptr;
+}
+
+int run(const Verb& verb, const std::vector<std::string>& arguments,
+        const thresher::mpi::Communicator* world) {
+    try {
+        thresher::jobs::Job job(verb, arguments, world);
+        return verb.run(job);
+    } catch (const thresher::jobs::NothingToDo&) {
+        return 0;
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const std::string name = argc > 1 ? argv[1] : "--help";
+    const bool first_rank = [] {
+        const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+        return rank == nullptr || std::string(rank) == "0";
+    }();
+    if (name == "--help" || name == "-h" || name == "help") {
+        if (first_rank) print_help();
+        return 0;
+    }
+    if (name == "--version") {
+        if (first_rank) {
+            std::printf("thresher %s (%s)\n", thresher::io::producer_version().c_str(),
+                        thresher::io::git_commit().c_str());
+        }
+        return 0;
+    }
+    const Verb* verb = find_verb(name);
+    if (verb == nullptr) {
+        if (first_rank) {
+            std::fprintf(stderr, "thresher: unknown verb \"%s\"; thresher --help lists the verbs\n",
+                         name.c_str());
+        }
+        return static_cast<int>(ExitCode::usage);
+    }
+    const std::vector<std::string> arguments(argv + 2, argv + argc);
+    const auto report = [&](const std::string& message) {
+        std::fprintf(stderr, "thresher %s: %s\n", name.c_str(), message.c_str());
+    };
+    if (!thresher::mpi::started_by_launcher()) {
+        try {
+            return run(*verb, arguments, nullptr);
+        } catch (const thresher::Error& error) {
+            report(error.what());
+            return static_cast<int>(error.exit_code());
+        } catch (const std::exception& error) {
+            report(error.what());
+            return static_cast<int>(ExitCode::failure);
+        }
+    }
+    try {
+        thresher::mpi::Environment environment(argc, argv);
+        const auto world = thresher::mpi::Communicator::world();
+        return thresher::mpi::run_to_the_end_together(
+            world, [&] { return run(*verb, arguments, &world); }, report);
+    } catch (const std::exception& error) {
+        report(error.what());
+        return static_cast<int>(ExitCode::failure);
+    }
+}

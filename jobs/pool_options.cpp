@@ -1,0 +1,30 @@
+#include "jobs/pool_options.hpp"
+
+#include <optional>
+
+#include "src/base/agreement.hpp"
+
+namespace thresher::jobs {
+
+void add_pool_options(CLI::App& app, PoolOptions& options, bool required) {
+    app.add_option("--pool", options.path, "Pool: an HDF5 file, or a directory of shards")
+        ->required(required);
+    app.add_option("--inputs", options.paths.inputs, "Dataset of the inputs in a file of your own");
+    app.add_option("--targets", options.paths.targets,
+                   "Dataset of the targets in a file of your own");
+    app.add_option("--classes", options.paths.classes,
+                   "Number of classes, where the pool does not say")
+        ->check(CLI::NonNegativeNumber);
+}
+
+io::PoolFile open_pool(Job& job, const PoolOptions& options) {
+    std::optional<io::PoolFile> pool;
+    agree(job.collective(), [&] { pool = io::open_pool(options.path, options.paths); });
+    return *pool;
+}
+
+io::PoolFile open_pool(Job& job, const std::string& path) {
+    return open_pool(job, PoolOptions{path, {}});
+}
+
+}  // namespace thresher::jobs

@@ -1,0 +1,24 @@
+#pragma once
+
+// The options that say which pool a verb reads.
+
+#include <string>
+
+#include "io/pool_file.hpp"
+#include "jobs/job.hpp"
+
+namespace thresher::jobs {
+
+struct PoolOptions {
+    std::string path;
+    io::PoolPaths paths;
+};
+
+/// Adds --pool (required or not), --inputs, --targets and --classes.
+void add_pool_options(CLI::App& app, PoolOptions& options, bool required);
+
+/// Opens the pool on every rank. Throws the same FileError on all ranks. Collective.
+io::PoolFile open_pool(Job& job, const PoolOptions& options);
+io::PoolFile open_pool(Job& job, const std::string& path);
+
+}  // namespace thresher::jobs

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# From a bare machine to a report: installs what is missing, builds, and runs the main job on Fashion-MNIST over 2 ranks.
+#
+#   bash jobs/quickstart.sh [DIRECTORY]      default: quickstart
+set -euo pipefail
+# shellcheck source=jobs/setup.sh
+. "$(dirname "$0")/setup.sh"
+
+cd "$root"
+out=${1:-quickstart}
+data=/usr/share/datasets/fashion-mnist
+export PATH="$build:$venv/bin:$PATH"
+export OMP_NUM_THREADS=1
+if [ "$(id -u)" -eq 0 ]; then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+
+# run <command...>: prints the command so that it can be pasted, then runs it.
+run() {
+    show "$*"
+    "$@"
+}
+
+begin=$(date +%s)
+install_packages
+install_python
+build_target thresher
+[ -d "$data" ] || { echo "quickstart: $data is missing; apt-get install dataset-fashion-mnist" >&2; exit 1; }
+ready=$(date +%s)
+
+rm -rf "$out"
+mkdir -p "$out"
+
+say "Commands below can be pasted after these two lines"
+show "cd $root && export PATH=$build:$venv/bin:\$PATH"
+show "export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+
+say "1. Import Fashion-MNIST into pools"
+run thresher import idx "$data" -o "$out/clean.h5"
+run thresher import idx "$data" --split test -o "$out/test.h5"
+
+say "2. Set 2000 clean images apart for the reference, and spoil the rest the way web data is spoiled"
+run thresher derive --pool "$out/clean.h5" --split reference=2000,rest=rest -o "$out/split"
+run thresher derive --pool "$out/split/rest.h5" --imbalance 5 --repeat 2 --jitter 0.1 --label-noise 0.2 -o "$out/web.h5"
+run thresher info "$out/web.h5"
+
+say "3. Train the reference on the clean images, and the learner briefly on the spoiled pool"
+run mpirun -n 2 --oversubscribe thresher train --pool "$out/split/reference.h5" --validation-pool "$out/test.h5" \
+    --model cnn --epochs 12 --run "$out/reference"
+run mpirun -n 2 --oversubscribe thresher train --pool "$out/web.h5" --model mlp --epochs 1 --run "$out/learner"
+run thresher evaluate --pool "$out/test.h5" --model "$out/reference/model.pt"
+
+say "4. Score the pool with both over 2 ranks, and agree on one globally prioritised batch"
+run mpirun -n 2 --oversubscribe thresher score --pool "$out/web.h5" --learner "$out/learner/model.pt" \
+    --reference "$out/reference/model.pt" --acquisition learnability,hard-learner,entropy -o "$out/scores.h5"
+run mpirun -n 2 --oversubscribe thresher select --scores "$out/scores.h5" --pool "$out/web.h5" \
+    --acquisition learnability -k 1000 -o "$out/batch.h5"
+run mpirun -n 2 --oversubscribe thresher select --scores "$out/scores.h5" --pool "$out/web.h5" \
+    --acquisition hard-learner -k 1000 -o "$out/batch-hard.h5"
+
+say "5. Active-learning cycles on the clean pool: random against entropy"
+run mpirun -n 2 --oversubscribe thresher loop --pool "$out/clean.h5" --test-pool "$out/test.h5" --model mlp \
+    --acquisitions random,entropy --initial 100 -k 100 --cycles 6 --repeats 3 --updates 300 --batch-size 64 \
+    --optimizer adamw --learning-rate 0.001 --run "$out/loop" --progress none
+
+say "6. Write the report"
+run thresher-report "$out/loop" "$out/reference" "$out/scores.h5" "$out/batch.h5" "$out/batch-hard.h5" \
+    --pool "$out/web.h5" -o "$out/report.html"
+end=$(date +%s)
+
+say "Done in $((end - ready)) s after $((ready - begin)) s of installing and building. Open $out/report.html, then try"
+show "thresher info $out/batch.h5"
+show "mpirun -n 2 --oversubscribe thresher train --pool $out/web.h5 --rows $out/batch.h5 --init $out/learner/model.pt --epochs 2 --run $out/continued"
+show "thresher select --pool $out/web.h5 --learner $out/learner/model.pt --reference $out/reference/model.pt --acquisition learnability --selector softmax -k 1000 -o $out/sample.h5"

@@ -1,0 +1,69 @@
+// thresher score: predictions, or pool + models, -> scores.h5.
+
+#include <fmt/ranges.h>
+
+#include <cmath>
+
+#include "io/scores_file.hpp"
+#include "jobs/score_source.hpp"
+#include "jobs/verbs.hpp"
+#include "src/acquisition/acquisition.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/log.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+/// Rows whose score came out NaN without another reason.
+std::vector<QuarantinedRow> rows_without_score(const ShardScores& shard) {
+    std::vector<QuarantinedRow> rows;
+    for (const auto& [name, scores] : shard.scores) {
+        for (std::size_t i = 0; i < scores.size(); ++i) {
+            if (std::isfinite(scores[i])) continue;
+            const std::int64_t row = shard.rows.begin + static_cast<std::int64_t>(i);
+            rows.push_back(
+                {shard.ids.empty() ? row : shard.ids[i], fmt::format("{} is {}", name, scores[i])});
+        }
+    }
+    return rows;
+}
+
+}  // namespace
+
+int run_score(Job& job) {
+    ScoreSourceOptions source;
+    std::string output;
+    add_score_source_options(job.options(), source, false);
+    job.options().add_option("-o,--output", output, "Scores file to write")->required();
+    job.start();
+    agree(job.collective(), [&] {
+        if (job.is_root()) io::AtomicFile(output, job.overwrite());
+    });
+
+    const ShardScores shard = load_or_compute_scores(job, source);
+    std::vector<QuarantinedRow> quarantine =
+        gather_reasons(job.collective(), shard.quarantine, rows_without_score(shard));
+    check_bad_rows(job.collective(), quarantine, shard.total_rows, job.max_bad());
+    log_quarantine(quarantine);
+
+    const auto timer = std::make_unique<Phases::Timer>(job.phases(), "write");
+    io::OwnScores own{shard.total_rows, shard.rows, shard.ids, {}, quarantine};
+    std::map<std::string, std::string> descriptions;
+    for (const auto& [name, scores] : shard.scores) {
+        own.scores[name] = scores;
+        const Acquisition& acquisition = find_acquisition(name);
+        descriptions[name] = fmt::format("{}: {}", acquisition.description, acquisition.formula);
+    }
+    const io::ScoresTransfer transfer =
+        io::write_scores(output, own, descriptions, job.provenance(shard.input), job.overwrite(),
+                         job.collective(), job.shared_files());
+    log::info("scored {} rows ({}), {} quarantined, wrote {}", shard.total_rows,
+              fmt::join(source.acquisitions, ", "), quarantine.size(), output);
+    job.finish({{"rows", shard.total_rows},
+                {"quarantined", quarantine.size()},
+                {"bytes_written", transfer.bytes}});
+    return 0;
+}
+
+}  // namespace thresher::jobs

@@ -1,0 +1,121 @@
+// thresher select: scores, or predictions, or pool + models, -> batch.h5 and batch.csv.
+
+#include "src/selection/select.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "io/batch_file.hpp"
+#include "io/id_set.hpp"
+#include "jobs/exclusion.hpp"
+#include "jobs/score_source.hpp"
+#include "jobs/verbs.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/base/log.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+struct SelectOptions {
+    ScoreSourceOptions source;
+    Selector selector;
+    std::int64_t k = 0;
+    std::vector<std::string> exclude;
+    std::string output;
+};
+
+void add_options(CLI::App& app, SelectOptions& options) {
+    add_score_source_options(app, options.source, true);
+    app.add_option("-k,--k", options.k, "Rows to pick")->required();
+    app.add_option("--selector", options.selector.name,
+                   "How scores become a batch: top-k or softmax");
+    app.add_option("--temperature", options.selector.temperature,
+                   "softmax: picks in proportion to exp(score / this)");
+    app.add_option("--exclude", options.exclude,
+                   "Ids never to pick: a batch.h5, a labels.csv or a text file of ids");
+    app.add_option("-o,--output", options.output,
+                   "Batch file to write; a .csv for people goes beside it")
+        ->required();
+}
+
+/// The only acquisition there is, where none was named.
+std::string chosen_acquisition(const SelectOptions& options, const ShardScores& shard) {
+    if (!options.source.acquisitions.empty()) return options.source.acquisitions.front();
+    std::vector<std::string> names;
+    for (const auto& [name, scores] : shard.scores) names.push_back(name);
+    THRESHER_CHECK_AS(UsageError, names.size() == 1,
+                      "{} holds the scores of {} acquisitions ({}); say which with --acquisition",
+                      options.source.scores, names.size(), fmt::join(names, ", "));
+    return names.front();
+}
+
+}  // namespace
+
+int run_select(Job& job) {
+    SelectOptions options;
+    add_options(job.options(), options);
+    job.start();
+    THRESHER_CHECK_AS(UsageError, options.source.acquisitions.size() <= 1,
+                      "select picks by one acquisition, but --acquisition names {}",
+                      options.source.acquisitions.size());
+    THRESHER_CHECK_AS(UsageError, options.k >= 1, "-k is {}; a batch has at least 1 row",
+                      options.k);
+    Collective& collective = job.collective();
+    agree(collective, [&] {
+        if (job.is_root()) io::AtomicFile(options.output, job.overwrite());
+    });
+
+    const ShardScores shard = load_or_compute_scores(job, options.source);
+    const std::string acquisition = chosen_acquisition(options, shard);
+    const std::vector<std::uint8_t> excluded = mark_excluded(job, options.exclude, shard);
+
+    options.selector.seed = job.common().seed;
+    options.selector.round = static_cast<std::uint32_t>(options.source.round);
+    const Traffic before = collective.traffic();
+    const ScoredRows rows{shard.scores.at(acquisition), shard.rows.begin, shard.ids, excluded};
+    Selection selection;
+    {
+        const auto timer = job.phases().time("select");
+        selection = select_rows(collective, rows, options.k, options.selector);
+    }
+    const Traffic after = collective.traffic();
+    const auto quarantine = gather_reasons(collective, shard.quarantine, selection.quarantined);
+    check_bad_rows(collective, quarantine, shard.total_rows, job.max_bad());
+    log_quarantine(quarantine);
+
+    agree(collective, [&] {
+        if (!job.is_root()) return;
+        const auto timer = job.phases().time("write");
+        io::Batch batch;
+        batch.ids = selection.ids;
+        batch.scores = selection.scores;
+        if (!options.source.pool.path.empty()) {
+            const io::PoolFile pool =
+                io::open_pool(options.source.pool.path, options.source.pool.paths);
+            if (pool.info().has_names) batch.names = pool.names_of(batch.ids);
+        }
+        batch.acquisition = acquisition;
+        batch.selector = options.selector.name;
+        batch.temperature = options.selector.name == "softmax" ? options.selector.temperature : 0.0;
+        batch.seed = options.selector.seed;
+        batch.round = options.source.round;
+        io::write_batch(options.output, batch, job.provenance(shard.input), job.overwrite());
+    });
+    log::info("picked {} of {} rows by {} ({}), {} quarantined, wrote {}", options.k,
+              selection.selectable, acquisition, options.selector.name, quarantine.size(),
+              options.output);
+    nlohmann::json facts{{"rows", shard.total_rows},
+                         {"k", options.k},
+                         {"selectable", selection.selectable},
+                         {"quarantined", quarantine.size()},
+                         {"selection_collectives", after.collectives - before.collectives},
+                         {"selection_bytes", after.bytes - before.bytes}};
+    for (const auto& [role, flops] : shard.flops) facts["flops"][role] = flops;
+    job.finish(facts);
+    return 0;
+}
+
+}  // namespace thresher::jobs

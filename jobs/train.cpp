@@ -1,0 +1,187 @@
+// thresher train: supervised training of a model on a pool, or on some of its rows, into a run
+// directory.
+
+#include "io/block_reader.hpp"
+#include "io/checksum.hpp"
+#include "io/id_set.hpp"
+#include "io/run_directory.hpp"
+#include "jobs/checkpointing.hpp"
+#include "jobs/pool_options.hpp"
+#include "jobs/training_options.hpp"
+#include "jobs/verbs.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/base/log.hpp"
+#include "src/models/model.hpp"
+#include "src/training/evaluate.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+constexpr std::int64_t kMib = std::int64_t{1} << 20;
+
+struct Options {
+    PoolOptions pool;
+    TrainingOptions training;
+    ModelOptions model;
+    std::string rows, labels, validation, init, run;
+    bool resume = false;
+};
+
+void add_options(CLI::App& app, Options& options) {
+    add_pool_options(app, options.pool, true);
+    app.add_option("--rows", options.rows,
+                   "Train on these ids alone: a batch.h5, a labels.csv or a text file");
+    app.add_option("--labels", options.labels,
+                   "Train on the rows of this labels.csv, with its labels");
+    app.add_option("--validation-pool", options.validation,
+                   "Pool for the validation curves and early stopping");
+    add_model_options(app, options.model, false);
+    app.add_option("--init", options.init, "Model file to go on from: one of ours, or TorchScript");
+    app.add_option("--run", options.run, "Directory for model.pt, run.h5, checkpoints and log.txt")
+        ->required();
+    app.add_flag("--resume", options.resume, "Go on from the run's last checkpoint");
+    add_training_options(app, options.training);
+}
+
+std::unique_ptr<ExampleSource> training_rows(const Options& options, const io::PoolFile& pool) {
+    const std::int64_t cache = options.training.cache_mib * kMib;
+    if (!options.labels.empty()) {
+        const io::Labels labels =
+            io::read_labels(options.labels, pool.info().class_names, pool.info().classes);
+        THRESHER_CHECK_AS(FileError, !labels.ids.empty(), "{} holds no labelled row",
+                          options.labels);
+        return io::make_example_source(pool, pool.rows_of(labels.ids), cache, labels.labels);
+    }
+    if (!options.rows.empty()) {
+        const std::vector<std::int64_t> ids = io::read_id_set(options.rows);
+        THRESHER_CHECK_AS(FileError, !ids.empty(), "{} holds no id", options.rows);
+        return io::make_example_source(pool, pool.rows_of(ids), cache);
+    }
+    return io::make_example_source(pool, cache);
+}
+
+/// What must not change between a run's beginning and its resumption.
+std::map<std::string, std::string> settings_of(const Options& options, const TrainOptions& train,
+                                               const PoolInfo& pool) {
+    std::map<std::string, std::string> settings;
+    for (const auto& [name, value] : describe(train)) settings[name] = value;
+    settings["model"] = options.init.empty() ? to_json(options.model.spec(pool))
+                                             : io::inputs_checksum(options.init);
+    settings["pool"] = io::inputs_checksum(options.pool.path);
+    settings["rows"] = io::inputs_checksum(options.labels.empty() ? options.rows : options.labels);
+    settings["validation-pool"] = io::inputs_checksum(options.validation);
+    return settings;
+}
+
+io::RunRecord record_of(const Trainer& trainer, const Phases& job_phases) {
+    io::RunRecord record;
+    const auto add = [&](const std::string& axis,
+                         const std::map<std::string, std::vector<double>>& curves) {
+        for (const auto& [name, values] : curves) {
+            record.curves[axis + "/" + name] = {
+                {static_cast<std::int64_t>(values.size())}, values, name, ""};
+        }
+    };
+    add("steps", trainer.curves().steps);
+    add("epochs", trainer.curves().epochs);
+    record.ledger["flops/learner"] = trainer.flops();
+    for (const auto& [name, seconds] : trainer.phases().seconds())
+        record.ledger["seconds/" + name] = seconds;
+    for (const auto& [name, seconds] : job_phases.seconds())
+        record.ledger["seconds/" + name] = seconds;
+    return record;
+}
+
+}  // namespace
+
+int run_train(Job& job) {
+    Options options;
+    add_options(job.options(), options);
+    job.start();
+    const TrainOptions train = options.training.settings(job.common());
+    THRESHER_CHECK_AS(UsageError, options.model.name.empty() != options.init.empty(),
+                      "give either --model NAME (from scratch) or --init FILE (go on from a file)");
+    THRESHER_CHECK_AS(UsageError, options.rows.empty() || options.labels.empty(),
+                      "--rows and --labels were both given; --labels names the rows as well");
+    Collective& collective = job.collective();
+    const io::PoolFile pool = open_pool(job, options.pool);
+    const io::RunStart start = options.resume           ? io::RunStart::resume
+                               : job.common().overwrite ? io::RunStart::overwrite
+                                                        : io::RunStart::fresh;
+    const io::RunDirectory run(options.run, start, collective);
+    job.log_to(run.log_file());
+
+    std::unique_ptr<Model> model;
+    std::unique_ptr<ExampleSource> examples, validation;
+    std::map<std::string, std::string> settings;
+    agree(collective, [&] {
+        model = options.init.empty()
+                    ? make_model(options.model.spec(pool.info()), job.common().seed, job.device())
+                    : load_model(options.init, pool.info(), job.device());
+        examples = training_rows(options, pool);
+        if (!options.validation.empty()) {
+            const io::PoolFile held_out = io::open_pool(options.validation);
+            check_fits(model->spec(), held_out.info(), options.validation);
+            validation = io::make_example_source(held_out, options.training.cache_mib * kMib);
+        }
+        settings = settings_of(options, train, pool.info());
+        if (job.is_root()) run.write_config(job.config_text());
+    });
+    log::info("training {} on {} rows of {}", model->spec().name, examples->size(),
+              options.pool.path);
+    for (const auto& [name, value] : describe(train)) log::info("  {:<18} {}", name, value);
+
+    Trainer trainer(*model, *examples, validation.get(), train, collective);
+    if (options.resume) {
+        const auto checkpoint = io::load_newest_checkpoint(run.checkpoints(), collective);
+        if (checkpoint) {
+            agree(collective, [&] {
+                const auto then = nlohmann::json::parse(checkpoint->files.at("settings.json"));
+                check_same_settings(then.get<std::map<std::string, std::string>>(), settings,
+                                    options.run);
+                trainer.import_state(trainer_state(checkpoint->files));
+            });
+            log::info("resumed from {} at update {} of {}", checkpoint->path, trainer.steps_done(),
+                      trainer.steps_planned());
+        } else {
+            log::info("{} has no checkpoint yet: starting from the beginning", options.run);
+        }
+    }
+    const auto write_checkpoint = [&] {
+        io::write_checkpoint(run.checkpoints(), trainer.steps_done(), collective, [&] {
+            io::CheckpointFiles files;
+            files["settings.json"] = nlohmann::json(settings).dump(2);
+            add_trainer_state(trainer, files);
+            return files;
+        });
+    };
+    CheckpointClock clock(options.training.checkpoint_every_s, options.training.max_walltime_s);
+    const TrainEnd end = train_with_checkpoints(job, trainer, clock, "train", write_checkpoint);
+    write_checkpoint();
+    agree(collective, [&] {
+        if (!job.is_root()) return;
+        model->save(run.file("model.pt"));
+        io::write_run(run.curves_file(), record_of(trainer, job.phases()),
+                      job.provenance(options.pool.path));
+    });
+
+    nlohmann::json facts{{"updates", trainer.steps_done()},
+                         {"rows_without_target", trainer.rows_without_target()},
+                         {"flops", trainer.flops()},
+                         {"early_stop", end == TrainEnd::early_stop}};
+    std::string summary;
+    for (const auto& [name, values] : trainer.curves().epochs) {
+        if (values.empty()) continue;
+        facts[name] = values.back();
+        summary += fmt::format(", {} {:.4f}", name, values.back());
+    }
+    log::info("trained {} updates{}{}, wrote {}", trainer.steps_done(),
+              end == TrainEnd::early_stop ? " (stopped early)" : "", summary, run.file("model.pt"));
+    for (const auto& [name, seconds] : trainer.phases().seconds()) job.phases().add(name, seconds);
+    job.finish(facts);
+    return 0;
+}
+
+}  // namespace thresher::jobs

@@ -1,0 +1,67 @@
+#include "jobs/training_options.hpp"
+
+#include "src/base/check.hpp"
+
+namespace thresher::jobs {
+
+void add_training_options(CLI::App& app, TrainingOptions& options) {
+    const std::string group = "Training";
+    TrainOptions& train = options.train;
+    const auto add = [&](const char* name, auto& value, const char* text) {
+        return app.add_option(name, value, text)->group(group);
+    };
+    add("--epochs", train.epochs, "Passes over the training rows");
+    add("--updates", train.updates, "Updates instead of epochs; 0 = as many as the epochs have");
+    add("--batch-size", train.batch_size, "Rows of one update, over all ranks");
+    add("--accumulate", train.accumulate,
+        "Pieces in which a rank works through its part of a batch");
+    add("--optimizer", options.optimizer, "sgd (with momentum) or adamw");
+    add("--learning-rate", train.learning_rate, "Largest learning rate");
+    add("--momentum", train.momentum, "sgd");
+    add("--weight-decay", train.weight_decay, "Of matrices and kernels");
+    add("--warmup-epochs", train.warmup_epochs, "Epochs in which the learning rate rises from 0");
+    add("--schedule", options.schedule, "constant or cosine");
+    add("--label-smoothing", train.label_smoothing, "Share of each target spread over all classes");
+    add("--augment", options.augment, "none or crop-flip");
+    add("--patience", train.patience,
+        "Epochs without a lower validation loss before training ends; 0 = never");
+    app.add_flag("--reproducible", train.reproducible, "The same bits for any number of ranks")
+        ->group(group);
+    add("--logical-shards", train.logical_shards, "Pieces of a batch under --reproducible");
+    add("--window-blocks", train.window_blocks, "Blocks whose rows are shuffled together");
+    add("--cache", options.cache_mib, "MiB of examples that each rank keeps in memory");
+    add("--checkpoint-every", options.checkpoint_every_s, "Seconds between checkpoints")
+        ->check(CLI::NonNegativeNumber);
+    add("--max-walltime", options.max_walltime_s,
+        "Seconds after which to checkpoint and end with code 85; 0 = never")
+        ->check(CLI::NonNegativeNumber);
+}
+
+void add_model_options(CLI::App& app, ModelOptions& options, bool required) {
+    app.add_option("--model", options.name,
+                   "Built-in model to train from scratch; see thresher list")
+        ->required(required);
+    app.add_option("--dropout", options.dropout, "Dropout probability; below 0: the model's own");
+    app.add_option("--hidden", options.hidden, "mlp: widths of the hidden layers")->delimiter(',');
+}
+
+ModelSpec ModelOptions::spec(const PoolInfo& pool) const {
+    ModelSpec spec = spec_for_pool(name, pool);
+    THRESHER_CHECK_AS(UsageError, dropout < 1.0, "--dropout is {}; it is a probability below 1",
+                      dropout);
+    if (dropout >= 0.0) spec.dropout = dropout;
+    if (!hidden.empty()) spec.hidden = hidden;
+    return spec;
+}
+
+TrainOptions TrainingOptions::settings(const CommonOptions& common) const {
+    TrainOptions settings = train;
+    settings.optimizer = optimizer_kind(optimizer);
+    settings.schedule = schedule_kind(schedule);
+    settings.augment = augment_kind(augment);
+    settings.seed = common.seed;
+    check_options(settings);
+    return settings;
+}
+
+}  // namespace thresher::jobs

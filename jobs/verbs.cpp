@@ -1,0 +1,51 @@
+#include "jobs/verbs.hpp"
+
+namespace thresher::jobs {
+
+const std::vector<Verb>& verbs() {
+    static const std::vector<Verb> table{
+        {"import", "idx, cifar, images, csv, hdf5 -> pool",
+         "thresher import idx /usr/share/datasets/fashion-mnist -o quickstart/example-pool.h5",
+         run_import},
+        {"derive", "pool -> pool: repeat, label noise, imbalance, subset, split; the truth is kept",
+         "thresher derive --pool quickstart/clean.h5 --label-noise 0.2 -o "
+         "quickstart/example-noisy.h5",
+         run_derive},
+        {"predict", "pool + models + strategy -> predictions",
+         "mpirun -n 2 thresher predict --pool quickstart/web.h5 --learner "
+         "quickstart/learner/model.pt "
+         "-o quickstart/example-predictions.h5",
+         run_predict},
+        {"score", "predictions (or pool + models) + acquisitions -> scores",
+         "mpirun -n 2 thresher score --predictions quickstart/example-predictions.h5 --acquisition "
+         "entropy,margin "
+         "-o quickstart/example-scores.h5",
+         run_score},
+        {"select", "scores (or predictions, or pool + models) + selector -> batch",
+         "mpirun -n 2 thresher select --pool quickstart/web.h5 --learner "
+         "quickstart/learner/model.pt "
+         "--reference quickstart/reference/model.pt --acquisition learnability -k 1000 -o "
+         "quickstart/example-batch.h5",
+         run_select},
+        {"train", "supervised training on a pool, or on the rows of a batch or label file -> run",
+         "mpirun -n 2 thresher train --pool quickstart/clean.h5 --model mlp --epochs 2 --run "
+         "quickstart/example-train",
+         run_train},
+        {"evaluate", "model + pool -> accuracy, loss, per-class table, calibration",
+         "thresher evaluate --pool quickstart/test.h5 --model quickstart/learner/model.pt",
+         run_evaluate},
+        {"loop", "active-learning cycles: train, evaluate, predict, score, select, label",
+         "mpirun -n 2 thresher loop --pool quickstart/clean.h5 --test-pool quickstart/test.h5 "
+         "--model mlp "
+         "--acquisitions random,entropy --initial 100 -k 100 --cycles 3 --run "
+         "quickstart/example-loop",
+         run_loop},
+        {"info", "what a Thresher file holds, or what this build can do",
+         "thresher info quickstart/clean.h5", run_info},
+        {"list", "the tables of strategies, acquisitions, selectors, models, importers",
+         "thresher list", run_list},
+    };
+    return table;
+}
+
+}  // namespace thresher::jobs

@@ -1,0 +1,76 @@
+"""A selection has the same bits for any number of ranks, and is the one its definition asks for."""
+
+import unittest
+
+import numpy
+
+from support import JobTest
+
+
+class SelectOverRanks(JobTest):
+    def select(self, ranks, *arguments):
+        name = f"batch-{ranks}.h5"
+        self.run_ok("select", *arguments, "-o", self.path(name), "--overwrite", ranks=ranks)
+        return self.batch(name)
+
+    def check_same(self, *arguments):
+        first = self.select(0, *arguments)
+        for ranks in (1, 2, 3, 4):
+            ids, scores = self.select(ranks, *arguments)
+            self.assertEqual(ids.tobytes(), first[0].tobytes(), f"{ranks} ranks")
+            self.assertEqual(scores.tobytes(), first[1].tobytes(), f"{ranks} ranks")
+        return first
+
+    def test_top_k_of_a_scores_file(self):
+        random = numpy.random.default_rng(1)
+        scores = random.normal(size=600011).astype("f4")  # three blocks, divisible by nothing
+        path = self.make_scores(scores)
+        ids, picked = self.check_same("--scores", path, "-k", 12345)
+        expected = numpy.lexsort((numpy.arange(scores.size), -scores))[:12345]
+        numpy.testing.assert_array_equal(ids, expected)
+        numpy.testing.assert_array_equal(picked, scores[expected])
+
+    def test_softmax_of_a_scores_file(self):
+        scores = numpy.random.default_rng(2).normal(size=600011)
+        path = self.make_scores(scores)
+        ids, _ = self.check_same("--scores", path, "-k", 5000, "--selector", "softmax", "--temperature", 0.5)
+        self.assertEqual(len(set(ids.tolist())), 5000)
+
+    def test_all_scores_equal(self):
+        path = self.make_scores(numpy.zeros(1001))
+        ids, _ = self.check_same("--scores", path, "-k", 10)
+        numpy.testing.assert_array_equal(ids, numpy.arange(10))
+
+    def test_k_is_the_whole_pool(self):
+        scores = numpy.random.default_rng(3).normal(size=997).astype("f4")
+        path = self.make_scores(scores)
+        ids, _ = self.check_same("--scores", path, "-k", 997)
+        numpy.testing.assert_array_equal(ids, numpy.lexsort((numpy.arange(997), -scores)))
+        self.check_same("--scores", path, "-k", 997, "--selector", "softmax")
+
+    def test_fused_from_pool_and_models(self):
+        pool = self.make_pool(rows=5003, shape=(1, 28, 28))
+        learner = self.train(pool, "learner", "--epochs", 1)
+        reference = self.train(pool, "reference", "--epochs", 1, "--seed", 5, model="cnn")
+        models = ("--learner", learner, "--reference", reference)
+        for selector in ("top-k", "softmax"):
+            self.check_same("--pool", pool, *models, "--acquisition", "learnability", "-k", 500, "--selector", selector)
+        fused, _ = self.batch("batch-2.h5")
+        # Step by step, through files, the same rows come out.
+        self.run_ok("predict", "--pool", pool, *models, "--strategy", "loss", "-o", self.path("p.h5"), ranks=2)
+        self.run_ok("score", "--predictions", self.path("p.h5"), "--acquisition", "learnability", "-o", self.path("s.h5"),
+                    ranks=3)
+        ids, _ = self.select(2, "--scores", self.path("s.h5"), "-k", 500, "--selector", "softmax")
+        numpy.testing.assert_array_equal(ids, fused)
+
+    def test_collectives_do_not_depend_on_the_pool(self):
+        counts = set()
+        for rows in (10**5, 3 * 10**6):
+            path = self.make_scores(numpy.random.default_rng(4).normal(size=rows), f"scores-{rows}.h5")
+            result = self.run_ok("select", "--scores", path, "-k", 100, "-o", self.path(f"b{rows}.h5"), "--json", ranks=2)
+            counts.add(result.json()["selection_collectives"])
+        self.assertEqual(len(counts), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

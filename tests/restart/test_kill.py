@@ -1,0 +1,93 @@
+"""Killed at random moments with SIGKILL, and resumed: the same model and the same curves as undisturbed."""
+
+import os
+import pathlib
+import random
+import sys
+import time
+import unittest
+
+import h5py
+import numpy
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "jobs"))
+from support import JobTest  # noqa: E402
+
+KILLS = int(os.environ.get("THRESHER_KILLS", "10"))
+
+
+def curves(path):
+    """All curves but the seconds, which are of the clock."""
+    found = {}
+    with h5py.File(path) as file:
+        file["curves"].visititems(
+            lambda name, item: found.update({name: item[()].tobytes()})
+            if isinstance(item, h5py.Dataset) and not name.endswith("seconds") else None)
+    return found
+
+
+class Kill(JobTest):
+    def torture(self, seed, finished, *arguments):
+        """Runs `arguments` with --resume, killing all ranks at random moments, until KILLS kills were made or it ended."""
+        moments = random.Random(seed)
+        kills = 0
+        while kills < KILLS:
+            process = self.start(*arguments, "--resume", ranks=2)
+            try:
+                process.wait(timeout=moments.uniform(0.05, 2.5))
+                self.assertEqual(process.returncode, 0, process.stderr.read())
+                break  # ended before the moment came
+            except __import__("subprocess").TimeoutExpired:
+                self.kill_all(process)
+                kills += 1
+        self.run_ok(*arguments, "--resume", ranks=2)
+        self.assertTrue(pathlib.Path(self.path(finished)).exists())
+        return kills
+
+    def test_train(self):
+        pool = self.make_pool(rows=3000, shape=(1, 28, 28))
+
+        def command(run):
+            return ("train", "--pool", pool, "--model", "cnn", "--epochs", 6, "--batch-size", 100, "--augment", "crop-flip",
+                    "--checkpoint-every", 0.2, "--run", self.path(run))
+
+        self.run_ok(*command("whole"), ranks=2)
+        kills = self.torture(11, "killed/model.pt", *command("killed"))
+        self.assertGreater(kills, 0)
+        self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
+        for model in ("whole", "killed"):
+            self.run_ok("predict", "--pool", pool, "--learner", self.path(f"{model}/model.pt"), "-o", self.path(f"{model}.h5"))
+        with h5py.File(self.path("whole.h5")) as whole, h5py.File(self.path("killed.h5")) as killed:
+            numpy.testing.assert_array_equal(killed["log_probs"][:], whole["log_probs"][:])
+        self.assertFalse(list(pathlib.Path(self.path("killed")).rglob("*.tmp")))
+
+    def test_loop(self):
+        pool, test = self.make_pool(rows=3000), self.make_pool("test.h5", rows=500, seed=1)
+
+        def command(run):
+            return ("loop", "--pool", pool, "--test-pool", test, "--model", "mlp", "--acquisitions", "random,entropy",
+                    "--initial", 20, "-k", 20, "--cycles", 4, "--repeats", 2, "--updates", 150, "--batch-size", 20,
+                    "--checkpoint-every", 0.2, "--run", self.path(run))
+
+        self.run_ok(*command("whole"), ranks=2)
+        kills = self.torture(12, "killed/run.h5", *command("killed"))
+        self.assertGreater(kills, 0)
+        self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
+
+    def test_stop_signal_checkpoints_and_asks_to_be_requeued(self):
+        import signal
+        pool = self.make_pool(rows=3000, shape=(1, 28, 28))
+        command = ("train", "--pool", pool, "--model", "cnn", "--epochs", 40, "--batch-size", 100, "--run", self.path("run"))
+        process = self.start(*command)
+        while not pathlib.Path(self.path("run/config.toml")).exists():
+            self.assertIsNone(process.poll())
+        process.send_signal(signal.SIGUSR1)
+        _, error = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 85, error)
+        self.assertIn("--resume", error)
+        self.assertTrue(list(pathlib.Path(self.path("run/checkpoints")).iterdir()))
+        self.assert_fails(85, ["--resume"], *command, "--resume", "--max-walltime", 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
