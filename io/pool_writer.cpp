@@ -110,6 +110,9 @@ class PoolWriter::Body {
         manifest_.classes = std::max(manifest_.classes, schema_.classes);
         write_manifest(path_, manifest_);
         directory_->keep();
+        // A longer pool that was replaced leaves shards that no manifest names.
+        for (std::size_t i = first_shard_ + shards_.size(); fs::remove(shard_path(i)); ++i) {
+        }
     }
 
   private:
@@ -118,6 +121,9 @@ class PoolWriter::Body {
         std::int64_t rows = 0;
     };
 
+    std::string shard_path(std::size_t index) const {
+        return fmt::format("{}/{:06}.h5", path_, index);
+    }
     bool sharded() const { return options_.rows_per_shard > 0 || options_.append; }
 
     void prepare_directory() {
@@ -155,8 +161,7 @@ class PoolWriter::Body {
     }
 
     void open_shard() {
-        const std::string path =
-            sharded() ? fmt::format("{}/{:06}.h5", path_, first_shard_ + shards_.size()) : path_;
+        const std::string path = sharded() ? shard_path(first_shard_ + shards_.size()) : path_;
         shards_.push_back({std::make_unique<AtomicFile>(
                                path, options_.append ? Overwrite::yes : options_.overwrite),
                            0});

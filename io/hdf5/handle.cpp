@@ -10,6 +10,9 @@ std::unique_lock<std::recursive_mutex> lock() {
     static std::recursive_mutex mutex;
     static const bool silenced = [] {
         const std::lock_guard guard(mutex);
+        // Every handle closes itself. What the library would still hold at exit is a file that
+        // could not be written (a full disk), and it crashes trying again.
+        H5dont_atexit();
         H5open();
         return H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr) >= 0;
     }();

@@ -107,6 +107,20 @@ TEST_CASE("a sharded pool reads as one, and rows can be added as shards") {
     CHECK(longer.read_names({99, 101}) == std::vector<std::string>{"row-99", "row-0"});
 }
 
+TEST_CASE("a sharded pool that replaces a longer one leaves none of its shards") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "pool";
+    SmallPool small{.options = {.rows_per_shard = 20}};
+    small.write(path);
+    CHECK(contains(message_of([&] { small.write(path); }), "--overwrite"));
+    small.rows = 30;
+    small.options.overwrite = Overwrite::yes;
+    small.write(path);
+    CHECK(open_pool(path).info().rows == 30);
+    CHECK(std::filesystem::exists(path + "/000001.h5"));
+    CHECK_FALSE(std::filesystem::exists(path + "/000002.h5"));
+}
+
 TEST_CASE("stored ids are found, in any order, and missing ones named") {
     const TemporaryDirectory directory;
     SmallPool{.ids = true, .names = true}.write(directory / "pool.h5");
