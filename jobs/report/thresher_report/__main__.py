@@ -1,0 +1,5 @@
+import sys
+
+from thresher_report.cli import main
+
+sys.exit(main())

@@ -1,0 +1,327 @@
+"""The charts. Each function takes numbers and returns a Chart: PNG, what it shows in words, and a caption."""
+
+import io
+from dataclasses import dataclass
+
+import matplotlib
+import numpy
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from thresher_report import runs, style
+
+DPI = 150
+WIDTH = 10.0  # inches of a chart as wide as the page
+MOST_CLASSES = 25  # classes side by side
+MOST_POINTS = 1500  # points of one curve
+
+
+@dataclass
+class Chart:
+    name: str  # of the PNG file, without .png
+    png: bytes
+    alt: str
+    caption: str
+    width: float  # inches
+
+
+def _finish(figure, name, alt, caption=""):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return Chart(name, buffer.getvalue(), alt, caption, figure.get_figwidth())
+
+
+def _figure(width, height):
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def styled(function):
+    """Draws with the report's style, whatever the user's own Matplotlib settings are."""
+
+    def wrapped(*arguments, **options):
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(style.RC)
+            return function(*arguments, **options)
+
+    return wrapped
+
+
+def _label_lines(axes, ends):
+    """Writes each line's name at its right end, moved apart where they would touch. ends: (y, text, colour)."""
+    low, high = axes.get_ylim()
+    heights = [(y - low) / (high - low) for y, _, _ in ends]
+    panel_points = axes.figure.get_figheight() * 72 * 0.72
+    for height, (_, text, colour) in zip(style.spread(heights, 13 / panel_points), ends):
+        axes.text(1.015, height, text, transform=axes.transAxes, color=colour, va="center", fontweight="bold",
+                  fontsize=9.5)
+
+
+@styled
+def learning_curves(name, loops):
+    figure = _figure(WIDTH, 3.9)
+    panels = figure.subplots(1, 2)
+    told = []
+    for panel, (curve, title) in zip(panels, (("test_accuracy", "Test accuracy"), ("test_loss", "Test loss, nats"))):
+        ends = []
+        for index, (acquisition, loop) in enumerate(loops.items()):
+            if runs.last_cycle(loop) is None:
+                continue
+            labelled, band = runs.band_of(loop["labelled"]).middle, runs.band_of(loop[curve])
+            shown = numpy.isfinite(band.middle)
+            look = style.line(index)
+            panel.fill_between(labelled[shown], band.low[shown], band.high[shown], color=look["color"], alpha=0.16,
+                               linewidth=0)
+            panel.plot(labelled[shown], band.middle[shown], **look)
+            ends.append((band.middle[shown][-1], acquisition, look["color"]))
+            if curve == "test_accuracy":
+                told.append(f"{acquisition} reaches {style.percent(band.middle[shown][-1])} with "
+                            f"{style.number(labelled[shown][-1])} labels")
+                panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
+        panel.set_title(title)
+        panel.set_xlabel("labelled examples")
+        panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+        _label_lines(panel, ends)
+    repeats = max(len(loop["labelled"]) for loop in loops.values())
+    band = ("One repeat, so no band." if repeats == 1 else
+            f"Lines: mean over up to {repeats} repeats. Bands: from the lowest to the highest repeat.")
+    return _finish(figure, f"{name}-learning-curves", "Test accuracy and test loss against the number of labelled "
+                   "examples: " + "; ".join(told) + ".", band)
+
+
+def _thin(values):
+    """(x, y) with at most MOST_POINTS points: means of equal runs of values."""
+    size = -(-len(values) // MOST_POINTS)
+    whole = len(values) // size * size
+    y = values[:whole].reshape(-1, size).mean(axis=1)
+    return (numpy.arange(len(y)) + 0.5) * size + 0.5, y
+
+
+def _running_mean(values, window):
+    """Of the last `window` values, passing over NaN."""
+    known = numpy.isfinite(values)
+    sums = numpy.cumsum(numpy.insert(numpy.where(known, values, 0.0), 0, 0.0))
+    counts = numpy.cumsum(numpy.insert(known.astype(float), 0, 0.0))
+    begin = numpy.maximum(numpy.arange(1, len(values) + 1) - window, 0)
+    count = counts[1:] - counts[begin]
+    return numpy.where(count > 0, (sums[1:] - sums[begin]) / numpy.maximum(count, 1.0), numpy.nan)
+
+
+def _draw_epochs(panel, curves, share):
+    ends, told = [], []
+    for index, (label, values) in enumerate(curves):
+        look = style.line(index)
+        if len(values) > 40:
+            look["markevery"] = len(values) // 20
+        panel.plot(numpy.arange(1, len(values) + 1), values, **look)
+        known = values[numpy.isfinite(values)]
+        if len(known):
+            ends.append((known[-1], label, look["color"]))
+            told.append(f"{label} ends at {style.percent(known[-1]) if share else style.number(known[-1])}")
+    panel.set_xlabel("epoch")
+    panel.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    if share:
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
+    if len(ends) > 1:
+        _label_lines(panel, ends)
+    return told
+
+
+def _draw_steps(panel, values, smooth):
+    x, y = _thin(values)
+    if not smooth:
+        panel.plot(x, y, color=style.INK, linewidth=1.8)
+    else:
+        window = max(5, len(y) // 40)
+        panel.plot(x, y, color="#9fb3c8", linewidth=0.8)
+        panel.plot(x, _running_mean(y, window), color=style.COLOURS[0], linewidth=2.2)
+    panel.set_xlabel("update")
+    panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
+
+
+@styled
+def training_curves(name, curves):
+    """Loss and accuracy by epoch (training against validation), loss and learning rate by update, whatever else."""
+    left = dict(curves)
+    drawings = []
+    for metric, title in (("loss", "Loss by epoch, nats"), ("accuracy", "Accuracy by epoch")):
+        pair = [(part, left.pop(f"epochs/{part}_{metric}")) for part in ("train", "validation")
+                if f"epochs/{part}_{metric}" in left]
+        if pair:
+            drawings.append((title, lambda panel, p=pair, m=metric: [f"{m} of {told}" for told in _draw_epochs(
+                panel, [(label, values) for label, values in p], m == "accuracy")]))
+    for key, title in (("steps/loss", "Loss by update, nats"), ("steps/learning_rate", "Learning rate by update")):
+        if key in left:
+            drawings.append((title, lambda panel, v=left.pop(key), k=key: _draw_steps(panel, v, k == "steps/loss")))
+    for key, values in left.items():
+        drawings.append((key.replace("_", " "), lambda panel, v=values: _draw_steps(panel, v, False)))
+    rows = -(-len(drawings) // 2)
+    figure = _figure(WIDTH if len(drawings) > 1 else WIDTH / 2, 3.0 * rows + 0.2)
+    panels = numpy.atleast_1d(figure.subplots(rows, 2 if len(drawings) > 1 else 1)).ravel()
+    told = []
+    for panel, (title, draw) in zip(panels, drawings):
+        told += draw(panel) or []
+        panel.set_title(title)
+    for panel in panels[len(drawings):]:
+        panel.set_visible(False)
+    caption = "By update: thin line, as measured; thick line, running mean." if "steps/loss" in curves else ""
+    return _finish(figure, f"{name}-training-curves",
+                   "Training curves: " + ("; ".join(told) or ", ".join(title for title, _ in drawings)) + ".", caption)
+
+
+@styled
+def score_histogram(name, scores, batches):
+    figure = _figure(WIDTH, 3.4)
+    axes = figure.subplots()
+    edges = scores.edges
+    axes.stairs(scores.counts, edges, fill=True, **style.bar(0), label=f"all {scores.rows - scores.quarantined:,} rows")
+    told = [f"scores from {style.number(scores.lowest.scores[0])} to {style.number(scores.highest.scores[0])}, "
+            f"mean {style.number(scores.mean)}"]
+    for index, batch in enumerate(batches):
+        known = batch.scores[numpy.isfinite(batch.scores)]
+        if not len(known):
+            continue
+        counts = numpy.histogram(numpy.clip(known, edges[0], edges[-1]), edges)[0]
+        look = style.bar(index + 1)
+        axes.stairs(counts, edges, fill=True, facecolor=look["color"], alpha=0.75, hatch=look["hatch"] or "///",
+                    edgecolor="white", linewidth=0.0,
+                    label=f"selected: {batch.name}, {len(known):,} rows from {style.number(known.min())}")
+        axes.stairs(counts, edges, color=look["color"], linewidth=1.6, linestyle=style.LINES[index % 6])
+        told.append(f"the {len(known):,} selected of {batch.name} from {style.number(known.min())} to "
+                    f"{style.number(known.max())}")
+    axes.set_yscale("log")
+    axes.set_ylim(0.8, max(10.0, scores.counts.max() * 2.0))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
+    axes.set_ylabel("rows in a bin, log scale")
+    axes.set_xlabel(f"{scores.acquisition} score (higher = picked first)")
+    axes.set_title(scores.acquisition)
+    above = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.3, "ncols": 2}
+    inside = {"loc": "upper right", "frameon": True, "framealpha": 0.9, "edgecolor": "none"}
+    axes.legend(**(above if len(batches) < 2 else inside))
+    axes.margins(x=0.01)
+    return _finish(figure, f"{name}-{scores.acquisition}", f"Histogram of {scores.acquisition}: " + "; ".join(told) + ".")
+
+
+@styled
+def class_shares(name, names, series):
+    """Bars side by side. series: (label, counts by class); the first is the pool. Shares of what is labelled."""
+    shares = [(label, counts / max(1, counts.sum())) for label, counts in series]
+    shown = numpy.arange(len(names))
+    caption = "Share of the labelled rows with each label."
+    if len(names) > MOST_CLASSES:
+        rest = [share for _, share in shares[1:]] or [numpy.zeros(len(names))]
+        difference = numpy.max([abs(share - shares[0][1]) for share in rest], axis=0)
+        shown = numpy.sort(numpy.argsort(-difference, kind="stable")[:MOST_CLASSES])
+        caption += f" The {MOST_CLASSES} of {len(names)} classes whose shares differ most are shown."
+    figure = _figure(WIDTH, 3.8)
+    axes = figure.subplots()
+    width = 0.8 / len(shares)
+    for index, (label, share) in enumerate(shares):
+        places = numpy.arange(len(shown)) + (index - (len(shares) - 1) / 2) * width
+        bars = axes.bar(places, share[shown], width * 0.94, label=label, **style.bar(index))
+        if len(shown) * len(shares) <= 24:
+            axes.bar_label(bars, [f"{100 * value:.0f}" for value in share[shown]], fontsize=7.5, color=style.SOFT,
+                           padding=1.5)
+    labels = [names[i] if len(names[i]) <= 16 else names[i][:15] + "…" for i in shown]
+    crowded = sum(map(len, labels)) > 100 or len(labels) > 14
+    axes.set_xticks(range(len(shown)), labels, rotation=35 if crowded else 0, ha="right" if crowded else "center",
+                    rotation_mode="anchor" if crowded else "default", color=style.INK)
+    axes.tick_params(axis="x", length=0)
+    axes.grid(False, axis="x")
+    axes.margins(x=0.01)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
+    axes.set_ylabel("share of rows")
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.3)
+    told = [f"{label}: most often {names[int(share.argmax())]} ({style.percent(share.max())}), least often "
+            f"{names[int(share.argmin())]} ({style.percent(share.min())})" for label, share in shares]
+    return _finish(figure, f"{name}-classes", "Class make-up. " + "; ".join(told) + ".", caption)
+
+
+def _horizontal(axes, labels, values, texts, looks, title):
+    places = numpy.arange(len(labels))[::-1]
+    for place, value, text, look in zip(places, values, texts, looks):
+        axes.barh(place, value, 0.62, **look)
+        axes.annotate(text, (value, place), (5, 0), textcoords="offset points", va="center", fontsize=9.5)
+    axes.set_yticks(places, labels, color=style.INK)
+    axes.set_ylim(-0.6, len(labels) - 0.4)
+    axes.set_xlim(0, (max(values) or 1.0) * 1.2)
+    axes.tick_params(axis="both", length=0)
+    axes.xaxis.set_visible(False)
+    axes.spines["bottom"].set_visible(False)
+    axes.grid(False)
+    axes.set_title(title)
+
+
+@styled
+def noise_shares(name, series):
+    """series: (label, wrong, compared); the first is the pool."""
+    figure = _figure(WIDTH * 0.75, 0.5 + 0.42 * len(series))
+    values = [wrong / max(1, compared) for _, wrong, compared in series]
+    _horizontal(figure.subplots(), [label for label, _, _ in series], values, [style.percent(v) for v in values],
+                [style.bar(i) for i in range(len(series))], "Wrong labels")
+    told = [f"{label} {style.percent(value)}" for (label, _, _), value in zip(series, values)]
+    return _finish(figure, f"{name}-noise", "Share of wrong labels: " + ", ".join(told) + ".")
+
+
+TITLES = {"seconds": ("Seconds by phase", "s"), "flops": ("Floating-point operations by role", "FLOP"),
+          "bytes": ("Bytes moved", "B")}
+
+
+@styled
+def ledger(name, kinds):
+    """kinds: "flops" -> {role: number}, and so on; one panel each."""
+    kinds = {kind: kinds[kind] for kind in (*TITLES, *sorted(set(kinds) - set(TITLES))) if kind in kinds}
+    heights = [len(items) + 1.6 for items in kinds.values()]
+    figure = _figure(WIDTH * 0.75, 0.31 * sum(heights))
+    panels = numpy.atleast_1d(figure.subplots(len(kinds), 1, height_ratios=heights))
+    told = []
+    for panel, (index, (kind, items)) in zip(panels, enumerate(kinds.items())):
+        title, unit = TITLES.get(kind, (kind.replace("_", " "), ""))
+        ordered = sorted(items.items(), key=lambda item: -item[1])
+        texts = [style.quantity(value, unit) for _, value in ordered]
+        look = {"color": style.COLOURS[index % 6], "hatch": style.HATCHES[index % 6], "edgecolor": "white",
+                "linewidth": 0.0}
+        _horizontal(panel, [item.replace("_", " ") for item, _ in ordered], [value for _, value in ordered], texts,
+                    [look] * len(ordered), title)
+        told.append(f"{title}: " + ", ".join(f"{item} {text}" for (item, _), text in zip(ordered, texts)))
+    return _finish(figure, f"{name}-ledger", ". ".join(told) + ".")
+
+
+@styled
+def contact_sheet(name, title, groups):
+    """groups: (heading, [(image, [line of caption, ...], marked)]); marked images have a thick frame."""
+    columns = 8
+    image_height, line_height, heading = WIDTH / columns * 0.84, 0.17, 0.36
+    rows = [-(-len(cells) // columns) for _, cells in groups]
+    cell_heights = [image_height + max(len(lines) for _, lines, _ in cells) * line_height + 0.18 for _, cells in groups]
+    height = sum(heading + count * cell_height for count, cell_height in zip(rows, cell_heights))
+    figure = Figure(figsize=(WIDTH, height))
+    top = height
+    for (text, cells), count, cell_height in zip(groups, rows, cell_heights):
+        figure.text(0.006, (top - 0.08) / height, text, fontsize=11, fontweight="bold", va="top")
+        top -= heading
+        for index, (image, lines, marked) in enumerate(cells):
+            left = (index % columns) * WIDTH / columns + WIDTH / columns * 0.06
+            bottom = top - (index // columns) * cell_height - image_height
+            axes = figure.add_axes((left / WIDTH, bottom / height, WIDTH / columns * 0.88 / WIDTH,
+                                    image_height / height))
+            axes.imshow(image, cmap="gray", vmin=0.0, vmax=1.0, aspect="equal",
+                        interpolation="nearest" if max(image.shape[:2]) <= 128 else "antialiased")
+            axes.set_anchor("S")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.grid(False)
+            for spine in axes.spines.values():
+                spine.set_visible(True)
+                spine.set_color(style.COLOURS[1] if marked else "#9aa5b1")
+                spine.set_linewidth(2.4 if marked else 0.6)
+            for number, line in enumerate(lines):
+                figure.text((left + WIDTH / columns * 0.44) / WIDTH, (bottom - 0.05 - number * line_height) / height,
+                            line if len(line) <= 17 else line[:16] + "…", ha="center", va="top",
+                            fontsize=9.0 if number == 0 else 8.4,
+                            color=style.SOFT if number == 1 and len(lines) == 2 else style.INK)
+        top -= count * cell_height
+    told = [f"{text}: " + "; ".join(", ".join(lines) for _, lines, _ in cells) for text, cells in groups]
+    return _finish(figure, name, f"{title}. " + ". ".join(told) + ".")

@@ -1,0 +1,342 @@
+"""What the report says: from the inputs to sections of tables and charts."""
+
+import os
+import re
+from dataclasses import dataclass, field
+
+import numpy
+
+from thresher_report import __version__, charts, page, runs, style
+from thresher_report.files import ReportError, attributes, kind_of, open_file, short_names
+from thresher_report.pool import Pool
+from thresher_report.runs import read_run
+from thresher_report.scores import read_batch, read_scores
+
+EXTREMES = 16  # images of the highest, and of the lowest, scores
+FIRST_ATTRIBUTES = ("command_line", "created_utc", "producer", "producer_version", "git_commit", "seed", "mpi_ranks")
+
+
+@dataclass
+class Inputs:
+    runs: list = field(default_factory=list)
+    scores: list = field(default_factory=list)
+    batches: list = field(default_factory=list)
+    pools: list = field(default_factory=list)
+    main_pool: Pool | None = None  # the one that scores and batches are about
+    names: dict = field(default_factory=dict)  # path as opened -> short name
+    sources: list = field(default_factory=list)  # (short name, kind, HDF5 file that carries the provenance)
+
+
+def read_inputs(paths, pool_path):
+    """Opens and reads all of them; one ReportError tells of every input that cannot be used."""
+    found, problems = Inputs(), []
+    unique = list(dict.fromkeys(os.path.normpath(path) for path in paths))
+    if pool_path is not None:
+        pool_path = os.path.normpath(pool_path)
+        unique += [pool_path] if pool_path not in unique else []
+    for path, name in zip(unique, short_names(unique)):
+        name = name[:-3] if name.endswith(".h5") else name
+        try:
+            kind, opened = kind_of(path)
+            if path == pool_path and kind != "pool":
+                raise ReportError(f"{path}: was given as --pool, but is a {kind}" + (" file" if kind != "run" else ""))
+            found.names[opened] = name
+            source = opened
+            if kind == "run":
+                run = read_run(opened)
+                run.name = name
+                found.runs.append(run)
+            elif kind == "scores":
+                found.scores += read_scores(opened, EXTREMES)
+            elif kind == "batch":
+                batch = read_batch(opened)
+                batch.name = f"{name} ({batch.acquisition})" if batch.acquisition else name
+                found.batches.append(batch)
+            else:
+                pool = Pool(opened)
+                source = pool.shards[0].path
+                found.pools.append(pool)
+                if path == pool_path:
+                    found.main_pool = pool
+            found.sources.append((name, kind, source))
+        except ReportError as problem:
+            problems.append(str(problem))
+    if not problems and found.main_pool is None and found.pools:
+        if len(found.pools) > 1 and (found.scores or found.batches):
+            problems.append(f"{len(found.pools)} pools were given; name the one that the scores and batches are about "
+                            "with --pool")
+        found.main_pool = found.pools[0]
+    if problems:
+        raise ReportError("\n".join(problems))
+    return found
+
+
+def make_report(inputs):
+    """(HTML, charts)."""
+    return _Report(inputs).make()
+
+
+class _Report:
+    def __init__(self, inputs):
+        self.inputs = inputs
+        self.charts = []
+        count = len(inputs.sources)
+        self.page = page.Page(f"From {count} input{'s' if count != 1 else ''}: "
+                              + ", ".join(f"{name} ({kind})" for name, kind, _ in inputs.sources) + ".",
+                              f"Made by thresher-report {__version__}.")
+        self.surveys = {}
+
+    def make(self):
+        self._survey_pools()
+        for run in self.inputs.runs:
+            self._run(run)
+        if self.inputs.main_pool is not None:
+            self._noise()
+            self._classes()
+        self._scores()
+        self._images()
+        self._ledgers()
+        self._configuration()
+        return self.page.html(), self.charts
+
+    def _picture(self, chart):
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", chart.name).strip("-.")
+        taken = {other.name for other in self.charts}
+        chart.name = name
+        for number in range(2, len(taken) + 2):
+            if chart.name not in taken:
+                break
+            chart.name = f"{name}-{number}"
+        self.charts.append(chart)
+        return page.picture(chart)
+
+    def _section(self, title, *parts):
+        self.page.sections.append(page.Section(title, [part for part in parts if part]))
+
+    def _fact(self, value, told):
+        self.page.facts.append((value, told))
+
+    # Pools
+
+    def _survey_pools(self):
+        """One pass over the labels of each pool; that of the main pool also finds all rows that will be shown."""
+        for pool in self.inputs.pools:
+            wanted = [numpy.empty(0, dtype=numpy.int64)]
+            if pool is self.inputs.main_pool:
+                wanted += [batch.ids for batch in self.inputs.batches]
+                wanted += [end.ids for scores in self.inputs.scores for end in (scores.highest, scores.lowest)]
+            survey = self.surveys[pool.path] = pool.survey(numpy.concatenate(wanted))
+            if pool is self.inputs.main_pool:
+                for batch in self.inputs.batches:
+                    pool.check_found(survey, batch.ids, batch.path)
+                for scores in self.inputs.scores:
+                    pool.check_found(survey, numpy.concatenate([scores.highest.ids, scores.lowest.ids]), scores.path)
+
+    def _main(self):
+        pool = self.inputs.main_pool
+        return pool, self.surveys[pool.path], self.inputs.names[pool.path]
+
+    def _noise(self):
+        rows, series = [], []
+        for pool in sorted(self.inputs.pools, key=lambda one: one is not self.inputs.main_pool):
+            survey = self.surveys[pool.path]
+            if survey.wrong is not None and survey.compared:
+                series.append((f"pool {self.inputs.names[pool.path]}", survey.wrong, survey.compared))
+        pool, survey, _ = self._main()
+        if pool.has_truth and survey.compared:
+            for batch in self.inputs.batches:
+                _, labels = survey.of(batch.ids)
+                series.append((batch.name, *labels.noise()))
+        if not series:
+            return
+        first = series[0][1] / series[0][2]
+        for label, wrong, compared in series:
+            share = wrong / compared if compared else numpy.nan
+            ratio = f"{share / first:.2f} ×" if first > 0 and numpy.isfinite(share) else "–"
+            rows.append((label, style.number(compared), style.number(wrong), style.percent(share), ratio))
+            self._fact(style.percent(share), f"wrong labels in {label}")
+        self._section(
+            "How much noise was selected",
+            page.paragraph("A label is wrong where the pool's label differs from its truth (/clean_targets). Rows "
+                           "without a label or a truth are left out."),
+            self._picture(charts.noise_shares("selected", series)),
+            page.table(("", "rows compared", "wrong labels", "share", "against the pool"), rows))
+
+    def _classes(self):
+        for pool in self.inputs.pools:
+            survey, name = self.surveys[pool.path], self.inputs.names[pool.path]
+            if not pool.has_targets or not survey.counts.sum():
+                self._section(f"Class make-up: {name}", page.paragraph(
+                    f"The pool has {pool.rows:,} rows and no labels.", "note"))
+                continue
+            series = [(f"pool {name}", survey.counts)]
+            rows_without = [survey.unlabelled]
+            if pool is self.inputs.main_pool:
+                for batch in self.inputs.batches:
+                    targets = survey.of(batch.ids)[1].targets
+                    known = targets[targets >= 0]
+                    series.append((batch.name, numpy.bincount(known, minlength=len(survey.counts))))
+                    rows_without.append(len(targets) - len(known))
+            names = [pool.class_name(target) for target in range(len(survey.counts))]
+            rows = [(class_name, *(style.number(counts[i]) for _, counts in series))
+                    for i, class_name in enumerate(names)]
+            if any(rows_without):
+                rows.append(("without a label", *map(style.number, rows_without)))
+            rows.append(("all", *(style.number(counts.sum() + without)
+                                  for (_, counts), without in zip(series, rows_without))))
+            title = "Class make-up of the batch against the pool" if len(series) > 1 else f"Class make-up: {name}"
+            self._section(title, self._picture(charts.class_shares(name, names, series)),
+                          page.folded("Rows by class", f"{len(names)} classes",
+                                      page.table(("class", *(label for label, _ in series)), rows)))
+
+    # Runs
+
+    def _run(self, run):
+        if run.loops:
+            self._loops(run)
+        if run.curves:
+            chart = charts.training_curves(run.name, run.curves)
+            epochs = [(name.partition("/")[2].replace("_", " "), curve) for name, curve in run.curves.items()
+                      if name.startswith("epochs/") and len(curve)]
+            rows = []
+            for name, curve in epochs:
+                share = name.endswith("accuracy")
+                tell = style.percent if share else style.number
+                best = numpy.nan if not numpy.isfinite(curve).any() else (numpy.nanmax if share else numpy.nanmin)(curve)
+                rows.append((name, tell(curve[-1]), tell(best), len(curve)))
+                if name == "validation accuracy":
+                    self._fact(style.percent(curve[-1]), f"validation accuracy of {run.name} after {len(curve)} epochs")
+            self._section(f"Training: {run.name}", self._picture(chart),
+                          page.table(("curve", "last", "best", "epochs"), rows) if rows else "")
+        if not run.loops and not run.curves:
+            self._section(f"Run: {run.name}", page.paragraph("This run has no curves yet.", "note"))
+        if run.not_shown:
+            self.page.sections[-1].parts.append(page.paragraph(
+                "Not shown: " + ", ".join(f"/curves/{name} of shape {shape}" for name, shape in run.not_shown.items())
+                + ".", "note"))
+
+    def _loops(self, run):
+        rows, reached = [], []
+        for acquisition, loop in run.loops.items():
+            repeats, cycles = loop["test_accuracy"].shape
+            last = runs.last_cycle(loop)
+            if last is None:
+                rows.append((acquisition, "–", "–", "–", "–", f"0 of {cycles}", f"0 of {repeats}"))
+                continue
+            accuracy, accuracy_spread, done = runs.mean_and_spread(loop["test_accuracy"][:, last])
+            loss, loss_spread, _ = runs.mean_and_spread(loop["test_loss"][:, last])
+            labelled = runs.mean_and_spread(loop["labelled"][:, last])[0]
+            seconds = runs.mean_and_spread(loop["seconds"])[0]
+            reached.append((accuracy, acquisition, labelled))
+            rows.append((acquisition, style.number(labelled), _with_spread(100 * accuracy, 100 * accuracy_spread, 2, " %"),
+                         _with_spread(loss, loss_spread, 3), style.quantity(seconds, "s"), f"{last + 1} of {cycles}",
+                         f"{done} of {repeats}"))
+        for accuracy, acquisition, labelled in sorted(reached, reverse=True)[:3]:
+            self._fact(style.percent(accuracy), f"test accuracy with {acquisition} after {style.number(labelled)} labels")
+        self._section(
+            f"Active-learning cycles: {run.name}",
+            self._picture(charts.learning_curves(run.name, run.loops)) if reached else
+            page.paragraph("No cycle has finished yet.", "note"),
+            page.table(("acquisition", "labelled", "test accuracy", "test loss", "time of a cycle", "cycles", "repeats"),
+                       rows, "After the last finished cycle: mean ± standard deviation over the repeats that finished it."))
+
+    def _ledgers(self):
+        parts = []
+        for run in self.inputs.runs:
+            if run.ledger:
+                parts += [page.heading(run.name), self._picture(charts.ledger(run.name, run.ledger))]
+        if parts:
+            self._section("Ledger: where time and operations went", *parts)
+
+    # Scores
+
+    def _of_acquisition(self, acquisition):
+        return [batch for batch in self.inputs.batches if batch.acquisition == acquisition]
+
+    def _selected_first(self):
+        """The scores; first those of acquisitions that a batch was selected by."""
+        return sorted(self.inputs.scores, key=lambda scores: not self._of_acquisition(scores.acquisition))
+
+    def _scores(self):
+        parts, rows = [], []
+        for scores in self._selected_first():
+            name = self.inputs.names[scores.path]
+            label = scores.acquisition if len({one.path for one in self.inputs.scores}) == 1 else \
+                f"{name}: {scores.acquisition}"
+            parts.append(self._picture(charts.score_histogram(name, scores, self._of_acquisition(scores.acquisition))))
+            rows.append((label, style.number(scores.rows), style.number(scores.quarantined),
+                         style.number(scores.lowest.scores[0]), style.number(scores.mean),
+                         style.number(scores.highest.scores[0])))
+        if parts:
+            self._section("Scores", *parts, page.table(("acquisition", "rows", "quarantined", "lowest", "mean", "highest"),
+                                                       rows))
+
+    def _images(self):
+        pool = self.inputs.main_pool
+        if pool is None or not (self.inputs.scores or self.inputs.batches):
+            return
+        if not pool.has_images():
+            self._section("Images", page.paragraph(f"The pool's inputs have shape {list(pool.shape)}: no grey or RGB "
+                                                   "images, so none are shown.", "note"))
+            return
+        parts = []
+        for scores in self._selected_first():
+            name, batches = self.inputs.names[scores.path], self._of_acquisition(scores.acquisition)
+            selected = numpy.unique(numpy.concatenate([batch.ids for batch in batches])) if batches else None
+            groups = [self._group(f"{scores.acquisition}: {which} scores", end.ids, end.scores, selected)
+                      for which, end in (("highest", scores.highest), ("lowest", scores.lowest))]
+            parts.append(self._picture(charts.contact_sheet(
+                f"{name}-{scores.acquisition}-images", f"Images by {scores.acquisition} score", groups)))
+        scored = {scores.acquisition for scores in self.inputs.scores}
+        for batch in self.inputs.batches:
+            if batch.acquisition not in scored:
+                group = self._group(f"{batch.name}: picked first", batch.ids[:EXTREMES], batch.scores[:EXTREMES], None)
+                parts.append(self._picture(charts.contact_sheet(f"{self.inputs.names[batch.path]}-images",
+                                                                f"Images of {batch.name}", [group])))
+        told = "Under each image: its score and its label; where the truth differs, both."
+        if any(self._of_acquisition(scores.acquisition) for scores in self.inputs.scores):
+            told += " A thick frame: selected."
+        self._section("Highest and lowest scored images", page.paragraph(told), *parts)
+
+    def _group(self, heading, ids, scores, selected):
+        pool, survey, _ = self._main()
+        rows, labels = survey.of(ids)
+        cells = []
+        for i, image in enumerate(pool.images(rows)):
+            target = int(labels.targets[i])
+            truth = target if labels.truth is None else int(labels.truth[i])
+            lines = [style.score(float(scores[i]))]
+            if truth >= 0 and target >= 0 and truth != target:
+                lines += [f"label {pool.class_name(target)}", f"truth {pool.class_name(truth)}"]
+            elif pool.has_targets:
+                lines.append(pool.class_name(target))
+            cells.append((image, lines, selected is not None and ids[i] in selected))
+        if any(marked for _, _, marked in cells) and heading.endswith("scores"):
+            heading += f", {sum(marked for _, _, marked in cells)} of these {len(cells)} selected"
+        return heading, cells
+
+    # Configuration
+
+    def _configuration(self):
+        parts = []
+        for name, kind, source in self.inputs.sources:
+            with open_file(source) as file:
+                found = attributes(file)
+            config = found.pop("config", "")
+            pairs = [(key, found.pop(key)) for key in FIRST_ATTRIBUTES if key in found] + sorted(found.items())
+            inner = page.attribute_table([("file", source), *((key, value) for key, value in pairs if value)])
+            if config:
+                inner += page.preformatted(config)
+            note = " · ".join(part for part in (kind, dict(pairs).get("created_utc", "")) if part)
+            parts.append(page.folded(name, note, inner))
+        self._section("Configuration", page.paragraph("What made each input: the command, the versions, every setting."),
+                      *parts)
+
+
+def _with_spread(mean, spread, digits, unit=""):
+    if not numpy.isfinite(mean):
+        return "–"
+    text = f"{mean:.{digits}f}"
+    if numpy.isfinite(spread):
+        text += f" ± {spread:.{digits}f}"
+    return text + unit

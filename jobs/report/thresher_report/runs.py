@@ -1,0 +1,95 @@
+"""What run.h5 holds: curves of cycles (`loop`) or of training (`train`), and the ledger."""
+
+from dataclasses import dataclass, field
+
+import h5py
+import numpy
+
+from thresher_report.files import ReportError, dataset, open_file, read
+
+LOOP_CURVES = ("labelled", "test_accuracy", "test_loss", "seconds")
+
+
+@dataclass
+class Run:
+    path: str
+    name: str = ""
+    loops: dict = field(default_factory=dict)  # acquisition -> {curve of LOOP_CURVES -> [repeats, cycles]}
+    curves: dict = field(default_factory=dict)  # "epochs/train_loss" -> [length]; all that is no loop's
+    not_shown: dict = field(default_factory=dict)  # curves that no chart knows -> their shape
+    ledger: dict = field(default_factory=dict)  # "flops" -> {"learner": number}
+
+
+@dataclass
+class Band:
+    """One curve over repeats, by cycle; NaN where no repeat has come so far."""
+
+    middle: numpy.ndarray
+    low: numpy.ndarray
+    high: numpy.ndarray
+
+
+def read_run(path):
+    run = Run(path)
+    with open_file(path) as file:
+        for name in _names(file, "curves"):
+            run.curves[name] = read(dataset(file, f"/curves/{name}", None, "iuf")).astype(numpy.float64)
+        for name in _names(file, "ledger"):
+            column = dataset(file, f"/ledger/{name}", None, "iuf")
+            if column.size != 1:
+                raise ReportError(f"{path}: {column.name} has shape {list(column.shape)}, expected one number")
+            kind, _, item = name.partition("/")
+            run.ledger.setdefault(kind, {})[item or kind] = float(read(column, ...).reshape(-1)[0])
+    ends = [name for name, curve in run.curves.items() if name.endswith("/test_accuracy") and curve.ndim == 2]
+    for acquisition in sorted(name.rpartition("/")[0] for name in ends):
+        loop = {}
+        for curve in LOOP_CURVES:
+            name = f"{acquisition}/{curve}"
+            if name not in run.curves:
+                raise ReportError(f"{path}: there is no dataset /curves/{name}, though /curves/{acquisition} has others")
+            loop[curve] = run.curves.pop(name)
+            shape = loop["labelled"].shape
+            if loop[curve].ndim != 2 or loop[curve].shape != shape or not loop[curve].size:
+                raise ReportError(f"{path}: /curves/{name} has shape {list(loop[curve].shape)}, expected "
+                                  f"[repeats, cycles], the same for all of /curves/{acquisition}")
+        run.loops[acquisition] = loop
+    for name, curve in list(run.curves.items()):
+        if curve.ndim != 1 or not len(curve):
+            run.not_shown[name] = list(run.curves.pop(name).shape)
+    return run
+
+
+def _names(file, group):
+    names = []
+
+    def visit(name, thing):
+        if isinstance(thing, h5py.Dataset):
+            names.append(name)
+
+    if isinstance(file.get(group), h5py.Group):
+        file[group].visititems(visit)
+    return names
+
+
+def band_of(values):
+    """Mean over repeats with its band: from the lowest to the highest repeat. values: [repeats, cycles]."""
+    some = numpy.isfinite(values).any(axis=0)
+    middle, low, high = (numpy.full(values.shape[1], numpy.nan) for _ in range(3))
+    middle[some] = numpy.nanmean(values[:, some], axis=0)
+    low[some] = numpy.nanmin(values[:, some], axis=0)
+    high[some] = numpy.nanmax(values[:, some], axis=0)
+    return Band(middle, low, high)
+
+
+def last_cycle(loop):
+    """Index of the last cycle that any repeat has finished; None where none has."""
+    done = numpy.flatnonzero(numpy.isfinite(loop["test_accuracy"]).any(axis=0))
+    return int(done[-1]) if len(done) else None
+
+
+def mean_and_spread(values):
+    """(mean, sample standard deviation or NaN, count) of the finite values."""
+    finite = values[numpy.isfinite(values)]
+    if not len(finite):
+        return numpy.nan, numpy.nan, 0
+    return finite.mean(), finite.std(ddof=1) if len(finite) > 1 else numpy.nan, len(finite)
