@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -52,9 +53,29 @@ std::string checksum_of_file(const std::string& path) {
     return hash.text();
 }
 
+namespace {
+
+/// Of a folder of foreign files: their names and sizes, in order of name.
+std::string listing_checksum(const std::string& directory) {
+    std::map<std::string, std::uintmax_t> sizes;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+        if (!entry.is_regular_file()) continue;
+        sizes[std::filesystem::relative(entry.path(), directory).string()] = entry.file_size();
+    }
+    std::string listing;
+    for (const auto& [name, size] : sizes) listing += name + ' ' + std::to_string(size) + '\n';
+    return checksum_of_bytes(listing);
+}
+
+}  // namespace
+
 std::string inputs_checksum(const std::string& path) {
     if (path.empty()) return {};
-    if (std::filesystem::is_directory(path)) return checksum_of_file(path + "/manifest.json");
+    if (std::filesystem::is_directory(path)) {
+        const std::string manifest = path + "/manifest.json";
+        return std::filesystem::exists(manifest) ? checksum_of_file(manifest)
+                                                 : listing_checksum(path);
+    }
     Descriptor file(path, O_RDONLY);
     const auto size = static_cast<std::int64_t>(std::filesystem::file_size(path));
     if (size <= kWholeBytes) return checksum_of_file(path);

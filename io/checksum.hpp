@@ -14,8 +14,9 @@ std::string checksum_of_bytes(std::string_view bytes);
 std::string checksum_of_file(const std::string& path);
 
 /// Of what a job reads, without reading 10 TB: a shard directory counts by its manifest.json (which
-/// holds every shard's checksum); a file up to 64 MiB by its content; a larger one by its size, its
-/// first and its last 8 MiB. Empty for an empty path. Throws FileError. Local.
+/// holds every shard's checksum); another folder by its files' names and sizes; a file up to 64 MiB
+/// by its content; a larger one by its size, its first and its last 8 MiB. Empty for an empty path.
+/// Throws FileError. Local.
 std::string inputs_checksum(const std::string& path);
 
 }  // namespace thresher::io
