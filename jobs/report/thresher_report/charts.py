@@ -12,7 +12,7 @@ from thresher_report import runs, style
 
 DPI = 150
 WIDTH = 10.0  # inches of a chart as wide as the page
-MOST_CLASSES = 25  # classes side by side
+MOST_CLASSES = 20  # classes side by side
 MOST_POINTS = 1500  # points of one curve
 
 
@@ -150,8 +150,8 @@ def training_curves(name, curves):
         pair = [(part, left.pop(f"epochs/{part}_{metric}")) for part in ("train", "validation")
                 if f"epochs/{part}_{metric}" in left]
         if pair:
-            drawings.append((title, lambda panel, p=pair, m=metric: [f"{m} of {told}" for told in _draw_epochs(
-                panel, [(label, values) for label, values in p], m == "accuracy")]))
+            drawings.append((title, lambda panel, pair=pair, metric=metric: [
+                f"{metric} of {told}" for told in _draw_epochs(panel, pair, metric == "accuracy")]))
     for key, title in (("steps/loss", "Loss by update, nats"), ("steps/learning_rate", "Learning rate by update")):
         if key in left:
             drawings.append((title, lambda panel, v=left.pop(key), k=key: _draw_steps(panel, v, k == "steps/loss")))
@@ -173,7 +173,7 @@ def training_curves(name, curves):
 
 @styled
 def score_histogram(name, scores, batches):
-    figure = _figure(WIDTH, 3.4)
+    figure = _figure(WIDTH, 3.4 + 0.2 * max(0, len(batches) - 1))
     axes = figure.subplots()
     edges = scores.edges
     axes.stairs(scores.counts, edges, fill=True, **style.bar(0), label=f"all {scores.rows - scores.quarantined:,} rows")
@@ -185,8 +185,8 @@ def score_histogram(name, scores, batches):
             continue
         counts = numpy.histogram(numpy.clip(known, edges[0], edges[-1]), edges)[0]
         look = style.bar(index + 1)
-        axes.stairs(counts, edges, fill=True, facecolor=look["color"], alpha=0.75, hatch=look["hatch"] or "///",
-                    edgecolor="white", linewidth=0.0,
+        axes.stairs(counts, edges, fill=True, facecolor=look["color"], alpha=0.75 if len(batches) == 1 else 0.3,
+                    hatch=look["hatch"] or "///", edgecolor="white", linewidth=0.0,
                     label=f"selected: {batch.name}, {len(known):,} rows from {style.number(known.min())}")
         axes.stairs(counts, edges, color=look["color"], linewidth=1.6, linestyle=style.LINES[index % 6])
         told.append(f"the {len(known):,} selected of {batch.name} from {style.number(known.min())} to "
@@ -197,9 +197,7 @@ def score_histogram(name, scores, batches):
     axes.set_ylabel("rows in a bin, log scale")
     axes.set_xlabel(f"{scores.acquisition} score (higher = picked first)")
     axes.set_title(scores.acquisition)
-    above = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.3, "ncols": 2}
-    inside = {"loc": "upper right", "frameon": True, "framealpha": 0.9, "edgecolor": "none"}
-    axes.legend(**(above if len(batches) < 2 else inside))
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3, ncols=2 if len(batches) < 2 else 1)
     axes.margins(x=0.01)
     return _finish(figure, f"{name}-{scores.acquisition}", f"Histogram of {scores.acquisition}: " + "; ".join(told) + ".")
 
@@ -215,7 +213,10 @@ def class_shares(name, names, series):
         difference = numpy.max([abs(share - shares[0][1]) for share in rest], axis=0)
         shown = numpy.sort(numpy.argsort(-difference, kind="stable")[:MOST_CLASSES])
         caption += f" The {MOST_CLASSES} of {len(names)} classes whose shares differ most are shown."
-    figure = _figure(WIDTH, 3.8)
+    labels = [names[i] if len(names[i]) <= 18 else names[i][:17] + "…" for i in shown]
+    crowded = sum(map(len, labels)) > 100 or len(labels) > 14
+    legend_columns = max(1, min(len(shares), 110 // (6 + max(len(label) for label, _ in shares))))
+    figure = _figure(WIDTH, 3.6 + 0.2 * -(-len(shares) // legend_columns) + 0.6 * crowded)
     axes = figure.subplots()
     width = 0.8 / len(shares)
     for index, (label, share) in enumerate(shares):
@@ -224,16 +225,14 @@ def class_shares(name, names, series):
         if len(shown) * len(shares) <= 24:
             axes.bar_label(bars, [f"{100 * value:.0f}" for value in share[shown]], fontsize=7.5, color=style.SOFT,
                            padding=1.5)
-    labels = [names[i] if len(names[i]) <= 16 else names[i][:15] + "…" for i in shown]
-    crowded = sum(map(len, labels)) > 100 or len(labels) > 14
-    axes.set_xticks(range(len(shown)), labels, rotation=35 if crowded else 0, ha="right" if crowded else "center",
+    axes.set_xticks(range(len(shown)), labels, rotation=40 if crowded else 0, ha="right" if crowded else "center",
                     rotation_mode="anchor" if crowded else "default", color=style.INK)
     axes.tick_params(axis="x", length=0)
     axes.grid(False, axis="x")
     axes.margins(x=0.01)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
     axes.set_ylabel("share of rows")
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.3)
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=legend_columns, borderaxespad=0.3)
     told = [f"{label}: most often {names[int(share.argmax())]} ({style.percent(share.max())}), least often "
             f"{names[int(share.argmin())]} ({style.percent(share.min())})" for label, share in shares]
     return _finish(figure, f"{name}-classes", "Class make-up. " + "; ".join(told) + ".", caption)
@@ -293,7 +292,8 @@ def ledger(name, kinds):
 def contact_sheet(name, title, groups):
     """groups: (heading, [(image, [line of caption, ...], marked)]); marked images have a thick frame."""
     columns = 8
-    image_height, line_height, heading = WIDTH / columns * 0.84, 0.17, 0.36
+    tallest = max(image.shape[0] / image.shape[1] for _, cells in groups for image, _, _ in cells)
+    image_height, line_height, heading = WIDTH / columns * 0.88 * min(1.0, max(0.3, tallest)), 0.17, 0.36
     rows = [-(-len(cells) // columns) for _, cells in groups]
     cell_heights = [image_height + max(len(lines) for _, lines, _ in cells) * line_height + 0.18 for _, cells in groups]
     height = sum(heading + count * cell_height for count, cell_height in zip(rows, cell_heights))
@@ -319,7 +319,7 @@ def contact_sheet(name, title, groups):
                 spine.set_linewidth(2.4 if marked else 0.6)
             for number, line in enumerate(lines):
                 figure.text((left + WIDTH / columns * 0.44) / WIDTH, (bottom - 0.05 - number * line_height) / height,
-                            line if len(line) <= 17 else line[:16] + "…", ha="center", va="top",
+                            line if len(line) <= 18 else line[:17] + "…", ha="center", va="top",
                             fontsize=9.0 if number == 0 else 8.4,
                             color=style.SOFT if number == 1 and len(lines) == 2 else style.INK)
         top -= count * cell_height

@@ -83,7 +83,7 @@ def kind_of(path):
     with open_file(path) as file:
         written = text_of(file.attrs.get("format", ""))
         version = file.attrs.get("format_version", FORMAT_VERSION)
-        if written and not version <= FORMAT_VERSION:
+        if written and str(version) not in map(str, range(1, FORMAT_VERSION + 1)):
             raise ReportError(f"{path}: has format_version {version}, this report reads up to {FORMAT_VERSION}; "
                               "use a newer thresher-report")
         if written in KINDS:
