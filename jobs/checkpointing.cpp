@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -14,6 +15,12 @@ namespace thresher::jobs {
 namespace {
 
 constexpr const char* kTrainerPrefix = "trainer.";
+
+/// Entries are paths such as "best/parameters"; checkpoint files have plain names.
+std::string with(std::string name, char from, char to) {
+    std::replace(name.begin(), name.end(), from, to);
+    return name;
+}
 
 }  // namespace
 
@@ -74,8 +81,8 @@ TrainEnd train_with_checkpoints(Job& job, Trainer& trainer, CheckpointClock& clo
 
 void add_trainer_state(const Trainer& trainer, io::CheckpointFiles& files) {
     for (const auto& [name, bytes] : trainer.export_state()) {
-        files[kTrainerPrefix + name].assign(reinterpret_cast<const char*>(bytes.data()),
-                                            bytes.size());
+        files[kTrainerPrefix + with(name, '/', '+')].assign(
+            reinterpret_cast<const char*>(bytes.data()), bytes.size());
     }
 }
 
@@ -83,7 +90,7 @@ TrainState trainer_state(const io::CheckpointFiles& files) {
     TrainState state;
     for (const auto& [name, text] : files) {
         if (name.rfind(kTrainerPrefix, 0) != 0) continue;
-        auto& bytes = state[name.substr(std::strlen(kTrainerPrefix))];
+        auto& bytes = state[with(name.substr(std::strlen(kTrainerPrefix)), '+', '/')];
         bytes.resize(text.size());
         std::memcpy(bytes.data(), text.data(), text.size());
     }

@@ -1,5 +1,6 @@
 #include "jobs/score_source.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <unordered_set>
@@ -165,6 +166,11 @@ ShardScores score_pool(Job& job, const io::PoolFile& pool, Model* learner, Model
         allocate(shard, pool.info().rows, source->owned_rows(), acquisitions, pool.info().has_ids);
         std::optional<Predictor> predictor;
         const std::vector<std::string> strategies = strategies_for(acquisitions);
+        std::unordered_set<std::int64_t> bad_targets;
+        if (std::find(strategies.begin(), strategies.end(), "loss") != strategies.end()) {
+            shard.quarantine = pool.bad_targets(shard.rows);
+            for (const QuarantinedRow& row : shard.quarantine) bad_targets.insert(row.id);
+        }
         if (!strategies.empty()) {
             predictor.emplace(ModelRoles{learner, reference}, pool.info(),
                               PredictorOptions{strategies, micro_batch});
@@ -176,8 +182,9 @@ ShardScores score_pool(Job& job, const io::PoolFile& pool, Model* learner, Model
             if (predictor) {
                 const auto timer = job.phases().time("predict");
                 predictor->predict(block, predictions);
-                shard.quarantine.insert(shard.quarantine.end(), predictions.quarantined.begin(),
-                                        predictions.quarantined.end());
+                for (const QuarantinedRow& row : predictions.quarantined) {
+                    if (!bad_targets.contains(row.id)) shard.quarantine.push_back(row);
+                }
             }
             const auto timer = job.phases().time("score");
             PredictionView view{block.ids,
