@@ -66,6 +66,15 @@ std::string read_file(const std::string& path) {
     return text;
 }
 
+void reserve_space(const std::string& path) {
+    Descriptor file(path, O_RDWR);
+    const auto size = static_cast<off_t>(std::filesystem::file_size(path));
+    if (size == 0 || fallocate(file.get(), 0, 0, size) == 0) return;
+    const int reason = errno;
+    if (reason == EOPNOTSUPP || reason == ENOSYS || reason == EINVAL) return;
+    fail<FileError>("{}: cannot take {} bytes of disk: {}", path, size, std::strerror(reason));
+}
+
 void sync_directory(const std::string& directory) {
     Descriptor opened(directory, O_RDONLY | O_DIRECTORY);
     opened.sync();

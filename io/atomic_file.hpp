@@ -45,6 +45,10 @@ void write_file_synced(const std::string& path, std::string_view text);
 /// The whole file. Throws FileError with the system's reason. Local.
 std::string read_file(const std::string& path);
 
+/// Takes blocks on the disk for the whole length of an existing file, where the file system can.
+/// Throws FileError where there are too few. Local.
+void reserve_space(const std::string& path);
+
 /// Makes what was renamed in `directory` durable. Throws FileError. Local.
 void sync_directory(const std::string& directory);
 

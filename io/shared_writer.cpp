@@ -18,6 +18,9 @@ SharedWriter::SharedWriter(const std::string& path, Overwrite overwrite, Collect
         hdf5::File file = hdf5::File::create(place_->temporary());
         create(file);
         file.close();
+        // A disk that is too small must show here, on the root alone: where it fills up while all
+        // ranks write together, MPI-IO may leave some of them waiting.
+        reserve_space(place_->temporary());
     });
     agree(collective_, [&] {
         const std::string temporary = temporary_path(path);

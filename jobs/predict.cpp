@@ -89,7 +89,12 @@ int run_predict(Job& job) {
                 predictor->predict(block, predictions);
             }
             const auto timer = job.phases().time("write");
-            io::PredictionBlock out{block.rows, block.ids, predictions.log_probs, {}, {}};
+            io::PredictionBlock out{
+                block.rows,
+                pool.info().has_ids ? block.ids : std::span<const std::int64_t>{},
+                predictions.log_probs,
+                {},
+                {}};
             for (const auto& [role, losses] : predictions.losses) out.losses[role] = losses;
             writer.write(out);
             quarantine.insert(quarantine.end(), predictions.quarantined.begin(),

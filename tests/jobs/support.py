@@ -49,7 +49,7 @@ class JobTest(unittest.TestCase):
 
     def run_any(self, *arguments, ranks=0, environment=None, **options):
         process = subprocess.run(
-            command(arguments, ranks), capture_output=True, text=True, timeout=300, cwd=self.directory,
+            command(arguments, ranks), capture_output=True, text=True, timeout=120, cwd=self.directory,
             env=dict(ENVIRONMENT, **(environment or {})), **options)
         return Result(process)
 

@@ -87,7 +87,7 @@ class BadInput(JobTest):
     def test_empty_pool(self):
         with h5py.File(self.path("empty.h5"), "w") as file:
             file.create_dataset("inputs", data=numpy.zeros((0, 1, 8, 8), "u1"))
-        self.refuse(1, ["empty.h5", "0 rows"], *self.select_random(self.path("empty.h5")))
+        self.refuse(1, ["empty.h5", "the pool is empty"], *self.select_random(self.path("empty.h5")))
 
     def test_more_ranks_than_blocks(self):
         pool = self.make_pool(rows=20)
@@ -179,7 +179,7 @@ class BadInput(JobTest):
         for arguments, words in (
                 (("bake",), ["unknown verb \"bake\""]),
                 (("select", "--pool"), ["--pool"]),
-                (("select", "--bogus", "1"), ["--bogus"]),
+                (("select", "-k", "1", "-o", "out.h5", "--bogus", "1"), ["--bogus"]),
                 (("select", "-k", "x", "-o", "out.h5"), ["-k"]),
                 (("train", "--pool", "p.h5", "--run", "r", "--optimizer", "rmsprop", "--model", "mlp"), ["rmsprop", "adamw"])):
             process = subprocess.run([THRESHER, *arguments], capture_output=True, text=True, cwd=self.directory)
