@@ -114,7 +114,8 @@ class JobTest(unittest.TestCase):
         return self.path(name)
 
     def train(self, pool, run, *options, model="mlp", ranks=0):
-        self.run_ok("train", "--pool", pool, "--model", model, "--epochs", 2, "--batch-size", 50, "--run", self.path(run),
+        defaults = [] if "--epochs" in options else ["--epochs", 2]
+        self.run_ok("train", "--pool", pool, "--model", model, *defaults, "--batch-size", 50, "--run", self.path(run),
                     *options, ranks=ranks)
         return self.path(run + "/model.pt")
 
