@@ -1,8 +1,10 @@
 #include "src/selection/scan.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "src/selection/ordered_key.hpp"
 
@@ -12,6 +14,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <hwy/cache_control.h>
 #include <hwy/contrib/math/math-inl.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -22,33 +25,55 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::ScalableTag<float>;
 using Words = hn::ScalableTag<std::uint32_t>;
 
-constexpr std::size_t kChunk = 1024;  ///< rows whose hits are buffered on the stack
+constexpr std::size_t kChunk = 1024;   ///< rows whose hits are buffered on the stack
+constexpr std::size_t kHitSlack = 64;  ///< HitBits::read writes in fours
 constexpr std::size_t kMaxLanes = HWY_MAX_BYTES / sizeof(float);
 
-/// Offsets of the rows of one chunk that passed a test. (Highway's Compress would need no loop, but
-/// copies a table to the stack each time it is called.)
-struct ChunkHits {
-    std::uint32_t offsets[kChunk];
-    std::size_t count = 0;
-
-    /// Adds offset + i for every bit i of `bits`.
-    HWY_INLINE void add(std::uint64_t bits, std::uint32_t offset) {
-        for (; bits != 0; bits &= bits - 1) {
-            offsets[count++] =
-                offset + static_cast<std::uint32_t>(hwy::Num0BitsBelowLS1Bit_Nonzero64(bits));
-        }
+/// Which rows of one chunk passed a test: one bit a row, written vector by vector and read when the
+/// chunk is done (a word read right after its bytes were written would wait for them). Vectors of
+/// fewer than eight lanes leave the upper bits of their byte empty.
+class HitBits {
+  public:
+    /// The mask of the rows from `row` on, a multiple of the lanes.
+    template <class Mask>
+    HWY_INLINE void store(Floats d, Mask mask, std::size_t row) {
+        // May write up to 8 bytes; those behind the mask's own are written again by the next.
+        hn::StoreMaskBits(d, mask, bytes_ + (row >> shift()));
     }
-};
 
-/// One bit for each lane.
-template <class Mask>
-HWY_INLINE std::uint64_t mask_bits(Floats d, Mask mask) {
-    HWY_ALIGN std::uint8_t bytes[8 + HWY_MAX_BYTES / 8] = {};
-    hn::StoreMaskBits(d, mask, bytes);
-    std::uint64_t bits = 0;
-    std::memcpy(&bits, bytes, sizeof(bits));
-    return bits;
-}
+    /// Writes the offsets of the rows whose bit is set among the first `rows`, a multiple of the
+    /// lanes, and returns their count. Branches only where a word has more than four: whether it
+    /// has any cannot be predicted.
+    HWY_INLINE std::size_t read(std::size_t rows, std::uint32_t* HWY_RESTRICT offsets) {
+        const std::size_t bytes = rows >> shift();
+        std::memset(bytes_ + bytes, 0, sizeof(std::uint64_t));
+        std::size_t count = 0;
+        for (std::size_t byte = 0; byte < bytes; byte += sizeof(std::uint64_t)) {
+            std::uint64_t bits = 0;
+            std::memcpy(&bits, bytes_ + byte, sizeof(bits));
+            std::uint32_t* HWY_RESTRICT out = offsets + count;
+            count += static_cast<std::size_t>(std::popcount(bits));
+            do {
+                for (int i = 0; i < 4; ++i, bits &= bits - 1) *out++ = row(byte, bits);
+            } while (bits != 0);
+        }
+        return count;
+    }
+
+  private:
+    /// The row of the lowest bit of a word.
+    static HWY_INLINE std::uint32_t row(std::size_t byte, std::uint64_t bits) {
+        const auto bit = static_cast<std::uint32_t>(std::countr_zero(bits));
+        return ((static_cast<std::uint32_t>(byte) + bit / 8) << shift()) + bit % 8;
+    }
+
+    /// A byte holds 2^shift rows.
+    static HWY_INLINE int shift() {
+        return std::min(3, std::countr_zero(static_cast<std::uint32_t>(hn::Lanes(Floats()))));
+    }
+
+    HWY_ALIGN std::uint8_t bytes_[kChunk + 8 + HWY_MAX_BYTES / 8];
+};
 
 /// True in the lanes whose score is infinite or not a number.
 template <class V>
@@ -63,45 +88,46 @@ void scan_scores(std::span<const float> scores, std::uint32_t first, float thres
     const Floats d;
     const std::size_t lanes = hn::Lanes(d);
     const auto limit = hn::Set(d, threshold);
-    const auto hit_mask = [&](auto score) {
-        return hn::Or(hn::Ge(score, limit), not_finite_mask(d, score));
-    };
-    ChunkHits hits;
+    const auto lowest = hn::Set(d, std::numeric_limits<float>::lowest());
+    HitBits hits;
+    std::uint32_t hit_offsets[kChunk + kHitSlack];
     for (std::size_t begin = 0; begin < scores.size(); begin += kChunk) {
         const std::size_t count = std::min(kChunk, scores.size() - begin);
         const float* HWY_RESTRICT chunk = scores.data() + begin;
-        hits.count = 0;
         std::size_t i = 0;
-        // Four vectors a step, and one branch for all of them: hits are rare.
-        for (; i + 4 * lanes <= count; i += 4 * lanes) {
-            const auto a = hit_mask(hn::LoadU(d, chunk + i));
-            const auto b = hit_mask(hn::LoadU(d, chunk + i + lanes));
-            const auto c = hit_mask(hn::LoadU(d, chunk + i + 2 * lanes));
-            const auto e = hit_mask(hn::LoadU(d, chunk + i + 3 * lanes));
-            if (HWY_UNLIKELY(!hn::AllFalse(d, hn::Or(hn::Or(a, b), hn::Or(c, e))))) {
-                // One loop over the bits of all four: its end is mispredicted once.
-                const std::uint64_t bits = mask_bits(d, a) | (mask_bits(d, b) << lanes) |
-                                           (mask_bits(d, c) << (2 * lanes)) |
-                                           (mask_bits(d, e) << (3 * lanes));
-                hits.add(bits, static_cast<std::uint32_t>(i));
-            }
+        for (; i + lanes <= count; i += lanes) {
+            hwy::Prefetch(chunk + i + kChunk);
+            const auto score = hn::LoadU(d, chunk + i);
+            // Hits, and what is not finite: all but the finite scores below the limit.
+            hits.store(d, hn::Not(hn::And(hn::Lt(score, limit), hn::Ge(score, lowest))), i);
         }
+        std::size_t hit_count = hits.read(i, hit_offsets);
         for (; i < count; ++i) {
-            if (chunk[i] >= threshold || !std::isfinite(chunk[i])) {
-                hits.offsets[hits.count++] = static_cast<std::uint32_t>(i);
+            if (!(chunk[i] < threshold) || !std::isfinite(chunk[i])) {
+                hit_offsets[hit_count++] = static_cast<std::uint32_t>(i);
             }
         }
-        for (std::size_t hit = 0; hit < hits.count; ++hit) {
-            const std::uint32_t offset = hits.offsets[hit];
-            const std::uint32_t row = first + static_cast<std::uint32_t>(begin) + offset;
-            const float score = chunk[offset];
-            if (std::isfinite(score)) {
-                candidates.keys.push_back(ordered_key(score));
-                candidates.offsets.push_back(row);
+
+        const std::size_t before = candidates.keys.size();
+        candidates.keys.resize(before + hit_count);
+        candidates.offsets.resize(before + hit_count);
+        std::uint32_t* HWY_RESTRICT keys = candidates.keys.data() + before;
+        std::uint32_t* HWY_RESTRICT offsets = candidates.offsets.data() + before;
+        std::size_t kept = 0;
+        const std::uint32_t first_of_chunk = first + static_cast<std::uint32_t>(begin);
+        for (std::size_t hit = 0; hit < hit_count; ++hit) {
+            const std::uint32_t row = first_of_chunk + hit_offsets[hit];
+            const float score = chunk[hit_offsets[hit]];
+            keys[kept] = ordered_key(score);
+            offsets[kept] = row;
+            if (HWY_LIKELY(std::isfinite(score))) {
+                ++kept;
             } else {
                 not_finite.push_back(row);
             }
         }
+        candidates.keys.resize(before + kept);
+        candidates.offsets.resize(before + kept);
     }
 }
 
@@ -219,7 +245,8 @@ void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::i
     const auto one = hn::Set(d, 1.0F);
     const auto four = hn::Set(d, 4.0F);  // the left side stays below exp(4)
 
-    ChunkHits hits;
+    HitBits hits;
+    std::uint32_t hit_offsets[kChunk + kHitSlack];
     for (std::size_t begin = 0; begin < scores.size(); begin += kChunk) {
         const std::size_t count = std::min(kChunk, scores.size() - begin);
         const float* HWY_RESTRICT chunk = scores.data() + begin;
@@ -231,7 +258,6 @@ void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::i
         }
         const std::uint32_t* HWY_RESTRICT bits = words + 2 * odd;
 
-        hits.count = 0;
         std::size_t i = 0;
         for (; i + lanes <= count; i += lanes) {
             const auto score = hn::LoadU(d, chunk + i);
@@ -242,18 +268,19 @@ void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::i
             const auto reach = hn::Exp(d, hn::Min(hn::Add(hn::Sub(scaled, limit), slack), four));
             const auto lower = hn::Mul(v, hn::MulAdd(v, hn::MulAdd(v, third, half), one));
             const auto hit = hn::Or(hn::Le(lower, reach), not_finite_mask(d, score));
-            hits.add(mask_bits(d, hit), static_cast<std::uint32_t>(i));
+            hits.store(d, hit, i);
         }
-        for (; i < count; ++i) hits.offsets[hits.count++] = static_cast<std::uint32_t>(i);
+        std::size_t hit_count = hits.read(i, hit_offsets);
+        for (; i < count; ++i) hit_offsets[hit_count++] = static_cast<std::uint32_t>(i);
 
-        for (std::size_t hit = 0; hit < hits.count; ++hit) {
-            const std::uint32_t offset = hits.offsets[hit];
+        for (std::size_t hit = 0; hit < hit_count; ++hit) {
+            const std::uint32_t offset = hit_offsets[hit];
             hit_scores[hit] = chunk[offset];
             hit_bits[hit] = (std::uint64_t{bits[2 * offset + 1]} << 32) | bits[2 * offset];
         }
-        compute_gumbel_keys(keys, hit_scores, hit_bits, hits.count, hit_keys);
-        for (std::size_t hit = 0; hit < hits.count; ++hit) {
-            const std::uint32_t row = first + static_cast<std::uint32_t>(begin) + hits.offsets[hit];
+        compute_gumbel_keys(keys, hit_scores, hit_bits, hit_count, hit_keys);
+        for (std::size_t hit = 0; hit < hit_count; ++hit) {
+            const std::uint32_t row = first + static_cast<std::uint32_t>(begin) + hit_offsets[hit];
             if (!std::isfinite(hit_scores[hit])) {
                 not_finite.push_back(row);
             } else if (hit_keys[hit] >= threshold) {

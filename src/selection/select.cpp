@@ -7,10 +7,12 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <numeric>
-#include <queue>
+#include <utility>
 
 #include "src/base/check.hpp"
+#include "src/base/huge_pages.hpp"
 #include "src/base/thread_team.hpp"
 #include "src/random/philox.hpp"
 #include "src/selection/global_threshold.hpp"
@@ -123,25 +125,64 @@ class Keys {
     GumbelKeys gumbel_;
 };
 
+/// Where the candidates of all pieces are kept: few large allocations instead of two small ones a
+/// piece. Safe from any thread.
+class CandidateStore {
+  public:
+    /// A copy of `values` that lives as long as the store.
+    std::span<const std::uint32_t> keep(std::span<const std::uint32_t> values) {
+        std::span<std::uint32_t> room;
+        {
+            const std::lock_guard lock(mutex_);
+            if (values.size() > free_.size()) {
+                const std::size_t size = std::max(values.size(), next_block_);
+                next_block_ = kBlock;
+                blocks_.push_back(std::make_unique_for_overwrite<std::uint32_t[]>(size));
+                free_ = std::span(blocks_.back().get(), size);
+                advise_huge_pages(free_.data(), free_.size_bytes());
+            }
+            room = free_.first(values.size());
+            free_ = free_.subspan(values.size());
+        }
+        std::copy(values.begin(), values.end(), room.begin());
+        return room;
+    }
+
+  private:
+    static constexpr std::size_t kBlock = std::size_t{4} << 20;
+
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<std::uint32_t[]>> blocks_;
+    std::span<std::uint32_t> free_;
+    std::size_t next_block_ = std::size_t{1} << 16;  ///< small, for small pools
+};
+
+/// The candidates among consecutive rows, in ascending order of offset.
+struct Piece {
+    std::span<const std::uint32_t> keys, offsets;
+};
+
 /// Candidates of this rank in pieces of consecutive rows, and the rows with no finite score.
 struct Scan {
-    std::vector<Candidates> pieces;
+    std::unique_ptr<CandidateStore> store;
+    std::vector<Piece> pieces;
     std::vector<std::uint32_t> not_finite;
 
     std::vector<std::span<const std::uint32_t>> keys() const {
         std::vector<std::span<const std::uint32_t>> spans;
-        for (const Candidates& piece : pieces) spans.emplace_back(piece.keys);
+        for (const Piece& piece : pieces) spans.emplace_back(piece.keys);
         return spans;
     }
     std::int64_t candidates() const {
         std::int64_t sum = 0;
-        for (const Candidates& piece : pieces) sum += static_cast<std::int64_t>(piece.keys.size());
+        for (const Piece& piece : pieces) sum += static_cast<std::int64_t>(piece.keys.size());
         return sum;
     }
 };
 
 Scan scan_all(const Keys& keys, std::int64_t rows, float threshold) {
     Scan scan;
+    scan.store = std::make_unique<CandidateStore>();
     scan.pieces.resize(static_cast<std::size_t>((rows + kPieceRows - 1) / kPieceRows));
     std::vector<std::vector<std::uint32_t>> not_finite(scan.pieces.size());
     parallel_for(rows, kPieceRows, [&](std::int64_t begin, std::int64_t end) {
@@ -151,7 +192,7 @@ Scan scan_all(const Keys& keys, std::int64_t rows, float threshold) {
         found.offsets.clear();
         keys.collect(static_cast<std::size_t>(begin), static_cast<std::size_t>(end), threshold,
                      found, not_finite[piece]);
-        scan.pieces[piece] = found;
+        scan.pieces[piece] = {scan.store->keep(found.keys), scan.store->keep(found.offsets)};
     });
     for (const auto& part : not_finite) {
         scan.not_finite.insert(scan.not_finite.end(), part.begin(), part.end());
@@ -198,97 +239,145 @@ Estimate estimate_threshold(Collective& collective, const Keys& keys, const Scor
     return {from_ordered_key(quantile.key), restrictive};
 }
 
-/// Stable sort of items by their upper halves, of which the lowest `bits` bits differ; least
-/// significant digit first, in as few passes as digits of up to 12 bits allow.
-void sort_by_upper_half(std::vector<std::uint64_t>& items, int bits) {
-    if (bits == 0) return;
-    const int passes = (bits + 11) / 12;
-    const int width = (bits + passes - 1) / passes;
-    const std::uint64_t digit_mask = (std::uint64_t{1} << width) - 1;
-    std::vector<std::uint64_t> buffer(items.size());
-    std::vector<std::size_t> place(digit_mask + 2);
-    for (int shift = 32; shift < 32 + bits; shift += width) {
-        std::fill(place.begin(), place.end(), 0);
-        for (const std::uint64_t item : items) ++place[((item >> shift) & digit_mask) + 1];
-        for (std::size_t digit = 1; digit < place.size(); ++digit) place[digit] += place[digit - 1];
-        for (const std::uint64_t item : items) buffer[place[(item >> shift) & digit_mask]++] = item;
+using Items = std::unique_ptr<std::uint64_t[]>;
+
+Items make_items(std::size_t count) {
+    auto items = std::make_unique_for_overwrite<std::uint64_t[]>(count);
+    advise_huge_pages(items.get(), count * sizeof(items[0]));
+    return items;
+}
+
+/// Sorts `count` items by their upper halves, of which the lowest `bits` bits differ, descending;
+/// equal ones stay in order. Least significant digit first, all digits counted in one pass.
+Items sort_by_upper_half(Items items, std::size_t count, int bits) {
+    constexpr int kMaxWidth = 11;
+    if (bits == 0) return items;
+    const int digits = (bits + kMaxWidth - 1) / kMaxWidth;
+    const int width = (bits + digits - 1) / digits;
+    const std::uint64_t mask = (std::uint64_t{1} << width) - 1;
+    std::array<std::array<std::uint32_t, std::size_t{1} << kMaxWidth>, 3> places{};
+    for (std::size_t i = 0; i < count; ++i) {
+        std::uint64_t rest = items[i] >> 32;
+        for (int digit = 0; digit < digits; ++digit, rest >>= width) {
+            ++places[static_cast<std::size_t>(digit)][rest & mask];
+        }
+    }
+    Items buffer = make_items(count);
+    for (int digit = 0; digit < digits; ++digit) {
+        auto& place = places[static_cast<std::size_t>(digit)];
+        std::uint32_t next = 0;
+        for (std::size_t value = mask + 1; value-- > 0;) {
+            next += std::exchange(place[value], next);
+        }
+        const int shift = 32 + digit * width;
+        for (std::size_t i = 0; i < count; ++i) {
+            buffer[place[(items[i] >> shift) & mask]++] = items[i];
+        }
         items.swap(buffer);
     }
+    return items;
 }
 
-/// This rank's winners: above the cut, or at it with an id up to `id_cut`. Sorted by key, then id.
-/// At most `limit` of them.
-std::vector<Winner> collect_winners(const ScoredRows& rows, const Scan& scan, std::uint32_t cut,
-                                    std::int64_t id_cut, std::int64_t limit) {
-    // {~key, place in offsets and scores}: ascending is best first.
-    std::vector<std::uint64_t> order;
-    std::vector<std::uint32_t> offsets;
-    std::vector<float> scores;
-    const auto capacity = static_cast<std::size_t>(std::min(limit, scan.candidates()));
-    order.reserve(capacity);
-    offsets.reserve(capacity);
-    scores.reserve(capacity);
-    std::uint32_t largest = cut;
-    for (const Candidates& piece : scan.pieces) {
-        for (std::size_t i = 0; i < piece.keys.size(); ++i) {
-            const std::uint32_t key = piece.keys[i];
-            const std::uint32_t offset = piece.offsets[i];
-            if (key < cut || (key == cut && rows.id(offset) > id_cut)) continue;
-            order.push_back((std::uint64_t{~key} << 32) | offsets.size());
-            offsets.push_back(offset);
-            scores.push_back(rows.scores[offset]);
-            largest = std::max(largest, key);
+/// This rank's part of the batch, best first.
+class Winners {
+  public:
+    /// The candidates above the cut, and those at it with an id up to `id_cut`; at most `limit`.
+    Winners(const ScoredRows& rows, bool noisy, const Scan& scan, std::uint32_t cut,
+            std::int64_t id_cut, std::int64_t limit)
+        : rows_(rows), noisy_(noisy), cut_(cut) {
+        const auto capacity = static_cast<std::size_t>(std::min(limit, scan.candidates()));
+        // One more: each candidate is written, and overwritten by the next unless it wins.
+        Items items = make_items(capacity + 1);
+        std::uint32_t largest = cut;
+        for (const Piece& piece : scan.pieces) {
+            for (std::size_t i = 0; i < piece.keys.size(); ++i) {
+                const std::uint32_t key = piece.keys[i];
+                const std::uint32_t offset = piece.offsets[i];
+                bool wins = key > cut;
+                if (key == cut) wins = rows.id(offset) <= id_cut;
+                items[count_] = (std::uint64_t{key - cut} << 32) | offset;
+                count_ += wins ? 1 : 0;
+                largest = std::max(largest, key);
+            }
+        }
+        items_ = sort_by_upper_half(std::move(items), count_,
+                                    static_cast<int>(std::bit_width(largest - cut)));
+        if (!rows.ids.empty()) sort_ties_by_id();
+    }
+
+    std::size_t size() const { return count_; }
+    std::uint32_t key(std::size_t place) const {
+        return cut_ + static_cast<std::uint32_t>(items_[place] >> 32);
+    }
+    std::int64_t id(std::size_t place) const { return rows_.id(offset(place)); }
+    /// A key of top-k is the score itself: no need to fetch it from among all scores.
+    float score(std::size_t place) const {
+        return noisy_ ? rows_.scores[offset(place)] : from_ordered_key(key(place));
+    }
+
+  private:
+    std::size_t offset(std::size_t place) const { return items_[place] & 0xffffffffU; }
+
+    /// Rows with equal keys are in the order of rows, not of ids.
+    void sort_ties_by_id() {
+        for (std::size_t begin = 0; begin < count_;) {
+            std::size_t end = begin + 1;
+            while (end < count_ && key(end) == key(begin)) ++end;
+            std::sort(items_.get() + begin, items_.get() + end,
+                      [&](std::uint64_t a, std::uint64_t b) {
+                          return rows_.ids[a & 0xffffffffU] < rows_.ids[b & 0xffffffffU];
+                      });
+            begin = end;
         }
     }
-    sort_by_upper_half(order, static_cast<int>(std::bit_width(largest ^ cut)));
-    std::vector<Winner> winners;
-    winners.reserve(order.size());
-    for (const std::uint64_t item : order) {
-        const std::size_t place = item & 0xffffffffU;
-        winners.push_back(
-            {rows.id(offsets[place]), scores[place], ~static_cast<std::uint32_t>(item >> 32)});
-    }
-    if (!rows.ids.empty()) {  // rows with equal keys came in the order of rows, not of ids
-        for (auto run = winners.begin(); run != winners.end();) {
-            const auto next = std::find_if(run, winners.end(),
-                                           [&](const Winner& w) { return w.key != run->key; });
-            std::sort(run, next, [](const Winner& a, const Winner& b) { return a.id < b.id; });
-            run = next;
-        }
-    }
-    return winners;
+
+    const ScoredRows& rows_;
+    bool noisy_;
+    std::uint32_t cut_;
+    std::size_t count_ = 0;
+    Items items_;  ///< {key - cut, offset}
+};
+
+template <class T>
+void make_room(std::vector<T>& values, std::size_t count) {
+    values.reserve(count);
+    advise_huge_pages(values.data(), count * sizeof(T));
+    values.resize(count);
 }
 
-/// The ranks' sorted winners as one sorted list, at the root.
-void merge_winners(Collective& collective, const std::vector<Winner>& own, Selection& selection) {
-    Gathered<Winner> all;
-    std::vector<std::span<const Winner>> heads;
+/// All ranks' winners as one sorted list, at the root.
+void merge_winners(Collective& collective, const Winners& own, Selection& selection) {
     if (collective.size() == 1) {
-        heads.emplace_back(own);
-    } else {
-        all = collective.gather_v(std::span<const Winner>(own));
-        if (!collective.is_root()) return;
-        for (int rank = 0; rank < collective.size(); ++rank) {
-            if (!all.of(rank).empty()) heads.push_back(all.of(rank));
+        make_room(selection.ids, own.size());
+        make_room(selection.scores, own.size());
+        for (std::size_t place = 0; place < own.size(); ++place) {
+            selection.ids[place] = own.id(place);
+            selection.scores[place] = own.score(place);
         }
+        return;
     }
-    std::size_t total = 0;
-    for (const auto& head : heads) total += head.size();
-    selection.ids.resize(total);
-    selection.scores.resize(total);
+    std::vector<Winner> outgoing(own.size());
+    for (std::size_t place = 0; place < own.size(); ++place) {
+        outgoing[place] = {own.id(place), own.score(place), own.key(place)};
+    }
+    const Gathered<Winner> all = collective.gather_v(std::span<const Winner>(outgoing));
+    if (!collective.is_root()) return;
+    std::vector<std::span<const Winner>> heads;
+    for (int rank = 0; rank < collective.size(); ++rank) {
+        if (!all.of(rank).empty()) heads.push_back(all.of(rank));
+    }
+    selection.ids.reserve(all.values.size());
+    selection.scores.reserve(all.values.size());
     const auto later = [](std::span<const Winner> a, std::span<const Winner> b) {
         return a[0].key != b[0].key ? a[0].key < b[0].key : a[0].id > b[0].id;
     };
     std::make_heap(heads.begin(), heads.end(), later);
-    for (std::size_t place = 0; place < total;) {
+    while (!heads.empty()) {
         std::pop_heap(heads.begin(), heads.end(), later);
         std::span<const Winner>& best = heads.back();
-        const std::size_t run = heads.size() == 1 ? best.size() : 1;
-        for (const Winner& winner : best.first(run)) {
-            selection.ids[place] = winner.id;
-            selection.scores[place++] = winner.score;
-        }
-        best = best.subspan(run);
+        selection.ids.push_back(best[0].id);
+        selection.scores.push_back(best[0].score);
+        best = best.subspan(1);
         if (best.empty()) {
             heads.pop_back();
         } else {
@@ -366,14 +455,14 @@ Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64
     std::int64_t id_cut = std::numeric_limits<std::int64_t>::max();
     if (cut.greater + cut.equal > k) {
         std::vector<std::int64_t> tied;
-        for (const Candidates& piece : scan.pieces) {
+        for (const Piece& piece : scan.pieces) {
             for (std::size_t i = 0; i < piece.keys.size(); ++i) {
                 if (piece.keys[i] == cut.key) tied.push_back(rows.id(piece.offsets[i]));
             }
         }
         id_cut = find_id_cut(collective, tied, k - cut.greater);
     }
-    merge_winners(collective, collect_winners(rows, scan, cut.key, id_cut, k), selection);
+    merge_winners(collective, Winners(rows, keys.noisy(), scan, cut.key, id_cut, k), selection);
     return selection;
 }
 
