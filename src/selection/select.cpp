@@ -218,14 +218,23 @@ Estimate estimate_threshold(Collective& collective, const Keys& keys, const Scor
     const auto stratum_begin = [&](std::int64_t stratum) {
         return static_cast<std::int64_t>(static_cast<Wide>(all_rows) * stratum / strata);
     };
-    std::vector<std::uint32_t> sample;
+    std::vector<std::size_t> sampled;  // offsets
     auto stratum = static_cast<std::int64_t>(static_cast<Wide>(rows.first_row) * strata / all_rows);
     for (; stratum < strata && stratum_begin(stratum) < end_row; ++stratum) {
         const std::int64_t begin = stratum_begin(stratum);
         const std::int64_t row =
             begin + random.integer(stratum, stratum_begin(stratum + 1) - begin);
         if (row < rows.first_row || row >= end_row) continue;
-        sample.push_back(keys.key(static_cast<std::size_t>(row - rows.first_row)));
+        sampled.push_back(static_cast<std::size_t>(row - rows.first_row));
+    }
+    // Rows far from each other: each would be waited for, unless it was asked for in time.
+    constexpr std::size_t kAhead = 32;
+    std::vector<std::uint32_t> sample(sampled.size());
+    for (std::size_t i = 0; i < sampled.size(); ++i) {
+        if (i + kAhead < sampled.size()) {
+            __builtin_prefetch(rows.scores.data() + sampled[i + kAhead]);
+        }
+        sample[i] = keys.key(sampled[i]);
     }
     const double expected =
         static_cast<double>(strata) * static_cast<double>(k) / static_cast<double>(all_rows);
@@ -250,7 +259,7 @@ Items make_items(std::size_t count) {
 /// Sorts `count` items by their upper halves, of which the lowest `bits` bits differ, descending;
 /// equal ones stay in order. Least significant digit first, all digits counted in one pass.
 Items sort_by_upper_half(Items items, std::size_t count, int bits) {
-    constexpr int kMaxWidth = 11;
+    constexpr int kMaxWidth = 12;
     if (bits == 0) return items;
     const int digits = (bits + kMaxWidth - 1) / kMaxWidth;
     const int width = (bits + digits - 1) / digits;
@@ -289,18 +298,20 @@ class Winners {
         // One more: each candidate is written, and overwritten by the next unless it wins.
         Items items = make_items(capacity + 1);
         std::uint32_t largest = cut;
+        std::size_t count = 0;
         for (const Piece& piece : scan.pieces) {
             for (std::size_t i = 0; i < piece.keys.size(); ++i) {
                 const std::uint32_t key = piece.keys[i];
                 const std::uint32_t offset = piece.offsets[i];
                 bool wins = key > cut;
                 if (key == cut) wins = rows.id(offset) <= id_cut;
-                items[count_] = (std::uint64_t{key - cut} << 32) | offset;
-                count_ += wins ? 1 : 0;
+                items[count] = (std::uint64_t{key - cut} << 32) | offset;
+                count += wins ? 1 : 0;
                 largest = std::max(largest, key);
             }
         }
-        items_ = sort_by_upper_half(std::move(items), count_,
+        count_ = count;
+        items_ = sort_by_upper_half(std::move(items), count,
                                     static_cast<int>(std::bit_width(largest - cut)));
         if (!rows.ids.empty()) sort_ties_by_id();
     }
