@@ -1,0 +1,245 @@
+"""Runs the benchmarks, prints one JSON line each, and writes the tables of docs/results.md.
+
+Both sides of a ratio are measured in one run of a part, taking turns, the best of several.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+import h5py
+import numpy as np
+
+K = 10**6
+
+
+def output_of(command):
+    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}: ended with {done.returncode}")
+    return done.stdout
+
+
+def last_json(text):
+    return json.loads(text.strip().splitlines()[-1])
+
+
+def cpu_seconds(body):
+    begin = time.process_time()
+    body()
+    return time.process_time() - begin
+
+
+def load():
+    return round(os.getloadavg()[0], 1)
+
+
+class Bench:
+    def __init__(self, build, data):
+        self.build, self.data = build, data
+        self.thresher = build / "thresher"
+
+    def program(self, name):
+        return self.build / "tests" / "bench" / f"bench_{name}"
+
+    def scores(self, rows):
+        """A raw file of `rows` normal scores, made once."""
+        path = self.data / f"scores-{rows}.f32"
+        if not path.exists():
+            random = np.random.default_rng(1)
+            with open(path, "wb") as file:
+                for begin in range(0, rows, 10**7):
+                    count = min(10**7, rows - begin)
+                    random.standard_normal(count, dtype=np.float32).tofile(file)
+        return path
+
+    def scores_file(self, rows):
+        """The same as an HDF5 scores file of anyone's."""
+        path = self.data / f"scores-{rows}.h5"
+        if not path.exists():
+            with h5py.File(path, "w") as file:
+                values = np.fromfile(self.scores(rows), dtype=np.float32)
+                file.create_dataset("/scores/score", data=values)
+        return path
+
+
+def numpy_partition(scores, k):
+    top = np.argpartition(scores, len(scores) - k)[-k:]
+    top[np.argsort(-scores[top])]
+
+
+def numpy_threshold(scores, k):
+    limit = np.partition(scores, len(scores) - k)[-k]
+    top = np.flatnonzero(scores >= limit)[:k]
+    top[np.argsort(-scores[top])]
+
+
+def selection(bench):
+    """Selections in memory on one thread against LibTorch and NumPy, in processor seconds."""
+    for rows, selector in ((10**8, "top-k"), (10**7, "softmax")):
+        path = bench.scores(rows)
+        values = np.fromfile(path, dtype=np.float32)
+        weights = np.exp(values.astype(np.float64))
+        weights /= weights.sum()
+        random = np.random.default_rng(1)
+        rivals = {
+            "top-k": {
+                "numpy_argpartition_s": lambda: numpy_partition(values, K),
+                "numpy_partition_threshold_s": lambda: numpy_threshold(values, K),
+            },
+            "softmax": {
+                "numpy_choice_s": lambda: random.choice(rows, K, replace=False, p=weights),
+            },
+        }[selector]
+        best = {}
+        for _ in range(3):
+            line = last_json(output_of([bench.program("selection"), "--scores", path, "--k", K,
+                                        "--selector", selector, "--repeats", 3]))
+            times = {name: value for name, value in line.items() if name.endswith("_s")}
+            times |= {name: cpu_seconds(body) for name, body in rivals.items()}
+            for name, value in times.items():
+                best[name] = min(value, best.get(name, float("inf")))
+        yield line | best | {"load": load()}
+
+    path = bench.scores(10**9)
+    line = last_json(output_of([bench.program("selection"), "--scores", path, "--k", K,
+                                "--selector", "softmax", "--repeats", 1, "--rivals", "no"]))
+    path.unlink()
+    yield line | {"load": load()}
+
+
+def run_and_measure(command):
+    """Wall seconds, processor seconds and peak memory in bytes of one process."""
+    begin = time.perf_counter()
+    with open(os.devnull, "w") as null:
+        process = subprocess.Popen([str(part) for part in command], stdout=null, stderr=null)
+        _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - begin
+    if status != 0:
+        sys.exit(f"{' '.join(map(str, command))}: ended with status {status}")
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def process(bench):
+    """`thresher select` from a scores file in page cache against the selection in memory."""
+    rows = 10**8
+    path, raw = bench.scores_file(rows), bench.scores(rows)
+    batch = bench.data / "batch.h5"
+    select = [bench.thresher, "select", "--scores", path, "-k", K, "--threads", 1, "-o", batch,
+              "--overwrite", "--progress", "none"]
+    path.read_bytes()  # into the page cache
+    best = {"select_s": float("inf"), "start_s": float("inf"), "memory_s": float("inf")}
+    peak = 0
+    for _ in range(5):
+        _, spent, memory = run_and_measure(select)
+        peak = max(peak, memory)
+        _, start, _ = run_and_measure([bench.thresher, "list"])
+        line = last_json(output_of([bench.program("selection"), "--scores", raw, "--k", K,
+                                    "--repeats", 3, "--rivals", "no"]))
+        for name, value in (("select_s", spent), ("start_s", start),
+                            ("memory_s", line["thresher_s"])):
+            best[name] = min(best[name], value)
+    yield {"benchmark": "process", "rows": rows, "k": K, "threads": 1, **best,
+           "peak_bytes": peak, "allowed_bytes": 12 * rows + 256 * 2**20, "load": load()}
+
+
+def traffic(bench):
+    """What a selection exchanges, for a small and a large pool, less the batch itself."""
+    for ranks in (1, 2):
+        for selector in ("top-k", "softmax"):
+            line = {"benchmark": "traffic", "ranks": ranks, "selector": selector, "k": 1000}
+            for rows in (10**5, 10**8):
+                facts = last_json(output_of(
+                    ["mpirun", "--oversubscribe", "-n", ranks, bench.thresher, "select",
+                     "--scores", bench.scores_file(rows), "-k", 1000, "--selector", selector,
+                     "--threads", 1, "-o", bench.data / "batch.h5", "--overwrite", "--json",
+                     "--progress", "none"]))
+                line[f"collectives_{rows}"] = facts["selection_collectives"]
+                line[f"bytes_{rows}"] = facts["selection_bytes"]
+            yield line | {"load": load()}
+
+
+def scoring(bench):
+    """Images a second of predict and fused select against the bare forward pass."""
+    for model, rows in (("mlp", 60000), ("cnn", 4096), ("resnet18", 512)):
+        for threads in (1, 2):
+            line = last_json(output_of([bench.program("scoring"), "--model", model, "--rows", rows,
+                                        "--threads", threads, "--repeats", 5]))
+            yield line | {"load": load()}
+
+
+def loader(bench):
+    """`thresher predict` from a file against PyTorch with h5py, as people write it and at best."""
+    try:
+        import torch
+    except ImportError:
+        print("loader: no PyTorch in .venv-bench, left out", file=sys.stderr)
+        return
+    from loader import measure_python
+
+    pool = bench.data / "pool.h5"
+    rows = 40000
+    random = np.random.default_rng(1)
+    with h5py.File(pool, "w") as file:
+        inputs = file.create_dataset(
+            "/inputs", data=random.integers(0, 256, (rows, 1, 28, 28), dtype=np.uint8))
+        inputs.attrs["scale"] = 1 / 255
+        targets = file.create_dataset("/targets", data=random.integers(0, 10, rows))
+        targets.attrs["class_names"] = [str(label) for label in range(10)]
+    torch.set_num_threads(1)
+    for model in ("mlp", "cnn"):
+        run = bench.data / f"run-{model}"
+        output_of([bench.thresher, "train", "--pool", pool, "--model", model, "--epochs", 1,
+                   "--run", run, "--overwrite", "--threads", 2, "--progress", "none"])
+        weights = next(run.glob("**/*.pt"))
+        best = {}
+        for _ in range(3):
+            facts = last_json(output_of(
+                [bench.thresher, "predict", "--pool", pool, "--learner", weights, "--threads", 1,
+                 "-o", bench.data / "predictions.h5", "--overwrite", "--json", "--progress",
+                 "none"]))
+            seconds = facts["seconds"]
+            rates = {"predict_images_per_s": rows / sum(seconds.values())}
+            rates |= measure_python(pool, model)
+            for name, value in rates.items():
+                best[name] = max(value, best.get(name, 0.0))
+        yield {"benchmark": "loader", "model": model, "rows": rows, "threads": 1, **best,
+               "load": load()}
+
+
+PARTS = {part.__name__: part for part in (selection, process, traffic, scoring, loader)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", type=Path, required=True)
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"unknown part {', '.join(unknown)}; known: {', '.join(PARTS)}")
+
+    from tables import write_tables
+
+    with tempfile.TemporaryDirectory(prefix="thresher-bench-",
+                                     dir=os.environ.get("THRESHER_BENCH_DATA")) as data:
+        bench = Bench(arguments.build, Path(data))
+        for name in arguments.parts or PARTS:
+            lines = []
+            for line in PARTS[name](bench):
+                print(json.dumps(line), flush=True)
+                lines.append(line)
+                write_tables(arguments.results, name, lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Puts the figures of a part between its markers in docs/results.md."""
+
+import os
+import platform
+import re
+import time
+
+
+def number(value):
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def verdict(value, bar, at_least):
+    met = value >= bar if at_least else value <= bar
+    return "yes" if met else "**no**"
+
+
+def row(*cells):
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def head(*cells):
+    return [row(*cells), "|" + "---|" * len(cells)]
+
+
+def selection(lines):
+    table = head("what", "Thresher [s]", "rival", "rival [s]", "ratio", "bar", "met")
+    for line in lines:
+        what = f"{line['selector']}, {line['rows']:,} rows, k = {line['k']:,}"
+        ours = line["thresher_s"]
+
+        def add(rival, seconds, bar=None):
+            ratio = seconds / ours
+            table.append(row(what, number(ours), rival, number(seconds), f"{ratio:.1f} x",
+                             f">= {bar} x" if bar else "-",
+                             verdict(ratio, bar, True) if bar else "-"))
+
+        if "torch_topk_s" in line:
+            add("`at::topk`, sorted", line["torch_topk_s"], 25)
+            numpy = {name: line[name] for name in line if name.startswith("numpy")}
+            best = min(numpy, key=numpy.get)
+            names = {"numpy_argpartition_s": "NumPy `argpartition`, then sort",
+                     "numpy_partition_threshold_s": "NumPy `partition`, threshold, then sort"}
+            for name, seconds in numpy.items():
+                add(names[name], seconds, 8 if name == best else None)
+            ratio = ours / line["torch_max_s"]
+            table.append(row(what, number(ours), "one pass of `at::max`",
+                             number(line["torch_max_s"]), f"{ratio:.2f} of it", "<= 2 of it",
+                             verdict(ratio, 2, False)))
+        elif "torch_softmax_multinomial_s" in line:
+            add("NumPy `Generator.choice(replace=False, p)`", line["numpy_choice_s"], 20)
+            add("`at::multinomial`", line["torch_softmax_multinomial_s"], 5)
+        else:
+            table.append(row(what, number(ours), "`at::multinomial` refuses 2^24 and more", "-",
+                             "-", "works", "yes"))
+    return table
+
+
+def process(lines):
+    line = lines[0]
+    table = head("what", "figure", "bar", "met")
+    bar = 2 * line["memory_s"] + line["start_s"]
+    table += [
+        row("selection in memory", f"{number(line['memory_s'])} s", "-", "-"),
+        row("start-up (`thresher list`)", f"{number(line['start_s'])} s", "-", "-"),
+        row("whole process, file in page cache", f"{number(line['select_s'])} s",
+            f"<= {number(bar)} s (2 x in memory + start-up)",
+            verdict(line["select_s"], bar, False)),
+        row("peak memory", f"{line['peak_bytes'] / 2**20:,.0f} MiB",
+            f"<= {line['allowed_bytes'] / 2**20:,.0f} MiB (12 bytes a row + 256 MiB)",
+            verdict(line["peak_bytes"], line["allowed_bytes"], False)),
+    ]
+    return table
+
+
+def traffic(lines):
+    table = head("ranks", "selector", "collectives, 10^5 rows", "10^8 rows", "bytes, 10^5 rows",
+                 "10^8 rows", "the same")
+    for line in lines:
+        small, large = 10**5, 10**8
+        same = all(line[f"{what}_{small}"] == line[f"{what}_{large}"]
+                   for what in ("collectives", "bytes"))
+        table.append(row(line["ranks"], line["selector"], line[f"collectives_{small}"],
+                         line[f"collectives_{large}"], f"{line[f'bytes_{small}']:,}",
+                         f"{line[f'bytes_{large}']:,}", "yes" if same else "**no**"))
+    return table
+
+
+def scoring(lines):
+    table = head("model", "threads", "bare forward [images/s]", "batch", "`predict`", "fused `select`",
+                 "share of bare (bar 97 %)", "met", "plain eager", "`predict` over eager")
+    for line in lines:
+        bare = line["bare_forward_images_per_s"]
+        share = min(line["predict_images_per_s"], line["select_images_per_s"]) / bare
+        eager = line["eager_images_per_s"]
+        table.append(row(line["model"], line["threads"], number(bare),
+                         line["bare_forward_batch"], number(line["predict_images_per_s"]),
+                         number(line["select_images_per_s"]), f"{100 * share:.1f} %",
+                         verdict(share, 0.97, True), number(eager),
+                         f"{line['predict_images_per_s'] / eager:.2f} x"))
+    return table
+
+
+def loader(lines):
+    table = head("model", "`thresher predict` [images/s]", "rival", "rival [images/s]", "ratio",
+                 "bar", "met")
+    for line in lines:
+        ours = line["predict_images_per_s"]
+        for name, rival, bar in (
+            ("rows_images_per_s", "h5py + DataLoader, row by row, shuffled", 2),
+            ("slabs_images_per_s", "h5py slabs of 8 MiB", 1.1),
+        ):
+            ratio = ours / line[name]
+            table.append(row(line["model"], number(ours), rival, number(line[name]),
+                             f"{ratio:.2f} x", f">= {bar} x", verdict(ratio, bar, True)))
+    return table
+
+
+def machine():
+    cpu = "unknown processor"
+    with open("/proc/cpuinfo") as file:
+        found = re.search(r"model name\s*: (.*)", file.read())
+        if found:
+            cpu = found.group(1)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
+
+
+def write_tables(path, part, lines):
+    loads = ", ".join(str(line["load"]) for line in lines)
+    text = "\n".join(
+        globals()[part](lines)
+        + ["", f"{time.strftime('%Y-%m-%d')}, {machine()}; load average after each row: {loads}."])
+    page = path.read_text()
+    begin, end = f"<!-- begin {part} -->\n", f"<!-- end {part} -->"
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    path.write_text(f"{before}{begin}{text}\n{end}{after}")
