@@ -35,9 +35,10 @@ say "Commands below can be pasted after these two lines"
 show "cd $root && export PATH=$build:$venv/bin:\$PATH"
 show "export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
 
+classes=t-shirt,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,boot
 say "1. Import Fashion-MNIST into pools"
-run thresher import idx "$data" -o "$out/clean.h5"
-run thresher import idx "$data" --split test -o "$out/test.h5"
+run thresher import idx "$data" --class-names "$classes" -o "$out/clean.h5"
+run thresher import idx "$data" --split test --class-names "$classes" -o "$out/test.h5"
 
 say "2. Set 2000 clean images apart for the reference, and spoil the rest the way web data is spoiled"
 run thresher derive --pool "$out/clean.h5" --split reference=2000,rest=rest -o "$out/split"
@@ -46,7 +47,7 @@ run thresher info "$out/web.h5"
 
 say "3. Train the reference on the clean images, and the learner briefly on the spoiled pool"
 run mpirun -n 2 --oversubscribe thresher train --pool "$out/split/reference.h5" --validation-pool "$out/test.h5" \
-    --model cnn --epochs 12 --run "$out/reference"
+    --model cnn --dropout 0.1 --epochs 10 --run "$out/reference"
 run mpirun -n 2 --oversubscribe thresher train --pool "$out/web.h5" --model mlp --epochs 1 --run "$out/learner"
 run thresher evaluate --pool "$out/test.h5" --model "$out/reference/model.pt"
 
@@ -65,7 +66,7 @@ run mpirun -n 2 --oversubscribe thresher loop --pool "$out/clean.h5" --test-pool
 
 say "6. Write the report"
 run thresher-report "$out/loop" "$out/reference" "$out/scores.h5" "$out/batch.h5" "$out/batch-hard.h5" \
-    --pool "$out/web.h5" -o "$out/report.html"
+    --pool "$out/web.h5" --figures "$out/figures" -o "$out/report.html"
 end=$(date +%s)
 
 say "Done in $((end - ready)) s after $((ready - begin)) s of installing and building. Open $out/report.html, then try"
