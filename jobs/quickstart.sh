@@ -47,7 +47,7 @@ run thresher info "$out/web.h5"
 
 say "3. Train the reference on the clean images, and the learner briefly on the spoiled pool"
 run mpirun -n 2 --oversubscribe thresher train --pool "$out/split/reference.h5" --validation-pool "$out/test.h5" \
-    --model cnn --dropout 0.1 --epochs 10 --run "$out/reference"
+    --model cnn --dropout 0.1 --epochs 30 --run "$out/reference"
 run mpirun -n 2 --oversubscribe thresher train --pool "$out/web.h5" --model mlp --epochs 1 --run "$out/learner"
 run thresher evaluate --pool "$out/test.h5" --model "$out/reference/model.pt"
 
