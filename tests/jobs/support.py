@@ -23,7 +23,7 @@ ENVIRONMENT = dict(
 
 
 def command(arguments, ranks):
-    program = [THRESHER, *map(str, arguments), *([] if "--threads" in arguments else ["--threads", "1"])]
+    program = [THRESHER, *map(str, arguments), *([] if {"--threads", "--help"} & set(arguments) else ["--threads", "1"])]
     return program if ranks == 0 else [*MPIRUN, "-n", str(ranks), *program]
 
 

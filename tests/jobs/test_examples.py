@@ -1,0 +1,37 @@
+"""The example in each verb's help runs as it is printed, on small files of the names that quickstart.sh makes."""
+
+import os
+import pathlib
+import re
+import subprocess
+import unittest
+
+from support import ENVIRONMENT, THRESHER, JobTest
+
+VERBS = ("import", "derive", "predict", "score", "select", "train", "evaluate", "loop", "info", "list")
+
+
+class Examples(JobTest):
+    def test_every_verb_shows_an_example_that_runs(self):
+        (self.directory / "quickstart").mkdir()
+        for name in ("clean", "test", "web"):
+            self.make_pool(f"quickstart/{name}.h5", rows=1500, shape=(1, 28, 28))
+        for role in ("learner", "reference"):
+            self.train(self.path("quickstart/web.h5"), f"quickstart/{role}", "--epochs", 1)
+        path = f"{pathlib.Path(THRESHER).parent}:{os.environ['PATH']}"
+        environment = dict(ENVIRONMENT, PATH=path, OMPI_MCA_rmaps_base_oversubscribe="1")
+        listed = self.run_ok("--help").out
+        for verb in VERBS:
+            self.assertIn(f"\n  {verb} ", listed)
+            text = self.run_ok(verb, "--help").out
+            example = re.search(r"Example.*:\n +(.+)\n", text).group(1)
+            self.assertIn(f"thresher {verb}", example)
+            if "/usr/share/datasets/fashion-mnist" in example and not os.path.exists("/usr/share/datasets/fashion-mnist"):
+                continue
+            process = subprocess.run(example, shell=True, cwd=self.directory, env=environment, capture_output=True, text=True,
+                                     timeout=200)
+            self.assertEqual(process.returncode, 0, f"{example}\n{process.stderr}")
+
+
+if __name__ == "__main__":
+    unittest.main()
