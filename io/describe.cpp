@@ -271,7 +271,7 @@ std::string describe_text(const std::string& path) {
     if (text.empty()) return path + ": an empty file\n";
     if (!printable)
         return path +
-               ": no file of Thresher's, and no text; `thresher list importers` shows what can be "
+               ": no file of Thresher's, and no text; `thresher list` shows what can be "
                "imported\n";
     const auto count = std::count(text.begin(), text.end(), '\n');
     const bool labels =

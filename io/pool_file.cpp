@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <list>
+#include <numeric>
 
 #include "io/hdf5/file.hpp"
 #include "io/pool_shard.hpp"
@@ -242,8 +243,19 @@ std::vector<std::string> PoolFile::names_of(std::span<const std::int64_t> ids) c
     std::vector<std::string> names(ids.size());
     const std::vector<std::int64_t> rows = rows_of(ids);
     if (!info().has_names) return names;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        names[i] = std::move(read_names({rows[i], rows[i] + 1})[0]);
+    // In order of row, a block's names at a time: never one read a name.
+    std::vector<std::size_t> order(rows.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::sort(order.begin(), order.end(),
+              [&](std::size_t a, std::size_t b) { return rows[a] < rows[b]; });
+    RowRange block;
+    std::vector<std::string> block_names;
+    for (const std::size_t i : order) {
+        if (rows[i] >= block.end) {
+            block = {rows[i], std::min(info().rows, rows[i] + info().block_rows)};
+            block_names = read_names(block);
+        }
+        names[i] = block_names[static_cast<std::size_t>(rows[i] - block.begin)];
     }
     return names;
 }

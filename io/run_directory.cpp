@@ -12,7 +12,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kRunFiles[] = {"run.h5", "checkpoints", "config.toml", "log.txt"};
+// A directory with any of these but the log holds a run; a start that failed leaves no more than
+// its log.
+constexpr const char* kLog = "log.txt";
+constexpr const char* kRunFiles[] = {"run.h5", "checkpoints", "config.toml", "model.pt", kLog};
 
 }  // namespace
 
@@ -31,7 +34,7 @@ RunDirectory::RunDirectory(const std::string& path, RunStart start, Collective& 
         for (const char* name : kRunFiles) {
             if (!fs::exists(file(name))) continue;
             THRESHER_CHECK_AS(
-                FileError, start != RunStart::fresh,
+                FileError, start != RunStart::fresh || name == kLog,
                 "{}: the directory holds a run already ({}); pass --resume to go on with "
                 "it, --overwrite to replace it, or choose another --run",
                 path_, name);

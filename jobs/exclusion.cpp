@@ -10,25 +10,21 @@
 
 namespace thresher::jobs {
 
-std::vector<std::uint8_t> mark_excluded(Job& job, const std::vector<std::string>& files,
-                                        const ShardScores& shard) {
-    if (files.empty()) return {};
-    Collective& collective = job.collective();
+std::vector<std::int64_t> read_excluded_ids(Job& job, const std::vector<std::string>& files) {
     std::vector<std::int64_t> ids;
-    agree(collective, [&] {
+    agree(job.collective(), [&] {
         if (!job.is_root()) return;
         for (const std::string& file : files) {
             const std::vector<std::int64_t> more = io::read_id_set(file);
             ids.insert(ids.end(), more.begin(), more.end());
         }
     });
-    ids = collective.all_gather_v(std::span<const std::int64_t>(ids)).values;
-    return mark_excluded_ids(collective, std::move(ids), shard,
-                             fmt::format("{}", fmt::join(files, ", ")));
+    if (files.empty()) return ids;
+    return job.collective().all_gather_v(std::span<const std::int64_t>(ids)).values;
 }
 
-std::vector<std::uint8_t> mark_excluded_ids(Collective& collective, std::vector<std::int64_t> ids,
-                                            const ShardScores& shard, const std::string& origin) {
+std::vector<std::uint8_t> mark_excluded(Collective& collective, std::vector<std::int64_t> ids,
+                                        const ShardScores& shard, const std::string& origin) {
     std::sort(ids.begin(), ids.end());
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
     std::vector<std::uint8_t> excluded(static_cast<std::size_t>(shard.rows.size()), 0);

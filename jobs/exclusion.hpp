@@ -10,14 +10,13 @@
 
 namespace thresher::jobs {
 
-/// One byte per row this rank owns, 1 = excluded; empty where `files` is. Throws FileError, the
-/// same on all ranks, for a file that is no set of ids and for ids the pool does not have.
-/// Collective.
-std::vector<std::uint8_t> mark_excluded(Job& job, const std::vector<std::string>& files,
-                                        const ShardScores& shard);
+/// The ids of all `files`, on every rank. Throws FileError, the same on all ranks, for a file that
+/// is no set of ids. Collective.
+std::vector<std::int64_t> read_excluded_ids(Job& job, const std::vector<std::string>& files);
 
-/// As above for ids that every rank has.
-std::vector<std::uint8_t> mark_excluded_ids(Collective& collective, std::vector<std::int64_t> ids,
-                                            const ShardScores& shard, const std::string& origin);
+/// One byte per row this rank owns, 1 = its id is among `ids`. Throws FileError, the same on all
+/// ranks, for ids the pool does not have; `origin` is where they came from. Collective.
+std::vector<std::uint8_t> mark_excluded(Collective& collective, std::vector<std::int64_t> ids,
+                                        const ShardScores& shard, const std::string& origin);
 
 }  // namespace thresher::jobs

@@ -2,7 +2,9 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <sstream>
 #include <thread>
@@ -63,6 +65,11 @@ bool given(const std::vector<std::string>& arguments, const CLI::Option& option)
     return false;
 }
 
+/// An option that --print-config shows with no value: an empty text or list.
+bool says_nothing(const CLI::ConfigItem& item) {
+    return item.inputs.size() == 1 && (item.inputs[0].empty() || item.inputs[0] == "[]");
+}
+
 /// Threads for each rank: what was asked for, else the node's cores over the ranks on it.
 int choose_threads(int asked, const mpi::Communicator* world) {
     if (asked > 0) return asked;
@@ -117,7 +124,7 @@ std::vector<std::string> Job::with_config(std::vector<std::string> arguments) {
         const CLI::Option* option = app_.get_option_no_throw("--" + item.name);
         if (option == nullptr || !item.parents.empty() || item.name == "config") {
             unknown.push_back(item.fullname());
-        } else if (!given(arguments, *option)) {
+        } else if (!given(arguments, *option) && !says_nothing(item)) {
             for (const std::string& value : item.inputs)
                 merged.push_back(fmt::format("--{}={}", item.name, value));
         }
@@ -189,6 +196,19 @@ void Job::start() {
 void Job::log_to(const std::string& path) {
     agree(*collective_, [&] {
         if (is_root()) start_log(common_.log_level, 0, common_.log_all_ranks, path);
+    });
+}
+
+void Job::check_output(const std::string& output, const std::vector<std::string>& inputs) {
+    agree(*collective_, [&] {
+        if (!is_root()) return;
+        for (const std::string& input : inputs) {
+            std::error_code none;
+            THRESHER_CHECK_AS(UsageError,
+                              input.empty() || !std::filesystem::equivalent(input, output, none),
+                              "{} is what the job reads; write the output elsewhere", output);
+        }
+        io::AtomicFile(output, overwrite());
     });
 }
 

@@ -68,6 +68,10 @@ class Job {
     BadLimit max_bad() const { return BadLimit::parse(common_.max_bad); }
     Phases& phases() { return phases_; }
 
+    /// Refuses, on all ranks alike and before any work, an output that cannot be written, that
+    /// exists without --overwrite, or that is one of the inputs. Collective.
+    void check_output(const std::string& output, const std::vector<std::string>& inputs);
+
     /// Opens a file for writing by all ranks; empty where there is one rank.
     io::SharedFileOpener shared_files() const;
 

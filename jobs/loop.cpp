@@ -79,6 +79,7 @@ void add_options(CLI::App& app, Options& options) {
 
 void check_options(const Options& options) {
     for (const std::string& name : options.acquisitions) static_cast<void>(find_acquisition(name));
+    check_selection(options.k, options.selector);
     const bool person = options.oracle == "person";
     THRESHER_CHECK_AS(
         UsageError, !person || (options.acquisitions.size() == 1 && options.repeats == 1),
@@ -371,7 +372,7 @@ class Loop {
         const ShardScores shard =
             score_pool(job_, pool_, &model, reference_.get(), {acquisition}, round);
         const std::vector<std::uint8_t> excluded =
-            mark_excluded_ids(collective(), state_.track(a, repeat).ids, shard, options_.pool.path);
+            mark_excluded(collective(), state_.track(a, repeat).ids, shard, options_.pool.path);
         Selector selector = options_.selector;
         selector.seed = job_.common().seed;
         selector.round = static_cast<std::uint32_t>(round);

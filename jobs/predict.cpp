@@ -63,6 +63,7 @@ int run_predict(Job& job) {
     THRESHER_CHECK_AS(UsageError, !options.learner.empty() || !options.reference.empty(),
                       "no model was given; give --learner FILE, --reference FILE or both");
     Collective& collective = job.collective();
+    job.check_output(options.output, {options.pool.path});
     const io::PoolFile pool = open_pool(job, options.pool);
     std::unique_ptr<Model> learner, reference;
     std::optional<Predictor> predictor;

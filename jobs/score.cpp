@@ -37,9 +37,7 @@ int run_score(Job& job) {
     add_score_source_options(job.options(), source, false);
     job.options().add_option("-o,--output", output, "Scores file to write")->required();
     job.start();
-    agree(job.collective(), [&] {
-        if (job.is_root()) io::AtomicFile(output, job.overwrite());
-    });
+    job.check_output(output, {source.predictions, source.pool.path});
 
     const ShardScores shard = load_or_compute_scores(job, source);
     std::vector<QuarantinedRow> quarantine =

@@ -61,19 +61,22 @@ int run_select(Job& job) {
     THRESHER_CHECK_AS(UsageError, options.source.acquisitions.size() <= 1,
                       "select picks by one acquisition, but --acquisition names {}",
                       options.source.acquisitions.size());
-    THRESHER_CHECK_AS(UsageError, options.k >= 1, "-k is {}; a batch has at least 1 row",
-                      options.k);
     Collective& collective = job.collective();
-    agree(collective, [&] {
-        if (job.is_root()) io::AtomicFile(options.output, job.overwrite());
-    });
+    options.selector.seed = job.common().seed;
+    options.selector.round = static_cast<std::uint32_t>(options.source.round);
+    check_selection(options.k, options.selector);
+    job.check_output(options.output,
+                     {options.source.scores, options.source.predictions, options.source.pool.path});
+    job.check_output(io::csv_path_of_batch(options.output), {});
+    const std::vector<std::int64_t> excluded_ids = read_excluded_ids(job, options.exclude);
 
     const ShardScores shard = load_or_compute_scores(job, options.source);
     const std::string acquisition = chosen_acquisition(options, shard);
-    const std::vector<std::uint8_t> excluded = mark_excluded(job, options.exclude, shard);
-
-    options.selector.seed = job.common().seed;
-    options.selector.round = static_cast<std::uint32_t>(options.source.round);
+    std::vector<std::uint8_t> excluded;
+    if (!excluded_ids.empty()) {
+        excluded = mark_excluded(collective, excluded_ids, shard,
+                                 fmt::format("{}", fmt::join(options.exclude, ", ")));
+    }
     const Traffic before = collective.traffic();
     const ScoredRows rows{shard.scores.at(acquisition), shard.rows.begin, shard.ids, excluded};
     Selection selection;
@@ -95,6 +98,10 @@ int run_select(Job& job) {
         if (!options.source.pool.path.empty()) {
             const io::PoolFile pool =
                 io::open_pool(options.source.pool.path, options.source.pool.paths);
+            THRESHER_CHECK_AS(
+                UsageError, pool.info().rows == shard.total_rows,
+                "{} has {} rows, but {} scores were read; give the pool that was scored",
+                options.source.pool.path, pool.info().rows, shard.total_rows);
             if (pool.info().has_names) batch.names = pool.names_of(batch.ids);
         }
         batch.acquisition = acquisition;

@@ -1,6 +1,8 @@
 // thresher train: supervised training of a model on a pool, or on some of its rows, into a run
 // directory.
 
+#include <algorithm>
+
 #include "io/block_reader.hpp"
 #include "io/checksum.hpp"
 #include "io/id_set.hpp"
@@ -75,6 +77,34 @@ std::map<std::string, std::string> settings_of(const Options& options, const Tra
     return settings;
 }
 
+/// Quarantines rows whose target is out of range, and refuses a pool without a single target.
+/// Collective.
+void check_targets(Job& job, const io::PoolFile& pool, const std::string& path) {
+    Collective& collective = job.collective();
+    const BlockPartition partition{pool.info().rows, pool.info().block_rows, collective.size()};
+    const RowRange own = partition.owned_rows(collective.rank());
+    std::vector<QuarantinedRow> bad;
+    std::int64_t labelled = 0;
+    agree(collective, [&] {
+        bad = pool.bad_targets(own);
+        std::vector<std::int64_t> targets(static_cast<std::size_t>(pool.info().block_rows));
+        for (std::int64_t begin = own.begin; begin < own.end; begin += pool.info().block_rows) {
+            const RowRange block{begin, std::min(own.end, begin + pool.info().block_rows)};
+            targets.resize(static_cast<std::size_t>(block.size()));
+            pool.read_targets(block, targets);
+            labelled +=
+                std::count_if(targets.begin(), targets.end(), [](auto t) { return t >= 0; });
+        }
+    });
+    collective.all_reduce_sum(std::span(&labelled, 1));
+    check_bad_rows(collective, bad, pool.info().rows, job.max_bad());
+    log_quarantine(gather_quarantine(collective, bad));
+    THRESHER_CHECK_AS(FileError, labelled > 0,
+                      "{}: no row has a target, so there is nothing to train on; give --labels, or "
+                      "a pool with targets",
+                      path);
+}
+
 io::RunRecord record_of(const Trainer& trainer, const Phases& job_phases) {
     io::RunRecord record;
     const auto add = [&](const std::string& axis,
@@ -107,6 +137,7 @@ int run_train(Job& job) {
                       "--rows and --labels were both given; --labels names the rows as well");
     Collective& collective = job.collective();
     const io::PoolFile pool = open_pool(job, options.pool);
+    if (options.labels.empty()) check_targets(job, pool, options.pool.path);
     const io::RunStart start = options.resume           ? io::RunStart::resume
                                : job.common().overwrite ? io::RunStart::overwrite
                                                         : io::RunStart::fresh;
@@ -156,6 +187,11 @@ int run_train(Job& job) {
             add_trainer_state(trainer, files);
             return files;
         });
+        agree(collective, [&] {
+            if (!job.is_root()) return;
+            io::write_run(run.curves_file(), record_of(trainer, job.phases()),
+                          job.provenance(options.pool.path));
+        });
     };
     CheckpointClock clock(options.training.checkpoint_every_s, options.training.max_walltime_s);
     const TrainEnd end = train_with_checkpoints(job, trainer, clock, "train", write_checkpoint);
@@ -163,8 +199,6 @@ int run_train(Job& job) {
     agree(collective, [&] {
         if (!job.is_root()) return;
         model->save(run.file("model.pt"));
-        io::write_run(run.curves_file(), record_of(trainer, job.phases()),
-                      job.provenance(options.pool.path));
     });
 
     nlohmann::json facts{{"updates", trainer.steps_done()},
@@ -179,6 +213,10 @@ int run_train(Job& job) {
     }
     log::info("trained {} updates{}{}, wrote {}", trainer.steps_done(),
               end == TrainEnd::early_stop ? " (stopped early)" : "", summary, run.file("model.pt"));
+    if (trainer.rows_without_target() > 0) {
+        log::warn("{} times a row without a target was met and taught nothing",
+                  trainer.rows_without_target());
+    }
     for (const auto& [name, seconds] : trainer.phases().seconds()) job.phases().add(name, seconds);
     job.finish(facts);
     return 0;

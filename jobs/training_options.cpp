@@ -29,7 +29,8 @@ void add_training_options(CLI::App& app, TrainingOptions& options) {
         ->group(group);
     add("--logical-shards", train.logical_shards, "Pieces of a batch under --reproducible");
     add("--window-blocks", train.window_blocks, "Blocks whose rows are shuffled together");
-    add("--cache", options.cache_mib, "MiB of examples that each rank keeps in memory");
+    add("--cache", options.cache_mib, "MiB of examples that each rank keeps in memory")
+        ->check(CLI::NonNegativeNumber);
     add("--checkpoint-every", options.checkpoint_every_s, "Seconds between checkpoints")
         ->check(CLI::NonNegativeNumber);
     add("--max-walltime", options.max_walltime_s,
@@ -42,7 +43,9 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool required) {
                    "Built-in model to train from scratch; see thresher list")
         ->required(required);
     app.add_option("--dropout", options.dropout, "Dropout probability; below 0: the model's own");
-    app.add_option("--hidden", options.hidden, "mlp: widths of the hidden layers")->delimiter(',');
+    app.add_option("--hidden", options.hidden, "mlp: widths of the hidden layers")
+        ->delimiter(',')
+        ->check(CLI::PositiveNumber);
 }
 
 ModelSpec ModelOptions::spec(const PoolInfo& pool) const {

@@ -26,6 +26,7 @@ namespace {
 
 constexpr std::int64_t kPieceRows = std::int64_t{1} << 17;
 constexpr std::int64_t kSampleRows = std::int64_t{1} << 15;
+constexpr double kSmallestTemperature = 1e-30;
 constexpr float kNoThreshold = -std::numeric_limits<float>::infinity();
 
 const std::array<SelectorInfo, 2> kSelectors{{
@@ -397,7 +398,11 @@ void merge_winners(Collective& collective, const Winners& own, Selection& select
     }
 }
 
-void check_request(std::int64_t k, const Selector& selector) {
+}  // namespace
+
+std::span<const SelectorInfo> selectors() { return kSelectors; }
+
+void check_selection(std::int64_t k, const Selector& selector) {
     const bool known =
         std::any_of(kSelectors.begin(), kSelectors.end(),
                     [&](const SelectorInfo& info) { return info.name == selector.name; });
@@ -406,18 +411,16 @@ void check_request(std::int64_t k, const Selector& selector) {
     THRESHER_CHECK_AS(UsageError, known, "unknown selector \"{}\"; known: {}", selector.name,
                       fmt::join(names, ", "));
     THRESHER_CHECK_AS(UsageError, k >= 1, "k is {}; a batch has at least 1 row", k);
-    THRESHER_CHECK_AS(UsageError, std::isfinite(selector.temperature) && selector.temperature > 0,
-                      "the temperature is {}; it must be a finite number above 0",
-                      selector.temperature);
+    THRESHER_CHECK_AS(
+        UsageError,
+        std::isfinite(selector.temperature) && selector.temperature >= kSmallestTemperature,
+        "the temperature is {}; it must be a finite number of at least {}", selector.temperature,
+        kSmallestTemperature);
 }
-
-}  // namespace
-
-std::span<const SelectorInfo> selectors() { return kSelectors; }
 
 Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64_t k,
                       const Selector& selector) {
-    check_request(k, selector);
+    check_selection(k, selector);
     const auto own_rows = static_cast<std::int64_t>(rows.scores.size());
     std::array<std::int64_t, 3> totals{own_rows, own_rows >= (std::int64_t{1} << 32) ? 1 : 0,
                                        rows.ids.empty() ? 0 : 1};
@@ -432,6 +435,10 @@ Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64
 
     Keys keys(rows, selector);
     const Estimate estimate = estimate_threshold(collective, keys, rows, all_rows, k);
+    THRESHER_CHECK_AS(
+        UsageError, !keys.noisy() || std::isfinite(estimate.key),
+        "the temperature {} is too small for scores of this size; choose a larger one",
+        selector.temperature);
     keys.set_centre(estimate.key);
     const float threshold = !estimate.restrictive ? kNoThreshold
                             : keys.noisy()        ? 0.0F

@@ -51,8 +51,12 @@ struct Selection {
     std::int64_t selectable = 0;              ///< rows over all ranks that could be chosen
 };
 
+/// Throws UsageError for an unknown selector, k < 1 or a temperature that is not a finite number of
+/// at least 1e-30: what can be said before there are scores. Local.
+void check_selection(std::int64_t k, const Selector& selector);
+
 /// Chooses k rows over all ranks. Throws on all ranks alike: UsageError for an unknown selector, k
-/// < 1 or a temperature that is not positive; Error for k beyond the selectable rows and for an id
+/// < 1 or a temperature out of range; Error for k beyond the selectable rows and for an id
 /// that occurs twice. Memory: up to 8 bytes for each row that can still be chosen when the scan is
 /// over (few, unless k is a large share of all rows), plus 24 k at the root. A rank may own up to
 /// 2^32 rows. Collective.

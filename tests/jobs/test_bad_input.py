@@ -81,7 +81,7 @@ class BadInput(JobTest):
 
     def test_k(self):
         pool = self.make_pool()
-        for k, code, words in ((0, 2, ["-k is 0", "at least 1"]), (1001, 1, ["k is 1001", "1000 rows"])):
+        for k, code, words in ((0, 2, ["k is 0", "at least 1"]), (1001, 1, ["k is 1001", "1000 rows"])):
             self.refuse(code, words, "select", "--pool", pool, "--acquisition", "random", "-k", k, "-o", self.path("out.h5"))
 
     def test_empty_pool(self):
@@ -143,6 +143,17 @@ class BadInput(JobTest):
             self.assert_fails(1, ["out.h5", "exists", "--overwrite"], *self.select_random(pool), ranks=ranks)
         self.assertEqual(pathlib.Path(self.path("out.h5")).read_bytes(), before)
         self.run_ok(*self.select_random(pool, "--overwrite"), ranks=2)
+
+    def test_output_that_is_the_input(self):
+        scores = self.make_scores([1.0, 2.0, 3.0])
+        before = pathlib.Path(scores).read_bytes()
+        self.assert_fails(2, ["scores.h5", "elsewhere"], "select", "--scores", scores, "-k", 1, "-o", scores, "--overwrite")
+        self.assertEqual(pathlib.Path(scores).read_bytes(), before)
+
+    def test_pool_that_was_not_scored(self):
+        pool, scores = self.make_pool(), self.make_scores([1.0, 2.0, 3.0])
+        self.refuse(2, ["pool.h5", "1000 rows", "3 scores"], "select", "--scores", scores, "--pool", pool, "-k", 1, "-o",
+                    self.path("out.h5"))
 
     def test_unknown_acquisition(self):
         pool = self.make_pool()

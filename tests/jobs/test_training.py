@@ -61,8 +61,32 @@ class Training(JobTest):
         self.assertEqual(len(self.batch("b.h5")[0]), 9)
         printed = self.run_ok("select", "--config", self.path("job.toml"), "--print-config").out
         self.assertIn("k=7", printed.replace(" ", ""))
+        # What is printed can be read back, empty options and lists included.
+        pathlib.Path(self.path("printed.toml")).write_text(printed)
+        self.run_ok("select", "--config", self.path("printed.toml"), "--overwrite")
+        self.assertEqual(len(self.batch("b.h5")[0]), 7)
+        self.train(pool, "first")
+        self.run_ok("train", "--config", self.path("first/config.toml"), "--run", self.path("second"))
         pathlib.Path(self.path("bad.toml")).write_text("kk = 7\n")
         self.assert_fails(2, ["bad.toml", "kk"], "select", "--config", self.path("bad.toml"), "-k", 1, "-o", "x.h5")
+
+
+    def test_a_failed_start_does_not_stand_in_the_way(self):
+        pool = self.make_pool()
+        self.assert_fails(2, ["resnet19", "resnet18"], "train", "--pool", pool, "--model", "resnet19", "--run", self.path("run"))
+        self.train(pool, "run")
+
+    def test_nothing_to_train_on(self):
+        pool = self.make_pool()
+        with h5py.File(pool, "a") as file:
+            file["targets"][:] = -1
+        self.assert_fails(1, ["pool.h5", "no row has a target", "--labels"], "train", "--pool", pool, "--model", "mlp", "--run",
+                          self.path("run"))
+        with h5py.File(pool, "a") as file:
+            file["targets"][:] = 0
+            file["targets"][:40] = 99
+        self.assert_fails(1, ["40 of 1000 rows", "--max-bad"], "train", "--pool", pool, "--model", "mlp", "--run",
+                          self.path("run"), ranks=2)
 
 
 class Loop(JobTest):

@@ -236,6 +236,11 @@ TEST_CASE("requests that cannot be met are refused, with the reason") {
                       Contains("unknown selector \"best\"; known: top-k, softmax"));
     CHECK_THROWS_WITH(select_over(2, pool, 1, {.name = "softmax", .temperature = 0.0}),
                       Contains("temperature is 0"));
+    CHECK_THROWS_WITH(select_over(2, pool, 1, {.name = "softmax", .temperature = 1e-31}),
+                      Contains("at least 1e-30"));
+    CHECK_THROWS_WITH(
+        select_over(2, {{1e20F, 2e20F}, {}, {}}, 1, {.name = "softmax", .temperature = 1e-30}),
+        Contains("too small for scores of this size"));
     CHECK_THROWS_WITH(select_over(2, Pool{}, 1, {}), Contains("the pool has 0 rows"));
     CHECK_THROWS_WITH(select_over(2, Pool{{1, 2, 3}, {4, 1, 4}, {}}, 1, {}),
                       Contains("the id 4 occurs more than once"));
