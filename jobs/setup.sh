@@ -12,11 +12,10 @@ build=${THRESHER_BUILD:-$root/build}
 venv=${THRESHER_VENV:-$root/.venv}
 
 # Debian 12 and Ubuntu 24.04 call these the same.
-packages=(g++ cmake ninja-build ccache mold git pkg-config
-          libopenmpi-dev openmpi-bin libhdf5-openmpi-dev hdf5-tools
+packages=(g++ cmake ninja-build git pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev
           libcli11-dev catch2 libspdlog-dev libfmt-dev nlohmann-json3-dev librandom123-dev libhwy-dev
-          libxxhash-dev libjpeg-dev libpng-dev zlib1g-dev libbenchmark-dev
-          python3 python3-venv python3-pip dataset-fashion-mnist)
+          libxxhash-dev libjpeg-dev libpng-dev zlib1g-dev python3 python3-venv python3-pip
+          ccache mold dataset-fashion-mnist)
 
 say() { printf '\n== %s\n' "$*"; }
 show() { printf '   $ %s\n' "$*"; }
@@ -28,10 +27,10 @@ missing_packages() {
     done
 }
 
-# What a machine without apt, root or sudo must bring; names what it lacks and ends.
+# What a machine without apt, root or sudo must bring, from modules for example; names what it lacks.
 check_by_hand() {
     local lacking=() name
-    for name in g++ cmake mpicxx mpirun python3; do
+    for name in g++ cmake ninja mpicxx mpirun python3; do
         command -v "$name" >/dev/null || lacking+=("$name")
     done
     command -v h5pcc >/dev/null || command -v h5pcc.openmpi >/dev/null || lacking+=("parallel HDF5 (h5pcc)")
@@ -66,8 +65,9 @@ install_packages() {
         else
             printf 'thresher setup: neither root nor sudo. These packages are missing; ask your administrator for\n' >&2
             printf '  apt-get install %s\n' "${missing[*]}" >&2
-            check_by_hand || true
-            exit 1
+            check_by_hand || exit 1
+            printf 'thresher setup: compilers and libraries were found without them; going on\n' >&2
+            return
         fi
     fi
     say "Installing ${#missing[@]} missing packages"
