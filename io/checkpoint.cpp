@@ -101,6 +101,18 @@ void share(Collective& collective, std::int64_t& value) {
 
 }  // namespace
 
+namespace {
+
+/// What jobs that were killed while they wrote have left behind.
+void remove_unfinished(const std::string& directory) {
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(directory, ignored)) {
+        if (entry.path().extension() == ".tmp") remove_quietly(entry.path().string());
+    }
+}
+
+}  // namespace
+
 void write_checkpoint(const std::string& directory, std::int64_t step, Collective& collective,
                       const std::function<CheckpointFiles()>& files) {
     const std::string path = path_of(directory, step), aside = path + ".tmp";
@@ -124,6 +136,7 @@ void write_checkpoint(const std::string& directory, std::int64_t step, Collectiv
         const std::vector<std::int64_t> steps = steps_in(directory);
         for (std::size_t i = kKept; i < steps.size(); ++i)
             remove_quietly(path_of(directory, steps[i]));
+        remove_unfinished(directory);
     });
 }
 

@@ -3,8 +3,9 @@
 import os
 import pathlib
 import random
+import signal
+import subprocess
 import sys
-import time
 import unittest
 
 import h5py
@@ -34,10 +35,10 @@ class Kill(JobTest):
         while kills < KILLS:
             process = self.start(*arguments, "--resume", ranks=2)
             try:
-                process.wait(timeout=moments.uniform(0.05, 2.5))
-                self.assertEqual(process.returncode, 0, process.stderr.read())
+                _, error = process.communicate(timeout=moments.uniform(0.05, 2.0))
+                self.assertEqual(process.returncode, 0, error)
                 break  # ended before the moment came
-            except __import__("subprocess").TimeoutExpired:
+            except subprocess.TimeoutExpired:
                 self.kill_all(process)
                 kills += 1
         self.run_ok(*arguments, "--resume", ranks=2)
@@ -48,12 +49,12 @@ class Kill(JobTest):
         pool = self.make_pool(rows=3000, shape=(1, 28, 28))
 
         def command(run):
-            return ("train", "--pool", pool, "--model", "cnn", "--epochs", 6, "--batch-size", 100, "--augment", "crop-flip",
+            return ("train", "--pool", pool, "--model", "cnn", "--epochs", 16, "--batch-size", 100, "--augment", "crop-flip",
                     "--checkpoint-every", 0.2, "--run", self.path(run))
 
         self.run_ok(*command("whole"), ranks=2)
         kills = self.torture(11, "killed/model.pt", *command("killed"))
-        self.assertGreater(kills, 0)
+        self.assertEqual(kills, KILLS)
         self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
         for model in ("whole", "killed"):
             self.run_ok("predict", "--pool", pool, "--learner", self.path(f"{model}/model.pt"), "-o", self.path(f"{model}.h5"))
@@ -66,16 +67,15 @@ class Kill(JobTest):
 
         def command(run):
             return ("loop", "--pool", pool, "--test-pool", test, "--model", "mlp", "--acquisitions", "random,entropy",
-                    "--initial", 20, "-k", 20, "--cycles", 4, "--repeats", 2, "--updates", 150, "--batch-size", 20,
+                    "--initial", 20, "-k", 20, "--cycles", 4, "--repeats", 2, "--updates", 1500, "--batch-size", 20,
                     "--checkpoint-every", 0.2, "--run", self.path(run))
 
         self.run_ok(*command("whole"), ranks=2)
         kills = self.torture(12, "killed/run.h5", *command("killed"))
-        self.assertGreater(kills, 0)
+        self.assertEqual(kills, KILLS)
         self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
 
     def test_stop_signal_checkpoints_and_asks_to_be_requeued(self):
-        import signal
         pool = self.make_pool(rows=3000, shape=(1, 28, 28))
         command = ("train", "--pool", pool, "--model", "cnn", "--epochs", 40, "--batch-size", 100, "--run", self.path("run"))
         process = self.start(*command)
