@@ -1,0 +1,33 @@
+#include "src/selection/candidates.hpp"
+
+#include "src/base/thread_team.hpp"
+
+namespace thresher {
+
+namespace {
+
+constexpr std::int64_t kPieceRows = std::int64_t{1} << 17;
+
+}  // namespace
+
+Scan scan_all(const Keys& keys, std::int64_t rows, float threshold) {
+    Scan scan;
+    scan.store = std::make_unique<CandidateStore>();
+    scan.pieces.resize(static_cast<std::size_t>((rows + kPieceRows - 1) / kPieceRows));
+    std::vector<std::vector<std::uint32_t>> not_finite(scan.pieces.size());
+    parallel_for(rows, kPieceRows, [&](std::int64_t begin, std::int64_t end) {
+        const auto piece = static_cast<std::size_t>(begin / kPieceRows);
+        thread_local Candidates found;
+        found.keys.clear();
+        found.offsets.clear();
+        keys.collect(static_cast<std::size_t>(begin), static_cast<std::size_t>(end), threshold,
+                     found, not_finite[piece]);
+        scan.pieces[piece] = {scan.store->keep(found.keys), scan.store->keep(found.offsets)};
+    });
+    for (const auto& part : not_finite) {
+        scan.not_finite.insert(scan.not_finite.end(), part.begin(), part.end());
+    }
+    return scan;
+}
+
+}  // namespace thresher

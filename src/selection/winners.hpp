@@ -1,0 +1,44 @@
+#pragma once
+
+// The rows that were chosen: each rank's in order, and all ranks' as one batch at the root.
+
+#include <cstdint>
+#include <memory>
+
+#include "src/selection/candidates.hpp"
+
+namespace thresher {
+
+/// This rank's part of the batch, best first.
+class Winners {
+  public:
+    /// The candidates above the cut, and those at it with an id up to `id_cut`; at most `limit`.
+    Winners(const ScoredRows& rows, bool noisy, const Scan& scan, std::uint32_t cut,
+            std::int64_t id_cut, std::int64_t limit);
+
+    std::size_t size() const { return count_; }
+    std::uint32_t key(std::size_t place) const {
+        return cut_ + static_cast<std::uint32_t>(items_[place] >> 32);
+    }
+    std::int64_t id(std::size_t place) const { return rows_.id(offset(place)); }
+    /// A key of top-k is the score itself: no need to fetch it from among all scores.
+    float score(std::size_t place) const {
+        return noisy_ ? rows_.scores[offset(place)] : from_ordered_key(key(place));
+    }
+
+  private:
+    std::size_t offset(std::size_t place) const { return items_[place] & 0xffffffffU; }
+
+    void sort_ties_by_id();
+
+    const ScoredRows& rows_;
+    bool noisy_;
+    std::uint32_t cut_;
+    std::size_t count_ = 0;
+    std::unique_ptr<std::uint64_t[]> items_;  ///< {key - cut, offset}
+};
+
+/// Puts all ranks' winners into `selection` as one sorted list, at the root. Collective.
+void merge_winners(Collective& collective, const Winners& own, Selection& selection);
+
+}  // namespace thresher
