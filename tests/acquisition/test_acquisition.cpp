@@ -112,14 +112,14 @@ TEST_CASE("probabilities that are none are refused row by row") {
 }
 
 TEST_CASE("an unknown acquisition, or one that does not fit, names those that would do") {
-    using Catch::Matchers::Contains;
+    using thresher::test::contains;
     CHECK_THROWS_WITH(find_acquisition("entrpy"),
-                      Contains("unknown acquisition \"entrpy\"; known: random, least-confidence"));
+                      contains("unknown acquisition \"entrpy\"; known: random, least-confidence"));
     const std::vector<std::string> log_probs{"log_probs"};
     CHECK_NOTHROW(check_fits(find_acquisition("entropy"), log_probs));
     CHECK_THROWS_AS(check_fits(find_acquisition("learnability"), log_probs), UsageError);
     CHECK_THROWS_WITH(
         check_fits(find_acquisition("learnability"), log_probs),
-        Contains("needs losses/learner and losses/reference, but the predictions hold log_probs") &&
-            Contains("fit what is there: random, least-confidence, margin, entropy"));
+        contains("needs losses/learner and losses/reference, but the predictions hold log_probs") &&
+            contains("fit what is there: random, least-confidence, margin, entropy"));
 }

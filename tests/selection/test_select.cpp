@@ -98,7 +98,7 @@ TEST_CASE("scores that are not finite are quarantined with their ids and never c
                       0);
             }
             CHECK_THROWS_WITH(select_over(ranks, pool, 298, {.name = name}),
-                              Catch::Matchers::Contains("only 297 of the 300 rows can be chosen"));
+                              thresher::test::contains("only 297 of the 300 rows can be chosen"));
         }
     }
 }
@@ -229,19 +229,19 @@ TEST_CASE("a threshold misled by its sample costs a second scan, not the result"
 
 TEST_CASE("requests that cannot be met are refused, with the reason") {
     const Pool pool = random_pool(5, 0);
-    using Catch::Matchers::Contains;
-    CHECK_THROWS_WITH(select_over(2, pool, 6, {}), Contains("k is 6, but the pool has 5 rows"));
+    using thresher::test::contains;
+    CHECK_THROWS_WITH(select_over(2, pool, 6, {}), contains("k is 6, but the pool has 5 rows"));
     CHECK_THROWS_AS(select_over(2, pool, 0, {}), UsageError);
     CHECK_THROWS_WITH(select_over(2, pool, 1, {.name = "best"}),
-                      Contains("unknown selector \"best\"; known: top-k, softmax"));
+                      contains("unknown selector \"best\"; known: top-k, softmax"));
     CHECK_THROWS_WITH(select_over(2, pool, 1, {.name = "softmax", .temperature = 0.0}),
-                      Contains("temperature is 0"));
+                      contains("temperature is 0"));
     CHECK_THROWS_WITH(select_over(2, pool, 1, {.name = "softmax", .temperature = 1e-31}),
-                      Contains("at least 1e-30"));
+                      contains("at least 1e-30"));
     CHECK_THROWS_WITH(
         select_over(2, {{1e20F, 2e20F}, {}, {}}, 1, {.name = "softmax", .temperature = 1e-30}),
-        Contains("too small for scores of this size"));
-    CHECK_THROWS_WITH(select_over(2, Pool{}, 1, {}), Contains("the pool has 0 rows"));
+        contains("too small for scores of this size"));
+    CHECK_THROWS_WITH(select_over(2, Pool{}, 1, {}), contains("the pool has 0 rows"));
     CHECK_THROWS_WITH(select_over(2, Pool{{1, 2, 3}, {4, 1, 4}, {}}, 1, {}),
-                      Contains("the id 4 occurs more than once"));
+                      contains("the id 4 occurs more than once"));
 }

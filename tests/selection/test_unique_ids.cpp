@@ -19,11 +19,11 @@ TEST_CASE("an id that two ranks hold is found by all") {
                                 check_unique_ids(
                                     collective, twice[static_cast<std::size_t>(collective.rank())]);
                             }),
-        Catch::Matchers::Contains("the id 3 occurs more than once"));
+        thresher::test::contains("the id 3 occurs more than once"));
     CHECK_THROWS_WITH(run_simulated_ranks(1,
                                           [&](Collective& collective) {
                                               check_unique_ids(collective,
                                                                std::vector<std::int64_t>{-1});
                                           }),
-                      Catch::Matchers::Contains("the id -1 is negative"));
+                      thresher::test::contains("the id -1 is negative"));
 }
