@@ -112,8 +112,8 @@ TEST_CASE("the scoring form equals the model, and making and using it changes no
         const double scale = std::max(1.0, expected.abs().max().item<double>());
         CHECK(largest_difference(folded.logits, expected) <= 1e-5 * scale);
         CHECK(bytes_of(*model) == before);
-        CHECK_THROWS_WITH(scoring->set_training(true), Catch::Contains("scoring form"));
-        CHECK_THROWS_WITH(scoring->save("x.pt"), Catch::Contains("cannot be saved"));
+        CHECK_THROWS_WITH(scoring->set_training(true), thresher::test::contains("scoring form"));
+        CHECK_THROWS_WITH(scoring->save("x.pt"), thresher::test::contains("cannot be saved"));
     }
 }
 
@@ -166,19 +166,22 @@ TEST_CASE("inputs are normalised by channel and laid out channels-last") {
         }
     }
     spec.mean = {1.0, 2.0, 3.0};
-    CHECK_THROWS_WITH(InputReader(spec, ElementType::uint8, "cpu"),
-                      Catch::Contains("3 means") && Catch::Contains("2 channels"));
+    CHECK_THROWS_WITH(
+        InputReader(spec, ElementType::uint8, "cpu"),
+        thresher::test::contains("3 means") && thresher::test::contains("2 channels"));
 }
 
 TEST_CASE("what does not suit a model is refused with what is allowed") {
-    CHECK_THROWS_WITH(spec_of("resnet19", {3, 32, 32}, 10),
-                      Catch::Contains("resnet19") && Catch::Contains("mlp, cnn, resnet18"));
+    CHECK_THROWS_WITH(
+        spec_of("resnet19", {3, 32, 32}, 10),
+        thresher::test::contains("resnet19") && thresher::test::contains("mlp, cnn, resnet18"));
     CHECK_THROWS_AS(spec_of("resnet19", {3, 32, 32}, 10), UsageError);
-    CHECK_THROWS_WITH(spec_of("mlp", {3}, 0), Catch::Contains("targets"));
-    CHECK_THROWS_WITH(make_model(spec_of("cnn", {784}, 10), 1), Catch::Contains("[784]"));
-    CHECK_THROWS_WITH(make_model(spec_of("cnn", {1, 12, 12}, 10), 1), Catch::Contains("16 x 16"));
+    CHECK_THROWS_WITH(spec_of("mlp", {3}, 0), thresher::test::contains("targets"));
+    CHECK_THROWS_WITH(make_model(spec_of("cnn", {784}, 10), 1), thresher::test::contains("[784]"));
+    CHECK_THROWS_WITH(make_model(spec_of("cnn", {1, 12, 12}, 10), 1),
+                      thresher::test::contains("16 x 16"));
     CHECK_THROWS_WITH(make_model(spec_of("vit-tiny", {1, 30, 30}, 10), 1),
-                      Catch::Contains("multiples of 4"));
-    CHECK_THROWS_WITH(choose_device("tpu"), Catch::Contains("auto, cpu, cuda"));
+                      thresher::test::contains("multiples of 4"));
+    CHECK_THROWS_WITH(choose_device("tpu"), thresher::test::contains("auto, cpu, cuda"));
     CHECK(choose_device("cpu") == "cpu");
 }

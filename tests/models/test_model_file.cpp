@@ -91,12 +91,14 @@ TEST_CASE("files that are no fitting model are refused by name") {
     const Scratch scratch;
     MemoryPool pool = byte_pool(2, {1, 28, 28}, 10);
     CHECK_THROWS_AS(load_model(scratch / "none.pt", pool.info), FileError);
-    CHECK_THROWS_WITH(load_model(scratch / "none.pt", pool.info),
-                      Catch::Contains("none.pt") && Catch::Contains("no such model file"));
+    CHECK_THROWS_WITH(
+        load_model(scratch / "none.pt", pool.info),
+        thresher::test::contains("none.pt") && thresher::test::contains("no such model file"));
     std::ofstream(scratch / "text.pt") << "not a model";
     CHECK_THROWS_AS(load_model(scratch / "text.pt", pool.info), FileError);
-    CHECK_THROWS_WITH(load_model(scratch / "text.pt", pool.info),
-                      Catch::Contains("text.pt") && Catch::Contains("no model file"));
+    CHECK_THROWS_WITH(
+        load_model(scratch / "text.pt", pool.info),
+        thresher::test::contains("text.pt") && thresher::test::contains("no model file"));
 
     auto model = make_model(spec_for_pool("mlp", pool.info), 9);
     const std::string path = scratch / "model.pt";
@@ -105,13 +107,14 @@ TEST_CASE("files that are no fitting model are refused by name") {
     CHECK_THROWS_AS(load_model(path, pool.info), FileError);
     model->save(path);
     pool.info.classes = 12;
-    CHECK_THROWS_WITH(load_model(path, pool.info),
-                      Catch::Contains("10 classes") && Catch::Contains("toy.h5 has 12"));
+    CHECK_THROWS_WITH(load_model(path, pool.info), thresher::test::contains("10 classes") &&
+                                                       thresher::test::contains("toy.h5 has 12"));
     pool.info.input_shape = {3, 32, 32};
-    CHECK_THROWS_WITH(load_model(path, pool.info),
-                      Catch::Contains("[1, 28, 28]") && Catch::Contains("[3, 32, 32]"));
-    CHECK_THROWS_WITH(model->save(scratch / "nowhere/model.pt"),
-                      Catch::Contains("nowhere/model.pt") && Catch::Contains("No such file"));
+    CHECK_THROWS_WITH(load_model(path, pool.info), thresher::test::contains("[1, 28, 28]") &&
+                                                       thresher::test::contains("[3, 32, 32]"));
+    CHECK_THROWS_WITH(
+        model->save(scratch / "nowhere/model.pt"),
+        thresher::test::contains("nowhere/model.pt") && thresher::test::contains("No such file"));
 }
 
 TEST_CASE("an unnamed pool may show fewer classes than the model tells apart") {
@@ -120,7 +123,8 @@ TEST_CASE("an unnamed pool may show fewer classes than the model tells apart") {
     pool.info.classes = 7;
     CHECK_NOTHROW(check_fits(spec, pool.info, "model.pt"));
     pool.info.class_names = {"a", "b", "c", "d", "e", "f", "g"};
-    CHECK_THROWS_WITH(check_fits(spec, pool.info, "model.pt"), Catch::Contains("10 classes"));
+    CHECK_THROWS_WITH(check_fits(spec, pool.info, "model.pt"),
+                      thresher::test::contains("10 classes"));
 }
 
 TEST_CASE("a user's TorchScript file gives its logits, and its embedding where it returns one") {
@@ -161,10 +165,10 @@ TEST_CASE("a TorchScript file that does not fit says what it did and what is exp
     const std::string path = scratch / "user.pt";
     linear_module(kWrongDict).save(path);
     CHECK_THROWS_WITH(load_model(path, pool.info),
-                      Catch::Contains("\"logits\"") && Catch::Contains("scores"));
+                      thresher::test::contains("\"logits\"") && thresher::test::contains("scores"));
     linear_module(kLogits).save(path);
     pool.info.classes = 5;
-    CHECK_THROWS_WITH(load_model(path, pool.info), Catch::Contains("3 classes"));
+    CHECK_THROWS_WITH(load_model(path, pool.info), thresher::test::contains("3 classes"));
     pool.info.input_shape = {6};
-    CHECK_THROWS_WITH(load_model(path, pool.info), Catch::Contains("[2, 6]"));
+    CHECK_THROWS_WITH(load_model(path, pool.info), thresher::test::contains("[2, 6]"));
 }

@@ -143,12 +143,15 @@ TEST_CASE("strategies that cannot be followed are refused") {
         Predictor predictor(models, pool.info, PredictorOptions{{strategy}, 0});
     };
     CHECK_THROWS_AS(make({model.get(), nullptr}, "dreaming"), UsageError);
-    CHECK_THROWS_WITH(make({model.get(), nullptr}, "dreaming"),
-                      Catch::Contains("dreaming") && Catch::Contains("deterministic, loss"));
-    CHECK_THROWS_WITH(make({nullptr, model.get()}, "deterministic"), Catch::Contains("learner"));
+    CHECK_THROWS_WITH(
+        make({model.get(), nullptr}, "dreaming"),
+        thresher::test::contains("dreaming") && thresher::test::contains("deterministic, loss"));
+    CHECK_THROWS_WITH(make({nullptr, model.get()}, "deterministic"),
+                      thresher::test::contains("learner"));
     pool.info.has_targets = false;
-    CHECK_THROWS_WITH(make({model.get(), nullptr}, "loss"), Catch::Contains("toy.h5 has none"));
+    CHECK_THROWS_WITH(make({model.get(), nullptr}, "loss"),
+                      thresher::test::contains("toy.h5 has none"));
     pool.info.input_shape = {3, 28, 28};
     CHECK_THROWS_WITH(make({model.get(), nullptr}, "deterministic"),
-                      Catch::Contains("[1, 28, 28]"));
+                      thresher::test::contains("[1, 28, 28]"));
 }

@@ -65,7 +65,7 @@ TEST_CASE("the short last block may come anywhere in an epoch") {
 }
 
 TEST_CASE("an order needs rows") {
-    CHECK_THROWS_WITH(EpochOrder(0, 8, 1, 5), Catch::Contains("no rows"));
+    CHECK_THROWS_WITH(EpochOrder(0, 8, 1, 5), thresher::test::contains("no rows"));
 }
 
 TEST_CASE("crops and flips depend on seed, epoch and id alone, and only move pixels") {

@@ -89,8 +89,8 @@ TEST_CASE("a pool without targets cannot be evaluated on") {
     auto model = logistic_model(pool.info);
     const auto collective = make_local_collective();
     CHECK_THROWS_WITH(evaluate(*model, *all_examples(pool), *collective),
-                      Catch::Contains("none of the 2 rows of pool toy.h5"));
+                      thresher::test::contains("none of the 2 rows of pool toy.h5"));
     pool.info.has_targets = false;
     CHECK_THROWS_WITH(evaluate(*model, *all_examples(pool), *collective),
-                      Catch::Contains("no targets"));
+                      thresher::test::contains("no targets"));
 }

@@ -276,12 +276,14 @@ TEST_CASE("training that cannot go well is refused or ends with an error") {
     };
     TrainOptions options;
     options.patience = 2;
-    CHECK_THROWS_WITH(start(options), Catch::Contains("patience 2 needs a validation pool"));
+    CHECK_THROWS_WITH(start(options),
+                      thresher::test::contains("patience 2 needs a validation pool"));
     options.patience = 0;
     options.learning_rate = 1e30;
-    CHECK_THROWS_WITH(start(options), Catch::Contains("the loss is") && Catch::Contains("1e+30"));
+    CHECK_THROWS_WITH(start(options),
+                      thresher::test::contains("the loss is") && thresher::test::contains("1e+30"));
     pool.info.has_targets = false;
-    CHECK_THROWS_WITH(start(TrainOptions{}), Catch::Contains("toy.h5 has no targets"));
+    CHECK_THROWS_WITH(start(TrainOptions{}), thresher::test::contains("toy.h5 has no targets"));
     pool.info.has_targets = true;
 
     auto fresh = make_model(spec_for_pool("mlp", pool.info), 1);
@@ -290,5 +292,5 @@ TEST_CASE("training that cannot go well is refused or ends with an error") {
     state["moments"].resize(8);
     CHECK_THROWS_AS(trainer.import_state(state), FileError);
     state.erase("moments");
-    CHECK_THROWS_WITH(trainer.import_state(state), Catch::Contains("'moments'"));
+    CHECK_THROWS_WITH(trainer.import_state(state), thresher::test::contains("'moments'"));
 }
