@@ -26,8 +26,6 @@ namespace thresher::jobs {
 
 namespace {
 
-constexpr std::int64_t kMib = std::int64_t{1} << 20;
-
 struct Options {
     PoolOptions pool;
     TrainingOptions training;
@@ -309,7 +307,7 @@ class Loop {
         agree(collective(), [&] {
             model = make_model(options_.model.spec(pool_.info()), seed, job_.device());
             labelled = io::make_example_source(pool_, pool_.rows_of(track.ids),
-                                               options_.training.cache_mib * kMib, track.labels);
+                                               options_.training.cache_bytes(), track.labels);
         });
         train(*model, *labelled, seed, title);
         Evaluation evaluation;
@@ -411,10 +409,8 @@ int run_loop(Job& job) {
     add_options(job.options(), options);
     job.start();
     check_options(options);
-    const io::RunStart start = options.resume           ? io::RunStart::resume
-                               : job.common().overwrite ? io::RunStart::overwrite
-                                                        : io::RunStart::fresh;
-    const io::RunDirectory run(options.run, start, job.collective());
+    const io::RunDirectory run(options.run, run_start(options.resume, job.common()),
+                               job.collective());
     job.log_to(run.log_file());
     agree(job.collective(), [&] {
         if (job.is_root()) run.write_config(job.config_text());

@@ -21,8 +21,6 @@ namespace thresher::jobs {
 
 namespace {
 
-constexpr std::int64_t kMib = std::int64_t{1} << 20;
-
 struct Options {
     PoolOptions pool;
     TrainingOptions training;
@@ -48,7 +46,7 @@ void add_options(CLI::App& app, Options& options) {
 }
 
 std::unique_ptr<ExampleSource> training_rows(const Options& options, const io::PoolFile& pool) {
-    const std::int64_t cache = options.training.cache_mib * kMib;
+    const std::int64_t cache = options.training.cache_bytes();
     if (!options.labels.empty()) {
         const io::Labels labels =
             io::read_labels(options.labels, pool.info().class_names, pool.info().classes);
@@ -138,10 +136,7 @@ int run_train(Job& job) {
     Collective& collective = job.collective();
     const io::PoolFile pool = open_pool(job, options.pool);
     if (options.labels.empty()) check_targets(job, pool, options.pool.path);
-    const io::RunStart start = options.resume           ? io::RunStart::resume
-                               : job.common().overwrite ? io::RunStart::overwrite
-                                                        : io::RunStart::fresh;
-    const io::RunDirectory run(options.run, start, collective);
+    const io::RunDirectory run(options.run, run_start(options.resume, job.common()), collective);
     job.log_to(run.log_file());
 
     std::unique_ptr<Model> model;
@@ -155,7 +150,7 @@ int run_train(Job& job) {
         if (!options.validation.empty()) {
             const io::PoolFile held_out = io::open_pool(options.validation);
             check_fits(model->spec(), held_out.info(), options.validation);
-            validation = io::make_example_source(held_out, options.training.cache_mib * kMib);
+            validation = io::make_example_source(held_out, options.training.cache_bytes());
         }
         settings = settings_of(options, train, pool.info());
         if (job.is_root()) run.write_config(job.config_text());

@@ -57,6 +57,11 @@ ModelSpec ModelOptions::spec(const PoolInfo& pool) const {
     return spec;
 }
 
+io::RunStart run_start(bool resume, const CommonOptions& common) {
+    if (resume) return io::RunStart::resume;
+    return common.overwrite ? io::RunStart::overwrite : io::RunStart::fresh;
+}
+
 TrainOptions TrainingOptions::settings(const CommonOptions& common) const {
     TrainOptions settings = train;
     settings.optimizer = optimizer_kind(optimizer);

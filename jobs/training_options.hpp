@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "io/run_directory.hpp"
 #include "jobs/job.hpp"
 #include "src/models/model.hpp"
 #include "src/training/train_options.hpp"
@@ -16,6 +17,8 @@ struct TrainingOptions {
     std::string optimizer = "sgd", schedule = "cosine", augment = "none";
     std::int64_t cache_mib = 4096;
     double checkpoint_every_s = 60.0, max_walltime_s = 0.0;
+
+    std::int64_t cache_bytes() const { return cache_mib * (std::int64_t{1} << 20); }
 
     /// The settings with the texts above read into them. Throws UsageError.
     TrainOptions settings(const CommonOptions& common) const;
@@ -33,6 +36,9 @@ struct ModelOptions {
 
 /// Adds --model, --dropout and --hidden.
 void add_model_options(CLI::App& app, ModelOptions& options, bool required);
+
+/// What --resume and --overwrite mean for the run directory; --resume wins.
+io::RunStart run_start(bool resume, const CommonOptions& common);
 
 void add_training_options(CLI::App& app, TrainingOptions& options);
 
