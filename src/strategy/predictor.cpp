@@ -89,8 +89,8 @@ Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
     THRESHER_CHECK_AS(UsageError, options.micro_batch >= 0,
                       "micro-batch {} is not allowed; give 1 or more rows, or 0 for the default",
                       options.micro_batch);
-    const std::pair<std::string_view, const Model*> given[]{{"learner", models.learner},
-                                                            {"reference", models.reference}};
+    const std::pair<std::string_view, const Model*> given[]{
+        {"learner", models.learner}, {"reference", models.reference}, {"online", models.online}};
     for (const auto& [name, model] : given) {
         if (model == nullptr) continue;
         check_fits(model->spec(), pool, fmt::format("the {}", name));
@@ -106,6 +106,8 @@ Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
         roles_.back()->wants_log_probs = wants_log_probs;
         roles_.back()->wants_losses = wants_losses;
         classes_ = std::max(classes_, model->spec().classes);
+        if (wants_log_probs) shape_ = {1, model->spec().classes, 0, std::move(shape_.loss_roles)};
+        if (wants_losses) shape_.loss_roles.emplace_back(name);
     }
     for (const std::string& strategy_name : options.strategies) {
         const StrategyInfo& strategy = find_strategy(strategy_name);

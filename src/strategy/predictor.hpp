@@ -21,7 +21,9 @@ namespace thresher {
 struct Predictions {
     RowRange rows;
     std::int64_t samples = 0, classes = 0;  ///< S and C
+    std::int64_t embedding_size = 0;        ///< d
     std::vector<float> log_probs;           ///< [n, S, C]; empty unless asked for
+    std::vector<float> embeddings;          ///< [n, d]; empty unless asked for
     std::map<std::string, std::vector<float>>
         losses;                               ///< role -> [n]; NaN where the row is quarantined
     std::vector<QuarantinedRow> quarantined;  ///< rows of this block without a usable target
@@ -31,21 +33,40 @@ struct Predictions {
 struct ModelRoles {
     const Model* learner = nullptr;
     const Model* reference = nullptr;
+    const Model* online = nullptr;
+    std::vector<const Model*> ensemble{};  ///< in the order of their samples
 };
 
 struct PredictorOptions {
     std::vector<std::string> strategies{
-        "deterministic"};          ///< several share one forward pass a model
-    std::int64_t micro_batch = 0;  ///< rows a forward pass; 0 = chosen for the model
+        "deterministic"};           ///< several share one forward pass a model
+    std::int64_t micro_batch = 0;   ///< rows a forward pass; 0 = chosen for the model
+    std::int64_t samples = 0;       ///< passes of monte-carlo; 0 = kDefaultSamples
+    bool consistent_masks = false;  ///< monte-carlo: one mask a pass, for all rows of the pool
+    std::uint64_t seed = 0;         ///< monte-carlo
+    std::uint32_t round = 0;        ///< monte-carlo: another round draws other masks
+};
+
+/// Passes of monte-carlo where none are asked for.
+inline constexpr std::int64_t kDefaultSamples = 20;
+
+/// What predict() will fill, known before the first block.
+struct PredictionsShape {
+    std::int64_t samples = 0, classes = 0;  ///< S and C; 0 where there are no log-probabilities
+    std::int64_t embedding_size = 0;        ///< d; 0 where there are no embeddings
+    std::vector<std::string> loss_roles;    ///< "learner", "reference", "online"
 };
 
 class Predictor {
   public:
     /// Takes scoring forms of the models at once: later changes of a model do not show, and scoring
-    /// never changes a model. Throws UsageError where a strategy is unknown or lacks its model,
-    /// Error where the pool lacks targets that a strategy needs or a model does not fit.
+    /// never changes a model. Throws UsageError where a strategy is unknown, lacks its model or
+    /// does not go with another one, where the pool lacks targets or a model lacks the dropout or
+    /// the embedding that a strategy needs; Error where a model does not fit the pool.
     Predictor(const ModelRoles& models, const PoolInfo& pool, const PredictorOptions& options);
     ~Predictor();
+
+    const PredictionsShape& shape() const { return shape_; }
 
     /// Fills `predictions` for the rows of `block`. Local.
     void predict(const Block& block, Predictions& predictions);
@@ -57,6 +78,7 @@ class Predictor {
     struct Role;
 
     std::vector<std::unique_ptr<Role>> roles_;
+    PredictionsShape shape_;
     std::int64_t classes_ = 0;
 };
 

@@ -10,12 +10,14 @@ const std::vector<StrategyInfo>& strategies() {
          {"log_probs"},
          {"learner"},
          false,
-         "one pass in eval mode; log-softmax of the logits in float32"},
+         "one pass in eval mode; log-softmax of the logits in float32",
+         "-"},
         {"loss",
-         {"losses/learner", "losses/reference"},
-         {"learner", "reference"},
+         {"losses/learner", "losses/reference", "losses/online"},
+         {"learner", "reference", "online"},
          true,
-         "cross-entropy of each example, in eval mode, by every model that is given"}};
+         "cross-entropy of each example, in eval mode, by every model that is given",
+         "Mindermann et al. 2022 (arXiv 2206.07137)"}};
     return table;
 }
 

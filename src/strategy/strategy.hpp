@@ -15,7 +15,7 @@ struct StrategyInfo {
         produces;  ///< datasets of a predictions file: "log_probs", "losses/learner"
     std::vector<std::string_view> roles;  ///< models it uses; at least one must be given
     bool needs_targets;
-    std::string_view description;
+    std::string_view description, source;
 };
 
 const std::vector<StrategyInfo>& strategies();
