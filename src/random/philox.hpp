@@ -32,7 +32,9 @@ enum class Stream : std::uint16_t {
     split = 10,
     initial_labels = 11,
     threshold_sample = 12,
-    synthetic = 13
+    synthetic = 13,
+    neighbour_sample = 14,
+    target_sample = 15
 };
 
 /// The four words of one Philox4x32-10 block.
