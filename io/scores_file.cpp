@@ -171,13 +171,25 @@ std::vector<std::string> ScoresFile::acquisitions() const {
     return names;
 }
 
-void ScoresFile::read(const std::string& acquisition, RowRange rows,
-                      std::span<float> scores) const {
+const hdf5::Dataset& ScoresFile::dataset_of(const std::string& acquisition) const {
     const auto found = contents_->scores.find(acquisition);
     THRESHER_CHECK_AS(FileError, found != contents_->scores.end(),
                       "{}: has no scores of acquisition {}; it has {}", path(), acquisition,
                       fmt::join(acquisitions(), ", "));
-    found->second.read(rows, scores);
+    return found->second;
+}
+
+void ScoresFile::read(const std::string& acquisition, RowRange rows,
+                      std::span<float> scores) const {
+    dataset_of(acquisition).read(rows, scores);
+}
+
+std::optional<MappedRows> ScoresFile::map(const std::string& acquisition, RowRange rows) const {
+    const std::optional<std::int64_t> offset = dataset_of(acquisition).file_offset();
+    constexpr std::int64_t kBytes = sizeof(float);
+    if (!offset || *offset % kBytes != 0) return std::nullopt;
+    return MappedRows(path(), *offset + rows.begin * kBytes,
+                      static_cast<std::size_t>(rows.size() * kBytes));
 }
 
 void ScoresFile::read_ids(RowRange rows, std::span<std::int64_t> ids) const {

@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "io/atomic_file.hpp"
+#include "io/mapped_rows.hpp"
 #include "io/provenance.hpp"
 #include "io/shared_file.hpp"
 #include "src/base/collective.hpp"
@@ -17,6 +19,10 @@
 #include "src/pool/quarantine.hpp"
 
 namespace thresher::io {
+
+namespace hdf5 {
+class Dataset;
+}
 
 /// What one rank has to say about its consecutive rows.
 struct OwnScores {
@@ -57,12 +63,18 @@ class ScoresFile {
     /// Scores of [begin, end), read in large pieces. Throws FileError; an unknown acquisition names
     /// the ones the file has. Quarantined rows hold NaN.
     void read(const std::string& acquisition, RowRange rows, std::span<float> scores) const;
+    /// The same scores where the system keeps the file, without a copy; none where the file stores
+    /// them otherwise than as plain floats in one piece. Throws as read().
+    std::optional<MappedRows> map(const std::string& acquisition, RowRange rows) const;
     void read_ids(RowRange rows, std::span<std::int64_t> ids) const;
     /// All quarantined rows, in id order.
     std::vector<QuarantinedRow> quarantine() const;
 
   private:
     struct Contents;
+
+    const hdf5::Dataset& dataset_of(const std::string& acquisition) const;
+
     std::shared_ptr<const Contents> contents_;
 };
 

@@ -19,14 +19,33 @@ namespace {
 
 constexpr std::int64_t kScoresBlockRows = std::int64_t{1} << 18;  // 1 MiB of scores
 
+/// Room for the scores of `rows` under one acquisition.
+std::span<float> allocate_scores(ShardScores& shard, const std::string& name) {
+    const auto room =
+        std::make_shared<std::vector<float>>(static_cast<std::size_t>(shard.rows.size()));
+    shard.memory.push_back(room);
+    return shard.scores[name] = *room;
+}
+
 /// Room for the scores of `rows` under each acquisition.
 void allocate(ShardScores& shard, std::int64_t total_rows, RowRange rows,
               const std::vector<std::string>& names, bool with_ids) {
     shard.total_rows = total_rows;
     shard.rows = rows;
-    for (const std::string& name : names)
-        shard.scores[name].resize(static_cast<std::size_t>(rows.size()));
+    for (const std::string& name : names) allocate_scores(shard, name);
     if (with_ids) shard.ids.resize(static_cast<std::size_t>(rows.size()));
+}
+
+/// The scores of the shard's rows: where the file keeps them if it can be, read otherwise.
+void map_or_read(const io::ScoresFile& file, const std::string& name, ShardScores& shard) {
+    if (std::optional<io::MappedRows> mapped = file.map(name, shard.rows)) {
+        const auto kept = std::make_shared<io::MappedRows>(std::move(*mapped));
+        shard.scores[name] = {reinterpret_cast<float*>(kept->bytes().data()),
+                              kept->bytes().size() / sizeof(float)};
+        shard.memory.push_back(kept);
+        return;
+    }
+    file.read(name, shard.rows, allocate_scores(shard, name));
 }
 
 /// Scores the rows of one view under all acquisitions into the shard.
@@ -35,7 +54,7 @@ void score_view(const std::vector<std::string>& acquisitions, const PredictionVi
     const auto first = static_cast<std::size_t>(rows.begin - shard.rows.begin);
     const auto count = static_cast<std::size_t>(rows.size());
     for (const std::string& name : acquisitions) {
-        find_acquisition(name).score(view, std::span(shard.scores[name]).subspan(first, count));
+        find_acquisition(name).score(view, shard.scores[name].subspan(first, count));
     }
     if (!shard.ids.empty())
         std::copy(view.ids.begin(), view.ids.end(),
@@ -51,9 +70,9 @@ ShardScores from_scores_file(Job& job, const ScoreSourceOptions& options) {
         std::vector<std::string> names = options.acquisitions;
         if (names.empty()) names = file.acquisitions();
         const BlockPartition partition{file.rows(), kScoresBlockRows, job.collective().size()};
-        allocate(shard, file.rows(), partition.owned_rows(job.collective().rank()), names,
+        allocate(shard, file.rows(), partition.owned_rows(job.collective().rank()), {},
                  !file.ids_are_rows());
-        for (const std::string& name : names) file.read(name, shard.rows, shard.scores[name]);
+        for (const std::string& name : names) map_or_read(file, name, shard);
         if (!shard.ids.empty()) file.read_ids(shard.rows, shard.ids);
         if (job.is_root()) shard.quarantine = file.quarantine();
     });

@@ -5,6 +5,8 @@
 // but scores.
 
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,11 +33,12 @@ struct ShardScores {
     std::int64_t total_rows = 0;
     RowRange rows;
     std::vector<std::int64_t> ids;  ///< [rows]; empty where ids equal rows
-    std::map<std::string, std::vector<float>>
-        scores;                              ///< acquisition -> [rows]; NaN where quarantined
-    std::vector<QuarantinedRow> quarantine;  ///< this rank's
-    std::string input;                       ///< what they were made from, for provenance
-    std::map<std::string, double> flops;     ///< by role, this rank's
+    std::map<std::string, std::span<float>>
+        scores;                                 ///< acquisition -> [rows]; NaN where quarantined
+    std::vector<std::shared_ptr<void>> memory;  ///< what holds the scores
+    std::vector<QuarantinedRow> quarantine;     ///< this rank's
+    std::string input;                          ///< what they were made from, for provenance
+    std::map<std::string, double> flops;        ///< by role, this rank's
 };
 
 /// Scores all rows of a pool with the models given (null where there is none), block by block.

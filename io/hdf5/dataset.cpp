@@ -83,6 +83,19 @@ std::string Dataset::layout() const {
     return text;
 }
 
+std::optional<std::int64_t> Dataset::file_offset() const {
+    const auto guard = lock();
+    const std::string what = "read the layout of " + name_;
+    const Handle properties(checked(H5Dget_create_plist(handle_.id()), file_, what));
+    if (!exact_ || H5Pget_layout(properties.id()) != H5D_CONTIGUOUS ||
+        H5Pget_external_count(properties.id()) != 0) {
+        return std::nullopt;
+    }
+    const haddr_t offset = H5Dget_offset(handle_.id());  // none while nothing has been written
+    if (offset == HADDR_UNDEF) return std::nullopt;
+    return narrow<std::int64_t>(offset);
+}
+
 void Dataset::read_rows(RowRange rows, Type type, std::span<std::byte> bytes) const {
     const std::string what =
         fmt::format("read rows {} to {} of dataset {}", rows.begin, rows.end, name_);

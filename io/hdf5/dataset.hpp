@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,7 +38,10 @@ class Dataset {
     bool exact() const { return exact_; }
     bool is_integer() const;
     std::int64_t text_bytes() const { return text_bytes_; }  ///< of one fixed-length string
-    std::string layout() const;  ///< "contiguous", "chunked (512, 784), gzip"
+    std::string layout() const;  ///< "contiguous", "chunks of 512 x 784, compressed or filtered"
+    /// Where the bytes of row 0 are in the file, the other rows following; none where they are not
+    /// in one piece, or are not the bytes of memory_type(type()).
+    std::optional<std::int64_t> file_offset() const;
 
     /// Rows [begin, end), converted to `type` by the library. `bytes` has exactly their size.
     void read_rows(RowRange rows, Type type, std::span<std::byte> bytes) const;

@@ -1,3 +1,8 @@
+#include <sys/wait.h>
+
+#include <array>
+#include <cstring>
+#include <filesystem>
 #include <limits>
 
 #include "io/hdf5/file.hpp"
@@ -50,6 +55,67 @@ TEST_CASE("one rank's scores read back, by acquisition") {
                    }),
                    "--overwrite"));
     CHECK(directory.files().size() == 1);
+}
+
+TEST_CASE("scores stored as plain floats are mapped, and changes to them stay in the process") {
+    const TemporaryDirectory directory;
+    const auto alone = make_local_collective();
+    std::vector<float> scores(5000);
+    for (std::size_t i = 0; i < scores.size(); ++i) scores[i] = static_cast<float>(i) / 7.0F;
+    OwnScores own{.total_rows = 5000, .rows = {0, 5000}};
+    own.scores = {{"entropy", scores}};
+    write_scores(directory / "scores.h5", own, {}, {}, Overwrite::no, *alone, {});
+    const ScoresFile file(directory / "scores.h5");
+    const std::optional<MappedRows> mapped = file.map("entropy", {4097, 4999});
+    REQUIRE(mapped);
+    REQUIRE(mapped->bytes().size() == 902 * sizeof(float));
+    CHECK(std::memcmp(mapped->bytes().data(), scores.data() + 4097, 902 * sizeof(float)) == 0);
+    std::memset(mapped->bytes().data(), 0, mapped->bytes().size());
+    std::vector<float> found(902);
+    file.read("entropy", {4097, 4999}, found);
+    CHECK(std::memcmp(found.data(), scores.data() + 4097, 902 * sizeof(float)) == 0);
+    REQUIRE(file.map("entropy", {7, 7}));
+    CHECK(file.map("entropy", {7, 7})->bytes().empty());
+}
+
+TEST_CASE("scores stored otherwise than as plain floats in one piece are not mapped") {
+    const TemporaryDirectory directory;
+    {
+        hdf5::File file = hdf5::File::create(directory / "own.h5");
+        file.create_dataset({.name = "/scores/chunked",
+                             .type = hdf5::Type::float32,
+                             .shape = {300},
+                             .chunk_rows = 100});
+        file.close();
+    }
+    CHECK_FALSE(ScoresFile(directory / "own.h5").map("chunked", {0, 300}));
+}
+
+TEST_CASE("a file cut short while it is mapped ends the process with an error that names it") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "cut.bin";
+    write_file(path, std::string(1 << 16, 'x'), Overwrite::no);
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe(ends.data()) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::dup2(ends[1], STDERR_FILENO);
+        const MappedRows mapped(path, 100, 60000);
+        std::filesystem::resize_file(path, 0);
+        volatile std::byte* bytes = mapped.bytes().data();
+        static_cast<void>(bytes[50000]);
+        ::_exit(0);
+    }
+    ::close(ends[1]);
+    std::string text(1000, '\0');
+    const ssize_t count = ::read(ends[0], text.data(), text.size());
+    ::close(ends[0]);
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 1);
+    CHECK(contains(text, "error: " + path + ": was cut short"));
 }
 
 TEST_CASE("scores files that are none are refused with every reason") {
