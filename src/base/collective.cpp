@@ -77,7 +77,7 @@ void Collective::broadcast_bytes(std::span<std::byte> bytes, int root) {
 Gathered<std::byte> Collective::gather_bytes(std::span<const std::byte> bytes, int root) {
     THRESHER_CHECK(root >= 0 && root < size(), "gather to rank {}, but there are {} ranks", root,
                    size());
-    Operation operation(traffic_, observer_, "gather", bytes.size());
+    Operation operation(traffic_, observer_, "gather", rank() == root ? 0 : bytes.size());
     return do_gather(bytes, root);
 }
 

@@ -33,7 +33,8 @@ struct ScoredId {
 /// What the ranks exchanged, counted on this rank.
 struct Traffic {
     std::int64_t collectives = 0;
-    std::int64_t bytes = 0;  ///< payload this rank handed in, summed over all operations
+    std::int64_t bytes =
+        0;  ///< payload this rank handed in; what a gather's root keeps is not moved
 };
 
 /// The parts of an all-gather or gather: the bytes of all ranks in rank order.
