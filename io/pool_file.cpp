@@ -239,25 +239,53 @@ std::vector<std::int64_t> PoolFile::rows_of(std::span<const std::int64_t> ids) c
     return rows;
 }
 
-std::vector<std::string> PoolFile::names_of(std::span<const std::int64_t> ids) const {
-    std::vector<std::string> names(ids.size());
-    const std::vector<std::int64_t> rows = rows_of(ids);
-    if (!info().has_names) return names;
-    // In order of row, a block's names at a time: never one read a name.
+namespace {
+
+/// What `read` gives for single rows, in their order: in order of row, a block at a time, never one
+/// read a row.
+template <class Read>
+auto gather(const PoolInfo& info, std::span<const std::int64_t> rows, Read read) {
     std::vector<std::size_t> order(rows.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::sort(order.begin(), order.end(),
               [&](std::size_t a, std::size_t b) { return rows[a] < rows[b]; });
     RowRange block;
-    std::vector<std::string> block_names;
+    decltype(read(block)) of_block, values(rows.size());
     for (const std::size_t i : order) {
         if (rows[i] >= block.end) {
-            block = {rows[i], std::min(info().rows, rows[i] + info().block_rows)};
-            block_names = read_names(block);
+            block = {rows[i], std::min(info.rows, rows[i] + info.block_rows)};
+            of_block = read(block);
         }
-        names[i] = block_names[static_cast<std::size_t>(rows[i] - block.begin)];
+        values[i] = of_block[static_cast<std::size_t>(rows[i] - block.begin)];
     }
-    return names;
+    return values;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> PoolFile::ids_of(std::span<const std::int64_t> rows) const {
+    for (const std::int64_t row : rows) {
+        THRESHER_CHECK_AS(FileError, row >= 0 && row < info().rows,
+                          "{}: row {} was asked for, but the pool has {}", info().path, row,
+                          info().rows);
+    }
+    return gather(info(), rows, [&](RowRange block) {
+        std::vector<std::int64_t> ids(static_cast<std::size_t>(block.size()));
+        read_ids(block, ids);
+        return ids;
+    });
+}
+
+std::vector<std::int64_t> PoolFile::targets_of(std::span<const std::int64_t> ids) const {
+    return gather(info(), rows_of(ids), [&](RowRange block) {
+        std::vector<std::int64_t> targets(static_cast<std::size_t>(block.size()));
+        read_targets(block, targets);
+        return targets;
+    });
+}
+
+std::vector<std::string> PoolFile::names_of(std::span<const std::int64_t> ids) const {
+    return gather(info(), rows_of(ids), [&](RowRange block) { return read_names(block); });
 }
 
 namespace {

@@ -50,6 +50,10 @@ class PoolFile {
     /// Row of each id, in the order of `ids`. Throws FileError naming the first few ids the pool
     /// lacks. Where ids are stored, one pass over /ids with memory for `ids` alone.
     std::vector<std::int64_t> rows_of(std::span<const std::int64_t> ids) const;
+    /// Id of each row. Throws FileError for a row the pool does not have.
+    std::vector<std::int64_t> ids_of(std::span<const std::int64_t> rows) const;
+    /// Target of each id, as read_targets gives it. Throws as rows_of.
+    std::vector<std::int64_t> targets_of(std::span<const std::int64_t> ids) const;
     /// Name of each id; empty strings where the pool has no names. Throws as rows_of.
     std::vector<std::string> names_of(std::span<const std::int64_t> ids) const;
 

@@ -128,6 +128,9 @@ TEST_CASE("stored ids are found, in any order, and missing ones named") {
     const std::vector<std::int64_t> wanted{1198, 1000, 1004, 1198};
     CHECK(pool.rows_of(wanted) == std::vector<std::int64_t>{99, 0, 2, 99});
     CHECK(pool.names_of(wanted)[2] == "row-2");
+    CHECK(pool.ids_of(std::vector<std::int64_t>{99, 0, 2, 99}) == wanted);
+    CHECK(pool.targets_of(wanted) == std::vector<std::int64_t>{-1, 0, 2, -1});
+    CHECK(contains(message_of([&] { pool.ids_of(std::vector<std::int64_t>{3, 100}); }), "pool.h5"));
     const std::string message = message_of([&] {
         pool.rows_of(std::vector<std::int64_t>{1000, 1001, 5});
     });
