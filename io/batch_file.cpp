@@ -1,7 +1,10 @@
 #include "io/batch_file.hpp"
 
+#include <fmt/compile.h>
+
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "io/csv.hpp"
 #include "io/hdf5/file.hpp"
@@ -21,7 +24,10 @@ void write_h5(const std::string& path, const Batch& batch, const Provenance& pro
     hdf5::write_attribute(root, "acquisition", batch.acquisition);
     hdf5::write_attribute(root, "selector", batch.selector);
     hdf5::write_attribute(root, "k", k);
-    hdf5::write_attribute(root, "temperature", batch.temperature);
+    if (batch.beta) {
+        hdf5::write_attribute(root, "beta", *batch.beta);
+        hdf5::write_attribute(root, "temperature", 1.0 / *batch.beta);
+    }
     hdf5::write_attribute(root, "seed", static_cast<std::int64_t>(batch.seed));
     hdf5::write_attribute(root, "round", batch.round);
     for (const auto& [name, value] : batch.settings) hdf5::write_attribute(root, name, value);
@@ -35,6 +41,20 @@ void write_h5(const std::string& path, const Batch& batch, const Provenance& pro
                          .shape = {k},
                          .description = "score of each picked row"})
         .write_rows({0, k}, hdf5::Type::float32, std::as_bytes(std::span(batch.scores)));
+    const auto write_doubles = [&](const std::string& name, const std::vector<double>& values,
+                                   const std::string& description) {
+        if (values.empty()) return;
+        file.create_dataset({.name = name,
+                             .type = hdf5::Type::float64,
+                             .shape = {k},
+                             .description = description})
+            .write_rows({0, k}, hdf5::Type::float64, std::as_bytes(std::span(values)));
+    };
+    write_doubles("/inclusion_probabilities", batch.inclusion_probabilities,
+                  "probability that the row is picked, given the best row that was not");
+    write_doubles("/weights", batch.weights,
+                  "importance weight: the sum of weight x f over the batch estimates the mean of f "
+                  "over the pool without bias");
     if (!batch.names.empty()) {
         std::int64_t longest = 1;
         for (const std::string& name : batch.names) {
@@ -52,9 +72,12 @@ void write_h5(const std::string& path, const Batch& batch, const Provenance& pro
 
 std::string csv_text(const Batch& batch) {
     std::string text = "id,score,name,label\n";
+    text.reserve(text.size() + 32 * batch.ids.size());
+    const auto out = std::back_inserter(text);
     for (std::size_t i = 0; i < batch.ids.size(); ++i) {
-        text += fmt::format("{},{},{},\n", batch.ids[i], batch.scores[i],
-                            batch.names.empty() ? "" : csv_field(batch.names[i]));
+        fmt::format_to(out, FMT_COMPILE("{},{},"), batch.ids[i], batch.scores[i]);
+        if (!batch.names.empty()) text += csv_field(batch.names[i]);
+        text += ",\n";
     }
     return text;
 }
@@ -96,6 +119,17 @@ Batch read_batch(const std::string& path) {
     batch.scores.resize(batch.ids.size());
     ids.read({0, ids.rows()}, batch.ids);
     scores.read({0, ids.rows()}, batch.scores);
+    const auto read_doubles = [&](const std::string& name, std::vector<double>& values) {
+        if (!file.is_dataset(name)) return;
+        const hdf5::Dataset dataset = file.dataset(name);
+        THRESHER_CHECK_AS(FileError, dataset.shape() == ids.shape(),
+                          "{}: {} has shape [{}], /ids [{}]", path, name,
+                          fmt::join(dataset.shape(), ", "), fmt::join(ids.shape(), ", "));
+        values.resize(batch.ids.size());
+        dataset.read({0, ids.rows()}, values);
+    };
+    read_doubles("/inclusion_probabilities", batch.inclusion_probabilities);
+    read_doubles("/weights", batch.weights);
     if (file.is_dataset("/names")) {
         const hdf5::Dataset names = file.dataset("/names");
         THRESHER_CHECK_AS(FileError, names.shape() == ids.shape(),
@@ -106,7 +140,7 @@ Batch read_batch(const std::string& path) {
     const hdf5::ObjectRef root = file.root();
     batch.acquisition = hdf5::read_string(root, "acquisition").value_or("");
     batch.selector = hdf5::read_string(root, "selector").value_or("");
-    batch.temperature = hdf5::read_number(root, "temperature").value_or(0.0);
+    batch.beta = hdf5::read_number(root, "beta");
     batch.seed = static_cast<std::uint64_t>(hdf5::read_integer(root, "seed").value_or(0));
     batch.round = hdf5::read_integer(root, "round").value_or(0);
     return batch;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,11 @@ struct Batch {
     std::vector<std::int64_t> ids;   ///< [k] in pick order
     std::vector<float> scores;       ///< [k]
     std::vector<std::string> names;  ///< [k], or empty where the pool has none
+    /// [k], or empty: the probability of having been picked, and 1 / (it x selectable rows), by
+    /// which a sum over the batch estimates a mean over the pool.
+    std::vector<double> inclusion_probabilities, weights;
     std::string acquisition, selector;
-    double temperature = 0.0;  ///< 0 where the selector has none
+    std::optional<double> beta;  ///< none where the selector has none; temperature is 1 / beta
     std::uint64_t seed = 0;
     std::int64_t round = 0;
     std::map<std::string, std::string>

@@ -163,9 +163,8 @@ void describe_batch(Lines& lines, const std::string& path) {
     const Batch batch = read_batch(path);
     lines.add("picked", fmt::format("{} rows", batch.ids.size()));
     lines.add("acquisition", batch.acquisition);
-    lines.add("selector", batch.temperature > 0.0
-                              ? fmt::format("{}, temperature {}", batch.selector, batch.temperature)
-                              : batch.selector);
+    lines.add("selector", batch.beta ? fmt::format("{}, beta {:g}", batch.selector, *batch.beta)
+                                     : batch.selector);
     lines.add("round", fmt::format("{}", batch.round));
     lines.add("first ids", some(batch.ids, 5));
     if (!batch.scores.empty()) {

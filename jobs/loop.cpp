@@ -12,6 +12,7 @@
 #include "jobs/checkpointing.hpp"
 #include "jobs/exclusion.hpp"
 #include "jobs/loop_state.hpp"
+#include "jobs/selector_options.hpp"
 #include "jobs/training_options.hpp"
 #include "jobs/verbs.hpp"
 #include "src/acquisition/acquisition.hpp"
@@ -32,7 +33,7 @@ struct Options {
     ModelOptions model;
     std::string test_pool, reference, run, oracle = "pool", labels;
     std::vector<std::string> acquisitions{"random", "entropy"};
-    Selector selector;
+    SelectorOptions selector;
     std::int64_t initial = 0, k = 0, cycles = 0, repeats = 1;
     bool resume = false;
 };
@@ -48,10 +49,7 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("--acquisitions", options.acquisitions,
                    "Compared with each other; see thresher list")
         ->delimiter(',');
-    app.add_option("--selector", options.selector.name,
-                   "How scores become a batch: top-k or softmax");
-    app.add_option("--temperature", options.selector.temperature,
-                   "softmax: picks in proportion to exp(score / this)");
+    add_selector_options(app, options.selector);
     app.add_option("--initial", options.initial, "Random rows labelled before the first cycle")
         ->required()
         ->check(CLI::PositiveNumber);
@@ -77,7 +75,7 @@ void add_options(CLI::App& app, Options& options) {
 
 void check_options(const Options& options) {
     for (const std::string& name : options.acquisitions) static_cast<void>(find_acquisition(name));
-    check_selection(options.k, options.selector);
+    check_selection(options.k, options.selector.selector(0, 0));
     const bool person = options.oracle == "person";
     THRESHER_CHECK_AS(
         UsageError, !person || (options.acquisitions.size() == 1 && options.repeats == 1),
@@ -97,7 +95,7 @@ std::map<std::string, std::string> settings_of(const Options& options, const Tra
     settings["reference"] = io::inputs_checksum(options.reference);
     settings["acquisitions"] = fmt::format("{}", fmt::join(options.acquisitions, ","));
     settings["selector"] =
-        fmt::format("{} {}", options.selector.name, options.selector.temperature);
+        fmt::format("{} {}", options.selector.name, options.selector.selector(0, 0).beta);
     settings["initial"] = std::to_string(options.initial);
     settings["k"] = std::to_string(options.k);
     settings["cycles"] = std::to_string(options.cycles);
@@ -206,13 +204,7 @@ class Loop {
                                      static_cast<std::uint32_t>(repeat));
         std::vector<std::int64_t> rows;
         for (std::int64_t i = 0; i < options_.initial; ++i) rows.push_back(order(i));
-        std::vector<std::int64_t> ids;
-        for (const std::int64_t row : rows) {
-            std::int64_t id = 0;
-            pool_.read_ids({row, row + 1}, std::span(&id, 1));
-            ids.push_back(id);
-        }
-        return ids;
+        return pool_.ids_of(rows);
     }
 
     /// Adds ids with the pool's targets to a track; false where a person is asked instead. Rows
@@ -224,13 +216,9 @@ class Loop {
             return false;
         }
         agree(collective(), [&] {
-            const std::vector<std::int64_t> rows = pool_.rows_of(ids);
-            for (std::size_t i = 0; i < ids.size(); ++i) {
-                std::int64_t target = -1;
-                pool_.read_targets({rows[i], rows[i] + 1}, std::span(&target, 1));
-                track.ids.push_back(ids[i]);
-                track.labels.push_back(target);
-            }
+            const std::vector<std::int64_t> targets = pool_.targets_of(ids);
+            track.ids.insert(track.ids.end(), ids.begin(), ids.end());
+            track.labels.insert(track.labels.end(), targets.begin(), targets.end());
         });
         return true;
     }
@@ -371,9 +359,8 @@ class Loop {
             score_pool(job_, pool_, &model, reference_.get(), {acquisition}, round);
         const std::vector<std::uint8_t> excluded =
             mark_excluded(collective(), state_.track(a, repeat).ids, shard, options_.pool.path);
-        Selector selector = options_.selector;
-        selector.seed = job_.common().seed;
-        selector.round = static_cast<std::uint32_t>(round);
+        const Selector selector =
+            options_.selector.selector(job_.common().seed, static_cast<std::uint32_t>(round));
         Selection selection;
         {
             const auto timer = job_.phases().time("select");

@@ -10,6 +10,7 @@
 #include "io/id_set.hpp"
 #include "jobs/exclusion.hpp"
 #include "jobs/score_source.hpp"
+#include "jobs/selector_options.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -21,7 +22,7 @@ namespace {
 
 struct SelectOptions {
     ScoreSourceOptions source;
-    Selector selector;
+    SelectorOptions selector;
     std::int64_t k = 0;
     std::vector<std::string> exclude;
     std::string output;
@@ -30,10 +31,10 @@ struct SelectOptions {
 void add_options(CLI::App& app, SelectOptions& options) {
     add_score_source_options(app, options.source, true);
     app.add_option("-k,--k", options.k, "Rows to pick")->required();
-    app.add_option("--selector", options.selector.name,
-                   "How scores become a batch: top-k or softmax");
-    app.add_option("--temperature", options.selector.temperature,
-                   "softmax: picks in proportion to exp(score / this)");
+    add_selector_options(app, options.selector);
+    app.add_flag("--weights", options.selector.weights,
+                 "softmax, power, softrank: also write each pick's inclusion probability and "
+                 "importance weight");
     app.add_option("--exclude", options.exclude,
                    "Ids never to pick: a batch.h5, a labels.csv or a text file of ids");
     app.add_option("-o,--output", options.output,
@@ -62,9 +63,9 @@ int run_select(Job& job) {
                       "select picks by one acquisition, but --acquisition names {}",
                       options.source.acquisitions.size());
     Collective& collective = job.collective();
-    options.selector.seed = job.common().seed;
-    options.selector.round = static_cast<std::uint32_t>(options.source.round);
-    check_selection(options.k, options.selector);
+    const Selector selector = options.selector.selector(
+        job.common().seed, static_cast<std::uint32_t>(options.source.round));
+    check_selection(options.k, selector);
     job.check_output(options.output,
                      {options.source.scores, options.source.predictions, options.source.pool.path});
     job.check_output(io::csv_path_of_batch(options.output), {});
@@ -82,7 +83,7 @@ int run_select(Job& job) {
     Selection selection;
     {
         const auto timer = job.phases().time("select");
-        selection = select_rows(collective, rows, options.k, options.selector);
+        selection = select_rows(collective, rows, options.k, selector);
     }
     const Traffic after = collective.traffic();
     const auto quarantine = gather_reasons(collective, shard.quarantine, selection.quarantined);
@@ -105,15 +106,18 @@ int run_select(Job& job) {
             if (pool.info().has_names) batch.names = pool.names_of(batch.ids);
         }
         batch.acquisition = acquisition;
-        batch.selector = options.selector.name;
-        batch.temperature = options.selector.name == "softmax" ? options.selector.temperature : 0.0;
-        batch.seed = options.selector.seed;
+        batch.selector = selector.name;
+        if (selector.name != "top-k") batch.beta = selector.beta;
+        for (const double p : selection.inclusion) {
+            batch.inclusion_probabilities.push_back(p);
+            batch.weights.push_back(1.0 / (p * static_cast<double>(selection.selectable)));
+        }
+        batch.seed = selector.seed;
         batch.round = options.source.round;
         io::write_batch(options.output, batch, job.provenance(shard.input), job.overwrite());
     });
     log::info("picked {} of {} rows by {} ({}), {} quarantined, wrote {}", options.k,
-              selection.selectable, acquisition, options.selector.name, quarantine.size(),
-              options.output);
+              selection.selectable, acquisition, selector.name, quarantine.size(), options.output);
     nlohmann::json facts{{"rows", shard.total_rows},
                          {"k", options.k},
                          {"selectable", selection.selectable},

@@ -16,27 +16,30 @@
 
 namespace thresher {
 
-/// The keys of one rank's rows: the score itself, or the perturbed score less a centre near the
+/// The keys of one rank's rows: the score itself, or the perturbed logit less a centre near the
 /// cut.
 class Keys {
   public:
-    Keys(const ScoredRows& rows, const Selector& selector)
+    /// `logits` [n]: what the noise is added to, in place of the scores; not finite where the score
+    /// is not.
+    Keys(const ScoredRows& rows, std::span<const float> logits, const Selector& selector)
         : rows_(rows),
-          noisy_(selector.name == "softmax"),
-          gumbel_{KeyedRandom(selector.seed, Stream::selection, selector.round),
-                  selector.temperature, 0.0} {}
+          logits_(logits),
+          noisy_(selector.name != "top-k"),
+          gumbel_{KeyedRandom(selector.seed, Stream::selection, selector.round), selector.beta,
+                  0.0} {}
 
     bool noisy() const { return noisy_; }
+    double centre() const { return gumbel_.centre; }
     void set_centre(double centre) { gumbel_.centre = centre; }
 
     /// The ordered key of one row; 0, below every other, for a row that may not be chosen.
     std::uint32_t key(std::size_t offset) const {
-        if (excluded(offset) || !std::isfinite(rows_.scores[offset])) return 0;
-        float key = rows_.scores[offset];
+        if (excluded(offset) || !std::isfinite(logits_[offset])) return 0;
+        float key = logits_[offset];
         if (noisy_) {
             const std::uint64_t bits = gumbel_.random.bits(rows_.id(offset));
-            gumbel_.compute(rows_.scores.subspan(offset, 1), std::span(&bits, 1),
-                            std::span(&key, 1));
+            gumbel_.compute(logits_.subspan(offset, 1), std::span(&bits, 1), std::span(&key, 1));
         }
         return ordered_key(key);
     }
@@ -44,7 +47,7 @@ class Keys {
     /// The rows of [begin, end) that may be chosen and whose key is at least `threshold`.
     void collect(std::size_t begin, std::size_t end, float threshold, Candidates& candidates,
                  std::vector<std::uint32_t>& not_finite) const {
-        const auto piece = rows_.scores.subspan(begin, end - begin);
+        const auto piece = logits_.subspan(begin, end - begin);
         const auto first = static_cast<std::uint32_t>(begin);
         if (!noisy_) {
             scan_scores(piece, first, threshold, candidates, not_finite);
@@ -95,6 +98,7 @@ class Keys {
     }
 
     const ScoredRows& rows_;
+    std::span<const float> logits_;
     bool noisy_;
     GumbelKeys gumbel_;
 };

@@ -194,7 +194,7 @@ void compute_gumbel_keys(const GumbelKeys& keys, const float* HWY_RESTRICT score
                          float* HWY_RESTRICT out) {
     const hn::ScalableTag<double> d;
     const std::size_t lanes = hn::Lanes(d);
-    const auto inverse = hn::Set(d, 1.0 / keys.temperature);
+    const auto beta = hn::Set(d, keys.beta);
     const auto centre = hn::Set(d, keys.centre);
     HWY_ALIGN double uniform[HWY_MAX_BYTES / sizeof(double)] = {};
     HWY_ALIGN double score[HWY_MAX_BYTES / sizeof(double)] = {};
@@ -206,7 +206,7 @@ void compute_gumbel_keys(const GumbelKeys& keys, const float* HWY_RESTRICT score
             score[lane] = scores[i + lane];
         }
         const auto exponential = hn::Neg(hn::Log(d, hn::Load(d, uniform)));
-        const auto scaled = hn::Sub(hn::Mul(hn::Load(d, score), inverse), centre);
+        const auto scaled = hn::Sub(hn::Mul(hn::Load(d, score), beta), centre);
         hn::Store(hn::Sub(scaled, hn::Log(d, exponential)), d, key);
         for (std::size_t lane = 0; lane < part; ++lane)
             out[i + lane] = static_cast<float>(key[lane]);
@@ -214,8 +214,8 @@ void compute_gumbel_keys(const GumbelKeys& keys, const float* HWY_RESTRICT score
 }
 
 /// Rows whose key can reach the threshold are found without a logarithm. With u the row's uniform
-/// number and v = 1 - u, the key s / t - log(-log u) - c reaches T exactly if -log(1 - v) <= exp(s
-/// / t - c - T); and v + v^2/2 + v^3/3 never exceeds -log(1 - v). v is rounded down to its upper 31
+/// number and v = 1 - u, the key b s - log(-log u) - c reaches T exactly if -log(1 - v) <= exp(b s
+/// - c - T); and v + v^2/2 + v^3/3 never exceeds -log(1 - v). v is rounded down to its upper 31
 /// bits and the right side up by more than the error of exp, so no row that reaches T is missed.
 /// The exact keys of those few decide.
 void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::int64_t first_id,
@@ -233,9 +233,9 @@ void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::i
     const auto counter = keys.random.counter(first_id);
 
     const double reach_limit = double{threshold} + keys.centre;
-    const auto inverse = hn::Set(d, static_cast<float>(1.0 / keys.temperature));
+    const auto beta = hn::Set(d, static_cast<float>(keys.beta));
     const auto limit = hn::Set(d, static_cast<float>(reach_limit));
-    // Rounding of s / t and of the limit to float, relative to their size, and the error of exp.
+    // Rounding of b s and of the limit to float, relative to their size, and the error of exp.
     const auto slack_base = hn::Set(
         d, 1.0e-5F + 4.0e-7F * std::min(std::abs(static_cast<float>(reach_limit)), 1.0e30F));
     const auto slack_slope = hn::Set(d, 4.0e-7F);
@@ -263,7 +263,7 @@ void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::i
             const auto score = hn::LoadU(d, chunk + i);
             const auto upper = hn::ShiftRight<1>(hn::Not(upper_words(dw, bits + 2 * i)));
             const auto v = hn::Mul(hn::ConvertTo(d, hn::BitCast(di, upper)), to_unit);
-            const auto scaled = hn::Mul(score, inverse);
+            const auto scaled = hn::Mul(score, beta);
             const auto slack = hn::MulAdd(hn::Abs(scaled), slack_slope, slack_base);
             const auto reach = hn::Exp(d, hn::Min(hn::Add(hn::Sub(scaled, limit), slack), four));
             const auto lower = hn::Mul(v, hn::MulAdd(v, hn::MulAdd(v, third, half), one));

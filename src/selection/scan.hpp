@@ -17,11 +17,11 @@ struct Candidates {
     std::vector<std::uint32_t> offsets;  ///< as many
 };
 
-/// How noisy keys are made: score / temperature + Gumbel noise - centre, rounded once to float.
+/// How noisy keys are made: beta score + Gumbel noise - centre, rounded once to float.
 /// Keys are at their finest near 0, so the centre is put where the choice is made.
 struct GumbelKeys {
     KeyedRandom random;
-    double temperature = 1.0;
+    double beta = 1.0;
     double centre = 0.0;
 
     /// The keys of rows with these scores and 64 random bits each (random.bits(id)); equal lengths.

@@ -4,13 +4,18 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <limits>
 
+#include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
+#include "src/base/thread_team.hpp"
+#include "src/pool/blocks.hpp"
 #include "src/random/philox.hpp"
 #include "src/selection/candidates.hpp"
 #include "src/selection/global_threshold.hpp"
+#include "src/selection/order_statistics.hpp"
 #include "src/selection/ordered_key.hpp"
 #include "src/selection/unique_ids.hpp"
 #include "src/selection/winners.hpp"
@@ -20,14 +25,19 @@ namespace thresher {
 namespace {
 
 constexpr std::int64_t kSampleRows = std::int64_t{1} << 15;
-constexpr double kSmallestTemperature = 1e-30;
+constexpr double kLargestBeta = 1e30;
+constexpr std::int64_t kPowerGrain = std::int64_t{1} << 16;
 constexpr float kNoThreshold = -std::numeric_limits<float>::infinity();
 
-const std::array<SelectorInfo, 2> kSelectors{{
+const std::array<SelectorInfo, 4> kSelectors{{
     {"top-k", "the k highest scores", "argtop-k s", "-"},
-    {"softmax", "k rows without replacement, in proportion to exp(score / temperature)",
-     "argtop-k of s / t - log(-log u), u uniform",
-     "Kool, van Hoof, Welling 2019 (arXiv 1903.06059)"},
+    {"softmax", "k rows without replacement, in proportion to exp(beta s)",
+     "argtop-k of beta s - log(-log u), u uniform",
+     "Kool, van Hoof and Welling 2019 (arXiv 1903.06059)"},
+    {"power", "k rows without replacement, in proportion to s^beta, s >= 0",
+     "argtop-k of beta log s - log(-log u)", "Kirsch et al. 2023 (arXiv 2106.12059)"},
+    {"softrank", "k rows without replacement, in proportion to rank^-beta, rank 1 best",
+     "argtop-k of - beta log r - log(-log u)", "Kirsch et al. 2023 (arXiv 2106.12059)"},
 }};
 
 /// A key that almost surely at least k rows of the pool reach, and not many more: the upper
@@ -91,16 +101,19 @@ void check_selection(std::int64_t k, const Selector& selector) {
     THRESHER_CHECK_AS(UsageError, known, "unknown selector \"{}\"; known: {}", selector.name,
                       fmt::join(names, ", "));
     THRESHER_CHECK_AS(UsageError, k >= 1, "k is {}; a batch has at least 1 row", k);
-    THRESHER_CHECK_AS(
-        UsageError,
-        std::isfinite(selector.temperature) && selector.temperature >= kSmallestTemperature,
-        "the temperature is {}; it must be a finite number of at least {}", selector.temperature,
-        kSmallestTemperature);
+    THRESHER_CHECK_AS(UsageError, selector.beta >= 0.0 && selector.beta <= kLargestBeta,
+                      "beta (1 / temperature) is {}; allowed are 0 to {}", selector.beta,
+                      kLargestBeta);
+    THRESHER_CHECK_AS(UsageError, !selector.inclusion || selector.name != "top-k",
+                      "top-k picks the same rows always: there are no inclusion probabilities; use "
+                      "one of the selectors that draw (softmax, power, softrank)");
 }
 
-Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64_t k,
-                      const Selector& selector) {
-    check_selection(k, selector);
+namespace {
+
+/// Chooses by score, or by logits [n] and noise.
+Selection select_by_key(Collective& collective, const ScoredRows& rows,
+                        std::span<const float> logits, std::int64_t k, const Selector& selector) {
     const auto own_rows = static_cast<std::int64_t>(rows.scores.size());
     std::array<std::int64_t, 3> totals{own_rows, own_rows >= (std::int64_t{1} << 32) ? 1 : 0,
                                        rows.ids.empty() ? 0 : 1};
@@ -113,12 +126,12 @@ Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64
                    all_rows);
     if (totals[2] > 0) check_unique_ids(collective, rows.ids);
 
-    Keys keys(rows, selector);
+    Keys keys(rows, logits, selector);
     const Estimate estimate = estimate_threshold(collective, keys, rows, all_rows, k);
     THRESHER_CHECK_AS(
         UsageError, !keys.noisy() || std::isfinite(estimate.key),
-        "the temperature {} is too small for scores of this size; choose a larger one",
-        selector.temperature);
+        "beta {} (1 / temperature) is too large for scores of this size; choose a smaller one",
+        selector.beta);
     keys.set_centre(estimate.key);
     const float threshold = !estimate.restrictive ? kNoThreshold
                             : keys.noisy()        ? 0.0F
@@ -133,15 +146,17 @@ Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64
         return counts;
     };
     std::array<std::int64_t, 2> counts = count();
-    if (counts[0] < k && counts[1] >= k) {
+    // Inclusion probabilities need the first key that is not chosen as well.
+    const std::int64_t wanted = selector.inclusion ? std::min(k + 1, counts[1]) : k;
+    if (counts[0] < wanted && counts[1] >= wanted) {
         scan = scan_all(keys, own_rows, kNoThreshold);
         counts = count();
     }
     THRESHER_CHECK(
         k <= counts[1],
         "k is {}, but only {} of the {} rows can be chosen (the others are excluded or have no "
-        "finite score); choose a smaller k",
-        k, counts[1], all_rows);
+        "finite score{}); choose a smaller k",
+        k, counts[1], all_rows, selector.name == "power" ? ", or a score of 0" : "");
 
     Selection selection;
     selection.selectable = counts[1];
@@ -161,7 +176,81 @@ Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64
         id_cut = find_id_cut(collective, tied, k - cut.greater);
     }
     merge_winners(collective, Winners(rows, keys.noisy(), scan, cut.key, id_cut, k), selection);
+    if (selector.inclusion) {
+        const double first_left_out =
+            wanted > k
+                ? double{from_ordered_key(find_threshold(collective, scan.keys(), k + 1).key)}
+                : -std::numeric_limits<double>::infinity();
+        for (const float score : selection.scores) {
+            const double logit = selector.name == "power" ? double{std::log(score)} : double{score};
+            const double key = selector.beta * logit - keys.centre();
+            selection.inclusion.push_back(-std::expm1(-std::exp(key - first_left_out)));
+        }
+    }
     return selection;
+}
+
+/// In proportion to score^beta: a softmax of beta log score.
+Selection select_by_power(Collective& collective, const ScoredRows& rows, std::int64_t k,
+                          const Selector& selector) {
+    std::vector<float> logits(rows.scores.size());
+    std::vector<std::uint8_t> excluded(rows.excluded.begin(), rows.excluded.end());
+    excluded.resize(rows.scores.size(), 0);
+    std::atomic<bool> negative = false;
+    parallel_for(std::ssize(logits), kPowerGrain, [&](std::int64_t begin, std::int64_t end) {
+        for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+            const float score = rows.scores[i];
+            if (std::isfinite(score) && score < 0.0F && excluded[i] == 0) negative = true;
+            logits[i] = selector.beta > 0.0 ? std::log(score) : score * 0.0F;
+            // No weight, no chance; what is not finite stays to be quarantined.
+            if (score == 0.0F && selector.beta > 0.0) excluded[i] = 1;
+        }
+    });
+    THRESHER_CHECK(!any_rank(collective, negative),
+                   "selector power draws in proportion to score^beta, but some scores are below 0; "
+                   "use softmax or softrank");
+    return select_by_key(collective, {rows.scores, rows.first_row, rows.ids, excluded}, logits, k,
+                         selector);
+}
+
+/// In proportion to rank^-beta. Which ranks are drawn does not depend on the scores, so they are
+/// drawn first, and then the rows that hold them are found.
+Selection select_by_rank(Collective& collective, const ScoredRows& rows, std::int64_t k,
+                         const Selector& selector) {
+    Selection selection;
+    selection.selectable = count_selectable(collective, rows, selection.quarantined);
+    THRESHER_CHECK(
+        k <= selection.selectable,
+        "k is {}, but only {} rows can be chosen (the others are excluded or have no finite "
+        "score); choose a smaller k",
+        k, selection.selectable);
+    const RowRange own =
+        BlockPartition{selection.selectable, 1, collective.size()}.owned_rows(collective.rank());
+    std::vector<float> logits(static_cast<std::size_t>(own.size()));
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+        logits[i] = static_cast<float>(
+            -std::log(static_cast<double>(own.begin + 1) + static_cast<double>(i)));
+    }
+    Selection ranks = select_by_key(collective, {logits, own.begin, {}, {}}, logits, k, selector);
+    ranks.ids.resize(static_cast<std::size_t>(k));
+    collective.broadcast(std::span(ranks.ids));
+    const std::vector<ScoredRow> found = rows_at_places(collective, rows, ranks.ids);
+    for (const ScoredRow& row : found) {
+        selection.ids.push_back(row.id);
+        selection.scores.push_back(row.score);
+    }
+    selection.inclusion = std::move(ranks.inclusion);
+    return selection;
+}
+
+}  // namespace
+
+Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64_t k,
+                      const Selector& selector) {
+    check_selection(k, selector);
+    if (selector.name == "power") return select_by_power(collective, rows, k, selector);
+    if (selector.name == "softrank") return select_by_rank(collective, rows, k, selector);
+    return select_by_key(collective, rows, rows.scores, k, selector);
 }
 
 }  // namespace thresher

@@ -17,7 +17,9 @@ Batch small_batch() {
     batch.names = {"a.png", "b, \"c\".png", ""};
     batch.acquisition = "entropy";
     batch.selector = "softmax";
-    batch.temperature = 0.5;
+    batch.beta = 2.0;
+    batch.inclusion_probabilities = {0.5, 0.25, 1.0};
+    batch.weights = {0.2, 0.4, 0.1};
     batch.seed = 0xFFFFFFFFFFFFFFFFULL;
     batch.round = 3;
     batch.settings = {{"similarity", "cosine"}};
@@ -35,7 +37,9 @@ TEST_CASE("a batch reads back, and its list is there for the person who labels")
     CHECK(batch.names == small_batch().names);
     CHECK(batch.acquisition == "entropy");
     CHECK(batch.selector == "softmax");
-    CHECK(batch.temperature == 0.5);
+    CHECK(batch.beta == 2.0);
+    CHECK(batch.inclusion_probabilities == small_batch().inclusion_probabilities);
+    CHECK(batch.weights == small_batch().weights);
     CHECK(batch.seed == 0xFFFFFFFFFFFFFFFFULL);
     CHECK(batch.round == 3);
     CHECK(read_file(directory / "batch.csv") ==

@@ -3,6 +3,7 @@
 // Deals scores to simulated ranks and runs a selection over them.
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "src/base/check.hpp"
@@ -16,6 +17,24 @@ struct Pool {
     std::vector<std::int64_t> ids;       ///< empty: ids are rows
     std::vector<std::uint8_t> excluded;  ///< or empty
 };
+
+/// The best k rows that may be chosen, by the definition: score descending, id ascending.
+inline std::vector<std::int64_t> by_definition(const Pool& pool, std::size_t k) {
+    std::vector<std::size_t> rows;
+    for (std::size_t i = 0; i < pool.scores.size(); ++i) {
+        const bool excluded = !pool.excluded.empty() && pool.excluded[i] != 0;
+        if (!excluded && std::isfinite(pool.scores[i])) rows.push_back(i);
+    }
+    const auto id = [&](std::size_t row) {
+        return pool.ids.empty() ? static_cast<std::int64_t>(row) : pool.ids[row];
+    };
+    std::sort(rows.begin(), rows.end(), [&](std::size_t a, std::size_t b) {
+        return pool.scores[a] != pool.scores[b] ? pool.scores[a] > pool.scores[b] : id(a) < id(b);
+    });
+    std::vector<std::int64_t> ids;
+    for (std::size_t i = 0; i < k; ++i) ids.push_back(id(rows.at(i)));
+    return ids;
+}
 
 /// Where rank `rank` of `ranks` begins; uneven on purpose, with an empty rank among more than four.
 inline std::size_t shard_begin(std::size_t rows, int rank, int ranks) {

@@ -22,13 +22,12 @@ nlohmann::json golden() {
 }
 
 /// How often each id is among the k of many rounds.
-void check_inclusion(const std::vector<float>& scores, double temperature, std::int64_t k,
-                     const std::vector<double>& inclusion) {
+void check_inclusion(const std::string& selector_name, const std::vector<float>& scores,
+                     double beta, std::int64_t k, const std::vector<double>& inclusion) {
     constexpr int kRounds = 4000;
     std::vector<int> count(scores.size(), 0);
     for (std::uint32_t round = 0; round < kRounds; ++round) {
-        const Selector selector{
-            .name = "softmax", .temperature = temperature, .seed = 17, .round = round};
+        const Selector selector{.name = selector_name, .beta = beta, .seed = 17, .round = round};
         for (const std::int64_t id : select_over(1, {scores, {}, {}}, k, selector).selection.ids) {
             ++count[static_cast<std::size_t>(id)];
         }
@@ -72,16 +71,28 @@ TEST_CASE("softmax sampling has the reference inclusion probabilities") {
         for (const double weight : test["weights"])
             scores.push_back(static_cast<float>(std::log(weight)));
         INFO(test["name"]);
-        check_inclusion(scores, 1.0, test["k"], test["inclusion"].get<std::vector<double>>());
+        check_inclusion("softmax", scores, 1.0, test["k"],
+                        test["inclusion"].get<std::vector<double>>());
     }
     const auto& batch = cases["batch_law"];
-    check_inclusion(batch["scores"].get<std::vector<float>>(), 1.0 / batch["beta"].get<double>(),
-                    batch["k"], batch["inclusion"].get<std::vector<double>>());
+    check_inclusion("softmax", batch["scores"].get<std::vector<float>>(), batch["beta"], batch["k"],
+                    batch["inclusion"].get<std::vector<double>>());
+}
+
+TEST_CASE("one draw follows the reference laws of softmax, power and softrank") {
+    const nlohmann::json cases = golden();
+    if (cases.is_null()) return;
     for (const auto& test : cases["single_draw_laws"]) {
-        const double beta = test["beta"];
-        if (beta <= 0) continue;
-        INFO(test["name"] << ", beta " << beta);
-        check_inclusion(test["scores"].get<std::vector<float>>(), 1.0 / beta, 1,
-                        test["expected"]["softmax"].get<std::vector<double>>());
+        const auto scores = test["scores"].get<std::vector<float>>();
+        for (const auto& [selector, law] : test["expected"].items()) {
+            INFO(test["name"] << ", " << selector << ", beta " << test["beta"]);
+            if (law.is_null()) {
+                CHECK_THROWS_AS(
+                    select_over(1, {scores, {}, {}}, 1, {.name = selector, .beta = test["beta"]}),
+                    Error);
+            } else {
+                check_inclusion(selector, scores, test["beta"], 1, law.get<std::vector<double>>());
+            }
+        }
     }
 }
