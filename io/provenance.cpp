@@ -14,6 +14,12 @@ constexpr std::int64_t kFormatVersion = 1;
 }  // namespace
 
 std::string producer_version() { return THRESHER_VERSION; }
+
+std::vector<std::pair<std::string, std::string>> library_versions() {
+    return {{"HDF5", THRESHER_HDF5_VERSION},
+            {"MPI", THRESHER_MPI_VERSION},
+            {"LibTorch", THRESHER_TORCH_VERSION}};
+}
 std::string git_commit() { return THRESHER_GIT_COMMIT; }
 
 std::string utc_now() {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace thresher::io {
@@ -39,6 +40,8 @@ void expect_format(const hdf5::File& file, const std::string& expected);
 
 /// This build: "0.1.0" and the commit it was configured from.
 std::string producer_version();
+/// Name and version of each library this program was built with.
+std::vector<std::pair<std::string, std::string>> library_versions();
 std::string git_commit();
 
 /// Now, as 2026-01-31T12:00:00Z.

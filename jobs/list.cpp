@@ -1,0 +1,102 @@
+// thresher list: the tables of what can be combined.
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "io/importers/importers.hpp"
+#include "jobs/job.hpp"
+#include "jobs/verbs.hpp"
+#include "src/acquisition/acquisition.hpp"
+#include "src/base/check.hpp"
+#include "src/models/model.hpp"
+#include "src/selection/select.hpp"
+#include "src/strategy/strategy.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+std::string joined(const std::vector<std::string_view>& words) {
+    return words.empty() ? "nothing" : fmt::format("{}", fmt::join(words, ", "));
+}
+
+std::string strategy_table() {
+    std::string text = "Strategies (how predictions are made)\n";
+    for (const StrategyInfo& strategy : strategies()) {
+        text += fmt::format("  {:<20} {} -> {}\n", strategy.name, strategy.description,
+                            joined(strategy.produces));
+    }
+    return text;
+}
+
+std::string acquisition_table() {
+    std::string text = "Acquisitions (how predictions become scores, higher = pick first)\n";
+    for (const Acquisition& acquisition : acquisitions()) {
+        text += fmt::format("  {:<20} {}\n  {:<20} {}   needs {}   [{}]\n", acquisition.name,
+                            acquisition.description, "", acquisition.formula,
+                            joined(acquisition.needs), acquisition.source);
+    }
+    return text;
+}
+
+std::string selector_table() {
+    std::string text = "Selectors (how scores become a batch)\n";
+    for (const SelectorInfo& selector : selectors()) {
+        text += fmt::format("  {:<20} {}: {}   [{}]\n", selector.name, selector.description,
+                            selector.formula, selector.source);
+    }
+    return text;
+}
+
+std::string model_table() {
+    std::string text = "Models (built in; a TorchScript file will do as well)\n";
+    for (const ModelInfo& model : built_in_models())
+        text += fmt::format("  {:<20} {}\n", model.name, model.description);
+    return text;
+}
+
+std::string importer_table() {
+    std::string text = "Importers\n";
+    for (const io::Importer& importer : io::importers()) {
+        text += fmt::format("  {:<20} {}\n", importer.name, importer.description);
+    }
+    return text;
+}
+
+struct Table {
+    std::string_view name;
+    std::string (*text)();
+};
+
+constexpr Table kTables[]{{"strategies", strategy_table},
+                          {"acquisitions", acquisition_table},
+                          {"selectors", selector_table},
+                          {"models", model_table},
+                          {"importers", importer_table}};
+
+}  // namespace
+
+int run_list(Job& job) {
+    std::vector<std::string> wanted;
+    job.options().add_option("table", wanted,
+                             "strategies, acquisitions, selectors, models, importers; none: all");
+    job.start();
+    std::vector<std::string_view> known;
+    for (const Table& table : kTables) known.push_back(table.name);
+    for (const std::string& name : wanted) {
+        THRESHER_CHECK_AS(UsageError, std::find(known.begin(), known.end(), name) != known.end(),
+                          "there is no table \"{}\"; known: {}", name, fmt::join(known, ", "));
+    }
+    std::string text;
+    for (const Table& table : kTables) {
+        const bool shown =
+            wanted.empty() || std::find(wanted.begin(), wanted.end(), table.name) != wanted.end();
+        if (shown) text += (text.empty() ? "" : "\n") + table.text();
+    }
+    text.pop_back();
+    job.print(text);
+    return 0;
+}
+
+}  // namespace thresher::jobs
