@@ -64,6 +64,41 @@ void make_room(std::vector<T>& values, std::size_t count) {
     values.resize(count);
 }
 
+/// Branches only on which list is used up: which has the better head cannot be predicted.
+void merge_two(std::span<const Winner> a, std::span<const Winner> b, Winner* out) {
+    std::size_t i = 0, j = 0;
+    while (i < a.size() && j < b.size()) {
+        const bool first = a[i].key > b[j].key || (a[i].key == b[j].key && a[i].id < b[j].id);
+        *out++ = first ? a[i] : b[j];
+        i += first ? 1 : 0;
+        j += first ? 0 : 1;
+    }
+    out = std::copy(a.begin() + static_cast<std::ptrdiff_t>(i), a.end(), out);
+    std::copy(b.begin() + static_cast<std::ptrdiff_t>(j), b.end(), out);
+}
+
+/// All ranks' sorted lists as one: neighbours are merged until one is left.
+std::vector<Winner> merge_sorted(const Gathered<Winner>& all) {
+    std::vector<std::size_t> begins{0};
+    for (const std::int64_t count : all.counts) {
+        if (count > 0) begins.push_back(begins.back() + static_cast<std::size_t>(count));
+    }
+    std::vector<Winner> from = all.values, to(from.size());
+    while (begins.size() > 2) {
+        std::vector<std::size_t> next{0};
+        for (std::size_t list = 0; list + 1 < begins.size(); list += 2) {
+            const std::size_t begin = begins[list], middle = begins[list + 1];
+            const std::size_t end = list + 2 < begins.size() ? begins[list + 2] : middle;
+            merge_two(std::span(from).subspan(begin, middle - begin),
+                      std::span(from).subspan(middle, end - middle), to.data() + begin);
+            next.push_back(end);
+        }
+        from.swap(to);
+        begins = std::move(next);
+    }
+    return from;
+}
+
 }  // namespace
 
 Winners::Winners(const ScoredRows& rows, bool noisy, const Scan& scan, std::uint32_t cut,
@@ -119,27 +154,12 @@ void merge_winners(Collective& collective, const Winners& own, Selection& select
     }
     const Gathered<Winner> all = collective.gather_v(std::span<const Winner>(outgoing));
     if (!collective.is_root()) return;
-    std::vector<std::span<const Winner>> heads;
-    for (int rank = 0; rank < collective.size(); ++rank) {
-        if (!all.of(rank).empty()) heads.push_back(all.of(rank));
-    }
-    selection.ids.reserve(all.values.size());
-    selection.scores.reserve(all.values.size());
-    const auto later = [](std::span<const Winner> a, std::span<const Winner> b) {
-        return a[0].key != b[0].key ? a[0].key < b[0].key : a[0].id > b[0].id;
-    };
-    std::make_heap(heads.begin(), heads.end(), later);
-    while (!heads.empty()) {
-        std::pop_heap(heads.begin(), heads.end(), later);
-        std::span<const Winner>& best = heads.back();
-        selection.ids.push_back(best[0].id);
-        selection.scores.push_back(best[0].score);
-        best = best.subspan(1);
-        if (best.empty()) {
-            heads.pop_back();
-        } else {
-            std::push_heap(heads.begin(), heads.end(), later);
-        }
+    std::vector<Winner> merged = merge_sorted(all);
+    make_room(selection.ids, merged.size());
+    make_room(selection.scores, merged.size());
+    for (std::size_t place = 0; place < merged.size(); ++place) {
+        selection.ids[place] = merged[place].id;
+        selection.scores[place] = merged[place].score;
     }
 }
 

@@ -71,7 +71,12 @@ int main(int argc, char** argv) {
     const auto model = make_model(spec_for_pool(name, pool.info), 1);
     const auto fast = model->scoring_form();
     const at::Tensor plain_inputs = at::randn({rows, 1, 28, 28});
-    const at::Tensor fast_inputs = plain_inputs.contiguous(at::MemoryFormat::ChannelsLast);
+    // contiguous(ChannelsLast) would keep the strides of one channel, and the slower kernels with
+    // it.
+    const at::Tensor fast_inputs =
+        at::empty(plain_inputs.sizes(),
+                  at::TensorOptions().memory_format(at::MemoryFormat::ChannelsLast))
+            .copy_(plain_inputs);
     const auto source = stream_blocks(pool, 0, 1);
     const auto collective = make_local_collective();
     const Acquisition& entropy = find_acquisition("entropy");
