@@ -1,8 +1,10 @@
 // The project's reference numbers for acquisitions, where they are at hand.
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "src/acquisition/acquisition.hpp"
@@ -71,27 +73,100 @@ void check_close(const std::vector<float>& found, const nlohmann::json& expected
 
 }  // namespace
 
-TEST_CASE("uncertainty scores agree with the reference numbers") {
+namespace {
+
+/// Our name for each key of the reference file.
+const std::map<std::string, const char*> kNames{{"least_confidence", "least-confidence"},
+                                                {"margin_score", "margin"},
+                                                {"predictive_entropy", "entropy"},
+                                                {"expected_entropy", "expected-entropy"},
+                                                {"bald", "bald"},
+                                                {"average_kl", "average-kl"},
+                                                {"mean_std", "mean-std"},
+                                                {"variation_ratio", "variation-ratio"},
+                                                {"vote_entropy", "vote-entropy"}};
+
+}  // namespace
+
+TEST_CASE("scores of class outputs agree with the reference numbers") {
     const nlohmann::json cases = golden();
     if (cases.is_null()) return;
     for (const char* group : {"cases", "adversarial"}) {
         for (const auto& test : cases[group]) {
-            INFO(test["name"]);
             const Outputs outputs = outputs_of(test);
-            check_close(score("least-confidence", outputs), test["expected"]["least_confidence"]);
-            check_close(score("margin", outputs), test["expected"]["margin_score"]);
-            check_close(score("entropy", outputs), test["expected"]["predictive_entropy"]);
+            for (const auto& [key, expected] : test["expected"].items()) {
+                const auto name = kNames.find(key);
+                if (name == kNames.end()) continue;  // margin, of which ours is 1 - it; sums
+                INFO(test["name"] << ", " << key);
+                const std::vector<float> scores = score(name->second, outputs);
+                check_close(scores, expected);
+                if (!test.contains("must_be") || !test["must_be"].contains(key)) continue;
+                for (const float value : scores) {
+                    CHECK(value >= test["must_be"][key]["min"].get<float>());
+                    CHECK(value <= test["must_be"][key]["max"].get<float>());
+                }
+            }
+            if (!test.contains("expected_order")) continue;
+            for (const auto& [key, order] : test["expected_order"].items()) {
+                const std::vector<float> scores = score(kNames.at(key), outputs);
+                for (std::size_t i = 0; i + 1 < order.size(); ++i) {
+                    CHECK(scores[order[i].get<std::size_t>()] >=
+                          scores[order[i + 1].get<std::size_t>()]);
+                }
+            }
         }
     }
     for (const auto& test : cases["reject"]) {
-        INFO(test["name"]);
         const auto rejected = test["rejected_rows"].get<std::vector<std::size_t>>();
-        const auto scores = score("entropy", outputs_of(test));
-        for (std::size_t row = 0; row < scores.size(); ++row) {
-            const bool expected =
-                std::find(rejected.begin(), rejected.end(), row) != rejected.end();
-            CHECK(std::isnan(scores[row]) == expected);
+        for (const auto& [key, name] : kNames) {
+            INFO(test["name"] << ", " << key);
+            const auto scores = score(name, outputs_of(test));
+            for (std::size_t row = 0; row < scores.size(); ++row) {
+                const bool expected =
+                    std::find(rejected.begin(), rejected.end(), row) != rejected.end();
+                CHECK(std::isnan(scores[row]) == expected);
+            }
         }
+    }
+}
+
+TEST_CASE("el2n and gradient norms agree with the reference numbers") {
+    const nlohmann::json cases = golden();
+    if (cases.is_null()) return;
+    for (const auto& test : cases["el2n"]) {
+        INFO(test["name"]);
+        const auto& shape = test["probs"]["shape"];
+        std::vector<float> log_probs = numbers(test["probs"]["data"]);
+        const std::vector<float> raw = log_probs;
+        probabilities_to_log_probs(raw, shape[2], log_probs);
+        const auto targets = test["labels"].get<std::vector<std::int64_t>>();
+        PredictionView view;
+        view.log_probs = log_probs;
+        view.samples = shape[1];
+        view.classes = shape[2];
+        view.targets = targets;
+        std::vector<float> scores(targets.size());
+        find_acquisition("el2n").score(view, scores);
+        check_close(scores, test["expected"]["el2n"]);
+    }
+    std::ifstream file(THRESHER_GOLDEN_DIR "/selection.json");
+    if (!file) return;
+    const nlohmann::json selection = nlohmann::json::parse(file);
+    for (const auto& test : selection["badge"]) {
+        INFO(test["name"]);
+        std::vector<float> log_probs = numbers(test["probs"]["data"]);
+        const std::vector<float> raw = log_probs;
+        const std::vector<float> embeddings = numbers(test["embeddings"]["data"]);
+        PredictionView view;
+        view.samples = 1;
+        view.classes = test["probs"]["shape"][1];
+        probabilities_to_log_probs(raw, view.classes, log_probs);
+        view.log_probs = log_probs;
+        view.embeddings = embeddings;
+        view.embedding_size = test["embeddings"]["shape"][1];
+        std::vector<float> scores(test["probs"]["shape"][0].get<std::size_t>());
+        find_acquisition("gradient-norm").score(view, scores);
+        check_close(scores, test["expected"]["gradient_norm"]);
     }
 }
 
