@@ -49,28 +49,36 @@ HWY_INLINE void score_groups(const ClassOutputs& outputs, std::span<float> score
     }
 }
 
+/// Adds terms of all rows of a group, two columns side by side where there is room, to their sums.
+HWY_INLINE Doubles add_terms(const Doubles& sum, const Floats& terms) {
+    HWY_ALIGN float folded[kFloats];
+    if constexpr (kFloats == 2 * kGroup) {
+        const hn::ScalableTag<float> d;
+        hn::Store(hn::Add(terms.v0, terms.v2), d, folded);
+        hn::Store(hn::Add(terms.v1, terms.v3), d, folded + kFloats / 4);
+    } else {
+        store_floats(terms, folded);
+    }
+    return sum + load(folded);
+}
+
 void mean_entropy(const ClassOutputs& outputs, std::span<float> scores) {
-    constexpr std::size_t kFlush = 4 * kFloats;  // terms summed in single precision: 4 a lane
+    constexpr std::size_t kFlush = 5 * kFloats;  // terms of a lane summed in single precision
     const std::size_t size = outputs.columns() * kGroup;
     const double inverse = 1.0 / static_cast<double>(outputs.samples);
     score_groups(outputs, scores, [&](const float* HWY_RESTRICT tile, std::size_t) {
-        HWY_ALIGN float partial[kFloats];
-        const auto add_partial = [&](const Floats& terms, Doubles& sum) {
-            store_floats(terms, partial);
-            for (std::size_t i = 0; i < kFloats; i += kGroup) sum = sum + load(partial + i);
-        };
         auto sum = all(0.0), negentropy = all(0.0);
         for (std::size_t begin = 0; begin < size; begin += kFlush) {
-            const auto zero = all<hn::ScalableTag<float>>(0.0F);
-            auto sums = zero, terms = zero;
-            for (std::size_t i = begin; i < std::min(size, begin + kFlush); i += kFloats) {
+            const std::size_t end = std::min(size, begin + kFlush);
+            auto sums = all<hn::ScalableTag<float>>(0.0F), terms = sums;
+            for (std::size_t i = begin; i < end; i += kFloats) {
                 const auto log_p = clamp_below(load_floats(tile + i), kLowestFloat);
                 const auto p = exp(log_p);
                 sums = sums + p;
                 terms = fma(p, log_p, terms);
             }
-            add_partial(sums, sum);
-            add_partial(terms, negentropy);
+            sum = add_terms(sum, sums);
+            negentropy = add_terms(negentropy, terms);
         }
         return if_distribution(sum * all(inverse), max(all(0.0), negentropy * all(-inverse)));
     });
