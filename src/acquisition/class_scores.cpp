@@ -149,8 +149,8 @@ void mutual_information(const ClassOutputs& outputs, std::span<float> scores) {
 /// The sum over samples of the probabilities of one class.
 HWY_INLINE Doubles sum_of_class(const ClassOutputs& outputs, std::size_t c,
                                 const float* HWY_RESTRICT tile) {
-    auto sum = all(0.0);
-    for (std::size_t s = 0; s < outputs.samples; ++s) {
+    auto sum = probability(tile + c * kGroup);
+    for (std::size_t s = 1; s < outputs.samples; ++s) {
         sum = sum + probability(tile + (s * outputs.classes + c) * kGroup);
     }
     return sum;

@@ -169,11 +169,15 @@ HWY_INLINE void store_floats(const Floats& a, float* HWY_RESTRICT to) {
 constexpr double kLowest = -709.0;
 constexpr float kLowestFloat = -88.0F;
 
-/// x, but nothing below `lowest`. NaN stays NaN.
+/// x, but nothing below `lowest`. NaN stays NaN: of a NaN and a number, x86 returns the second.
 template <class D>
 HWY_INLINE Lanes<D> clamp_below(const Lanes<D>& a, hn::TFromD<D> lowest) {
     const auto limit = hn::Set(D(), lowest);
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+    return each([&](auto x) { return hn::Max(limit, x); }, a);
+#else
     return each([&](auto x) { return hn::IfThenElse(hn::Lt(x, limit), limit, x); }, a);
+#endif
 }
 
 /// f * 2^n, where n and the bias of exponents stand in the lowest bits of `rounded`.
@@ -355,8 +359,7 @@ HWY_INLINE void load_tile(const float* HWY_RESTRICT rows, std::size_t columns, s
     constexpr std::size_t kAhead = 1024, kLine = 16;  // floats
     for (std::size_t i = 0; i < kGroup * columns; i += kLine) hwy::Prefetch(rows + kAhead + i);
     for (std::size_t lane = 0; lane < kGroup; lane += hn::Lanes(d)) {
-        for (std::size_t next = 0; next < columns; next += 4) {
-            const std::size_t c = std::min(next, columns - 4);
+        const auto load_columns = [&](std::size_t c) {
             const float* HWY_RESTRICT from = rows + lane * columns + c;
             const Floats four = transpose_blocks({load_blocks(d, from, columns),
                                                   load_blocks(d, from + columns, columns),
@@ -367,7 +370,9 @@ HWY_INLINE void load_tile(const float* HWY_RESTRICT rows, std::size_t columns, s
             hn::Store(four.v1, d, to + kGroup);
             hn::Store(four.v2, d, to + 2 * kGroup);
             hn::Store(four.v3, d, to + 3 * kGroup);
-        }
+        };
+        for (std::size_t c = 0; c + 4 <= columns; c += 4) load_columns(c);
+        if (columns % 4 != 0) load_columns(columns - 4);
     }
 }
 

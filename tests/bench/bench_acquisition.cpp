@@ -24,17 +24,17 @@ using namespace thresher;
 
 namespace {
 
-/// Reads every value once, on the threads in use: the sum of them, in as many chains as there is
-/// room for.
+/// Reads every value once, on the threads in use: the sum of them, in as many chains as there are
+/// registers for.
 double read_pass(std::span<const float> values) {
     constexpr std::int64_t kGrain = 1 << 18;
     std::atomic<double> total{0.0};
     parallel_for(static_cast<std::int64_t>(values.size()), kGrain,
                  [&](std::int64_t begin, std::int64_t end) {
-                     float sums[64] = {};
-                     for (std::int64_t i = begin; i + 64 <= end; i += 64) {
+                     float sums[32] = {};
+                     for (std::int64_t i = begin; i + 32 <= end; i += 32) {
                          const float* from = values.data() + i;
-                         for (std::size_t lane = 0; lane < 64; ++lane) sums[lane] += from[lane];
+                         for (std::size_t lane = 0; lane < 32; ++lane) sums[lane] += from[lane];
                      }
                      double sum = 0.0;
                      for (const float part : sums) sum += double{part};

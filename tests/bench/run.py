@@ -221,7 +221,62 @@ def loader(bench):
                "load": load()}
 
 
-PARTS = {part.__name__: part for part in (selection, process, traffic, scoring, loader)}
+def modal_entropy(probabilities, k):
+    """modAL's entropy sampling, as its users call it; the prediction is made already."""
+    from modAL.uncertainty import entropy_sampling
+
+    class Classifier:
+        def predict_proba(self, _):
+            return probabilities
+
+    return lambda: entropy_sampling(Classifier(), probabilities, n_instances=k)
+
+
+def baal_bald(probabilities, k):
+    """baal's BALD, which takes [N, C, S] and ranks the whole pool."""
+    from baal.active.heuristics import BALD
+
+    predictions = np.ascontiguousarray(probabilities.transpose(0, 2, 1))
+    return lambda: BALD()(predictions)[:k]
+
+
+def acquisitions(bench):
+    """Scoring class outputs in memory and choosing 1000 rows, against LibTorch, modAL and baal."""
+    k, classes = 1000, 10
+    for name, rows, samples, rival, make_rival in (
+        ("entropy", 10**6, 1, "modal_s", modal_entropy),
+        ("bald", 10**5, 10, "baal_s", baal_bald),
+    ):
+        logits = 2 * np.random.default_rng(1).standard_normal((rows, samples, classes),
+                                                              dtype=np.float32)
+        log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        path = bench.data / f"log-probs-{name}.f32"
+        log_probs.tofile(path)
+        probabilities = np.exp(log_probs).squeeze() if samples == 1 else np.exp(log_probs)
+        rivals = {}
+        try:
+            rivals[rival] = make_rival(probabilities, k)
+        except ImportError as error:
+            print(f"acquisitions: {error} in .venv-bench, left out", file=sys.stderr)
+        for threads in (1, 2):
+            best = {}
+            for _ in range(3):
+                line = last_json(output_of(
+                    [bench.program("acquisition"), "--log-probs", path, "--acquisition", name,
+                     "--samples", samples, "--classes", classes, "--k", k, "--repeats", 5,
+                     "--threads", threads]))
+                times = {key: value for key, value in line.items() if key.endswith("_s")}
+                if threads == 1:
+                    times |= {key: cpu_seconds(body) for key, body in rivals.items()}
+                for key, value in times.items():
+                    if key != "read_gb_per_s":
+                        best[key] = min(value, best.get(key, float("inf")))
+            bytes_read = 4 * rows * samples * classes
+            yield line | best | {"read_gb_per_s": 1e-9 * bytes_read / best["read_s"],
+                                 "load": load()}
+
+
+PARTS = {part.__name__: part for part in (selection, process, traffic, scoring, loader, acquisitions)}
 
 
 def main():

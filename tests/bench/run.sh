@@ -2,11 +2,13 @@
 # Runs all benchmarks and writes their figures into docs/results.md; about ten minutes.
 #
 #   bash tests/bench/run.sh              everything
-#   bash tests/bench/run.sh selection    one part: selection, process, traffic, scoring, loader
+#   bash tests/bench/run.sh selection    one part: selection, process, traffic, scoring, loader,
+#                                        acquisitions
 #
 # Build first (cmake --preset release && cmake --build --preset release). The Python rivals run in
 # .venv-bench, which this script makes; the part "loader" needs PyTorch there (a large download):
-# set THRESHER_BENCH_TORCH=1 to have it installed, otherwise that part is left out.
+# set THRESHER_BENCH_TORCH=1 to have it installed, otherwise that part is left out. With it come modAL
+# and baal, the rivals of "acquisitions"; what does not install is left out of the table.
 #
 #   THRESHER_BUILD       build directory (default: build)
 #   THRESHER_BENCH_DATA  where the scores are written, 5 GB (default: a directory under TMPDIR)
@@ -25,6 +27,12 @@ fi
 if [ "${THRESHER_BENCH_TORCH:-0}" = 1 ] && ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check torch
 fi
+
+for package in modAL baal; do
+    if [ "${THRESHER_BENCH_TORCH:-0}" = 1 ] && ! "$venv/bin/python" -c "import $package" 2>/dev/null; then
+        "$venv/bin/pip" install --quiet --disable-pip-version-check "${package/modAL/modAL-python}" || true
+    fi
+done
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 exec "$venv/bin/python" "$root/tests/bench/run.py" --build "$build" --results "$root/docs/results.md" "$@"

@@ -121,6 +121,36 @@ def loader(lines):
     return table
 
 
+def acquisitions(lines):
+    table = head("what", "threads", "Thresher [s]", "rival", "rival [s]", "ratio", "bar", "met")
+    for line in lines:
+        what = (f"{line['acquisition']} + top {line['k']:,}, N = {line['rows']:,}, "
+                f"S = {line['samples']}, C = {line['classes']}")
+        ours = line["thresher_s"]
+
+        def add(rival, seconds, bar=None):
+            ratio = seconds / ours
+            table.append(row(what, line["threads"], number(ours), rival, number(seconds),
+                             f"{ratio:.1f} x", f">= {bar} x" if bar else "-",
+                             verdict(ratio, bar, True) if bar else "-"))
+
+        add("LibTorch", line["torch_s"], 3 if line["acquisition"] == "bald" else None)
+        for key, rival in (("modal_s", "modAL `entropy_sampling`"), ("baal_s", "baal `BALD`")):
+            if key in line:
+                add(rival, line[key], 5)
+        share = line["read_s"] / ours
+        bar = line["acquisition"] == "entropy" and line["threads"] == 1
+        table.append(row(what, line["threads"], number(ours),
+                         f"a pass that only reads, {line['read_gb_per_s']:.1f} GB/s",
+                         number(line["read_s"]), f"{100 * share:.0f} % of bandwidth",
+                         ">= 60 %" if bar else "-", verdict(share, 0.6, True) if bar else "-"))
+        scoring = line["thresher_scoring_s"]
+        table.append(row(what + ", scoring alone", line["threads"], number(scoring), "the same",
+                         number(line["read_s"]), f"{100 * line['read_s'] / scoring:.0f} %", "-",
+                         "-"))
+    return table
+
+
 def machine():
     cpu = "unknown processor"
     with open("/proc/cpuinfo") as file:
