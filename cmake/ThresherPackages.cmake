@@ -10,12 +10,12 @@ endif()
 include(FindParallelHdf5)
 include(FindTorchCpu)
 
-foreach(package IN ITEMS CLI11 spdlog fmt nlohmann_json PNG JPEG ZLIB)
+foreach(package IN ITEMS CLI11 spdlog fmt nlohmann_json pugixml PNG JPEG ZLIB)
     find_package(${package} QUIET)
     if(NOT ${package}_FOUND)
         message(FATAL_ERROR "${package} was not found. docs/install.md lists the packages: "
                             "apt-get install libcli11-dev libspdlog-dev libfmt-dev "
-                            "nlohmann-json3-dev libpng-dev libjpeg-dev zlib1g-dev")
+                            "nlohmann-json3-dev libpugixml-dev libpng-dev libjpeg-dev zlib1g-dev")
     endif()
 endforeach()
 

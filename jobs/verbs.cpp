@@ -27,6 +27,10 @@ const std::vector<Verb>& verbs() {
          "--reference quickstart/reference/model.pt --acquisition learnability -k 1000 -o "
          "quickstart/example-batch.h5",
          run_select},
+        {"label", "what people answered (csv, Label Studio, CVAT) -> labels file",
+         "thresher label --batch quickstart/batch.h5 --answers quickstart/batch.csv --pool "
+         "quickstart/clean.h5 -o quickstart/example-labels.csv",
+         run_label},
         {"train", "supervised training on a pool, or on the rows of a batch or label file -> run",
          "mpirun -n 2 thresher train --pool quickstart/clean.h5 --model mlp --epochs 2 --run "
          "quickstart/example-train",

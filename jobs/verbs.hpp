@@ -23,6 +23,7 @@ int run_derive(Job& job);
 int run_predict(Job& job);
 int run_score(Job& job);
 int run_select(Job& job);
+int run_label(Job& job);
 int run_train(Job& job);
 int run_evaluate(Job& job);
 int run_loop(Job& job);
