@@ -53,11 +53,12 @@ void Collective::all_reduce_max(std::span<std::int64_t> values) {
     do_max(values);
 }
 
-ScoredId Collective::argmax(ScoredId candidate) {
+GlobalBest Collective::argmax(ScoredId candidate) {
     Gathered<ScoredId> all = all_gather_v(std::span<const ScoredId>(&candidate, 1));
-    ScoredId best{0.0, -1};
-    for (const ScoredId& other : all.values) {
-        if (other.id >= 0 && (best.id < 0 || other.before(best))) best = other;
+    GlobalBest best{{0.0, -1}, -1};
+    for (int from = 0; from < size(); ++from) {
+        const ScoredId& other = all.values[static_cast<std::size_t>(from)];
+        if (other.id >= 0 && (best.id < 0 || other.before(best))) best = {other, from};
     }
     return best;
 }

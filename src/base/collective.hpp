@@ -30,6 +30,12 @@ struct ScoredId {
     }
 };
 
+/// The best candidate of all ranks, and the rank that brought it; id and rank are -1 where no rank
+/// had one.
+struct GlobalBest : ScoredId {
+    int rank;
+};
+
 /// What the ranks exchanged, counted on this rank.
 struct Traffic {
     std::int64_t collectives = 0;
@@ -112,7 +118,7 @@ class Collective {
     }
 
     /// The best of the ranks' candidates, on every rank. A rank without one passes id -1.
-    ScoredId argmax(ScoredId candidate);
+    GlobalBest argmax(ScoredId candidate);
 
     void barrier();
 

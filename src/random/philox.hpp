@@ -34,7 +34,14 @@ enum class Stream : std::uint16_t {
     threshold_sample = 12,
     synthetic = 13,
     neighbour_sample = 14,
-    target_sample = 15
+    target_sample = 15,
+    badge = 16,
+    batchbald = 17,
+    k_means = 18,
+    cluster_margin = 19,
+    facility_parts = 20,
+    facility_sample = 21,
+    typicality_sample = 22
 };
 
 /// The four words of one Philox4x32-10 block.

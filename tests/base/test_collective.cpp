@@ -142,10 +142,12 @@ TEST_CASE("all-to-all delivers from each rank what it meant for this one", "[col
     });
 }
 
-TEST_CASE("argmax prefers the higher score, then the lower id", "[collective]") {
+TEST_CASE("argmax prefers the higher score, then the lower id, and says whose it is",
+          "[collective]") {
     on_all_ranks([](Collective& collective) {
         const auto tied = collective.argmax({0.5, 100 - collective.rank()});
         CHECK_ON_RANK(collective, tied.id == 100 - (collective.size() - 1));
+        CHECK_ON_RANK(collective, tied.rank == collective.size() - 1);
 
         const auto highest = collective.argmax({0.5 + collective.rank(), collective.rank()});
         CHECK_ON_RANK(collective, highest.id == collective.size() - 1);
@@ -157,7 +159,7 @@ TEST_CASE("argmax prefers the higher score, then the lower id", "[collective]") 
 
         CHECK_ON_RANK(collective, ScoredId{-0.0, 1}.before({0.0, 2}));
         const auto none = collective.argmax({9.0, -1});
-        CHECK_ON_RANK(collective, none.id == -1);
+        CHECK_ON_RANK(collective, (none.id == -1 && none.rank == -1));
     });
 }
 
