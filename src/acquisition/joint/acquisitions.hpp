@@ -1,0 +1,26 @@
+#pragma once
+
+// The bodies of the joint acquisitions; joint.cpp names them and says what each is. All collective.
+
+#include "src/acquisition/joint/joint.hpp"
+
+namespace thresher {
+
+void pick_batchbald(Collective& collective, JointShard& shard, const JointOptions& options,
+                    Selection& selection);
+void pick_k_center(Collective& collective, JointShard& shard, const JointOptions& options,
+                   Selection& selection);
+void pick_centroid(Collective& collective, JointShard& shard, const JointOptions& options,
+                   Selection& selection);
+void pick_badge(Collective& collective, JointShard& shard, const JointOptions& options,
+                Selection& selection);
+/// Each pick draws other random numbers, and they are numbered in 16 bits.
+constexpr std::int64_t kLargestBadgeBatch = 1 << 16;
+void pick_typiclust(Collective& collective, JointShard& shard, const JointOptions& options,
+                    Selection& selection);
+void pick_facility_location(Collective& collective, JointShard& shard, const JointOptions& options,
+                            Selection& selection);
+void pick_cluster_margin(Collective& collective, JointShard& shard, const JointOptions& options,
+                         Selection& selection);
+
+}  // namespace thresher

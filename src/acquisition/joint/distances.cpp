@@ -1,0 +1,291 @@
+#include "src/acquisition/joint/distances.hpp"
+
+#include <algorithm>
+
+#include "src/base/check.hpp"
+
+// Highway compiles this file once for each instruction set and picks the best at run time.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "src/acquisition/joint/distances.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace thresher::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::ScalableTag<float>;
+
+/// What one row contributes to a sum over its coordinates: even and odd vectors apart, so that the
+/// processor adds two at a time; then the lanes, then the coordinates that fill no vector. Every
+/// row goes through these steps alone, however many are in flight.
+struct RowSum {
+    hn::Vec<Floats> even, odd;
+
+    HWY_INLINE RowSum() : even(hn::Zero(Floats())), odd(hn::Zero(Floats())) {}
+
+    HWY_INLINE float total() const {
+        return hn::GetLane(hn::SumOfLanes(Floats(), hn::Add(even, odd)));
+    }
+};
+
+HWY_INLINE void add_square(const float* HWY_RESTRICT row, const float* HWY_RESTRICT centre,
+                           hn::Vec<Floats>& sum) {
+    const auto difference = hn::Sub(hn::LoadU(Floats(), row), hn::LoadU(Floats(), centre));
+    sum = hn::MulAdd(difference, difference, sum);
+}
+
+HWY_INLINE float finish(const RowSum& sum, const float* HWY_RESTRICT row,
+                        const float* HWY_RESTRICT centre, std::size_t from, std::size_t d) {
+    float total = sum.total();
+    for (std::size_t j = from; j < d; ++j) {
+        const float difference = row[j] - centre[j];
+        total += difference * difference;
+    }
+    return total;
+}
+
+void squared_norms(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d,
+                   float* HWY_RESTRICT norms) {
+    const Floats tag;
+    const std::size_t lanes = hn::Lanes(tag);
+    for (std::size_t i = 0; i < n; ++i) {
+        const float* HWY_RESTRICT row = rows + i * d;
+        auto sum = hn::Zero(tag);
+        std::size_t j = 0;
+        for (; j + lanes <= d; j += lanes) {
+            const auto values = hn::LoadU(tag, row + j);
+            sum = hn::MulAdd(values, values, sum);
+        }
+        float total = hn::GetLane(hn::SumOfLanes(tag, sum));
+        for (; j < d; ++j) total += row[j] * row[j];
+        norms[i] = total;
+    }
+}
+
+void update_nearest(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d,
+                    const float* HWY_RESTRICT centre, float* HWY_RESTRICT nearest) {
+    const std::size_t lanes = hn::Lanes(Floats());
+    std::size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const float* HWY_RESTRICT r0 = rows + i * d;
+        const float* HWY_RESTRICT r1 = r0 + d;
+        const float* HWY_RESTRICT r2 = r1 + d;
+        const float* HWY_RESTRICT r3 = r2 + d;
+        RowSum s0, s1, s2, s3;
+        std::size_t j = 0;
+        for (; j + 2 * lanes <= d; j += 2 * lanes) {
+            add_square(r0 + j, centre + j, s0.even);
+            add_square(r1 + j, centre + j, s1.even);
+            add_square(r2 + j, centre + j, s2.even);
+            add_square(r3 + j, centre + j, s3.even);
+            add_square(r0 + j + lanes, centre + j + lanes, s0.odd);
+            add_square(r1 + j + lanes, centre + j + lanes, s1.odd);
+            add_square(r2 + j + lanes, centre + j + lanes, s2.odd);
+            add_square(r3 + j + lanes, centre + j + lanes, s3.odd);
+        }
+        if (j + lanes <= d) {
+            add_square(r0 + j, centre + j, s0.even);
+            add_square(r1 + j, centre + j, s1.even);
+            add_square(r2 + j, centre + j, s2.even);
+            add_square(r3 + j, centre + j, s3.even);
+            j += lanes;
+        }
+        nearest[i] = std::min(nearest[i], finish(s0, r0, centre, j, d));
+        nearest[i + 1] = std::min(nearest[i + 1], finish(s1, r1, centre, j, d));
+        nearest[i + 2] = std::min(nearest[i + 2], finish(s2, r2, centre, j, d));
+        nearest[i + 3] = std::min(nearest[i + 3], finish(s3, r3, centre, j, d));
+    }
+    for (; i < n; ++i) {
+        const float* HWY_RESTRICT row = rows + i * d;
+        RowSum sum;
+        std::size_t j = 0;
+        for (; j + 2 * lanes <= d; j += 2 * lanes) {
+            add_square(row + j, centre + j, sum.even);
+            add_square(row + j + lanes, centre + j + lanes, sum.odd);
+        }
+        if (j + lanes <= d) {
+            add_square(row + j, centre + j, sum.even);
+            j += lanes;
+        }
+        nearest[i] = std::min(nearest[i], finish(sum, row, centre, j, d));
+    }
+}
+
+/// |x - y|^2 and <x - y, z>, where z is x or y.
+template <bool kWithFirst>
+HWY_INLINE void difference_sums(const float* HWY_RESTRICT x, const float* HWY_RESTRICT y,
+                                std::size_t d, float& square, float& product) {
+    const Floats tag;
+    const std::size_t lanes = hn::Lanes(tag);
+    auto squares = hn::Zero(tag);
+    auto products = hn::Zero(tag);
+    std::size_t j = 0;
+    for (; j + lanes <= d; j += lanes) {
+        const auto from = hn::LoadU(tag, x + j);
+        const auto to = hn::LoadU(tag, y + j);
+        const auto difference = hn::Sub(from, to);
+        squares = hn::MulAdd(difference, difference, squares);
+        products = hn::MulAdd(difference, kWithFirst ? from : to, products);
+    }
+    square = hn::GetLane(hn::SumOfLanes(tag, squares));
+    product = hn::GetLane(hn::SumOfLanes(tag, products));
+    for (; j < d; ++j) {
+        const float difference = x[j] - y[j];
+        square += difference * difference;
+        product += difference * (kWithFirst ? x[j] : y[j]);
+    }
+}
+
+void update_nearest_gradients(const GradientRows& rows, const float* HWY_RESTRICT residual,
+                              const float* HWY_RESTRICT embedding, float residual_norm,
+                              std::size_t n, float* HWY_RESTRICT nearest) {
+    const float* HWY_RESTRICT residuals = rows.residuals.data();
+    const float* HWY_RESTRICT embeddings = rows.embeddings.data();
+    for (std::size_t i = 0; i < n; ++i) {
+        float residual_square, residual_product, square, product;
+        difference_sums<false>(residuals + i * rows.classes, residual, rows.classes,
+                               residual_square, residual_product);
+        difference_sums<true>(embeddings + i * rows.embedding_size, embedding, rows.embedding_size,
+                              square, product);
+        const double distance = double{residual_square} * double{rows.norms[i]} +
+                                double{residual_norm} * double{square} +
+                                2.0 * double{residual_product} * double{product};
+        nearest[i] = std::min(nearest[i], static_cast<float>(std::max(0.0, distance)));
+    }
+}
+
+/// Eight lanes at most, so that two vectors cover a panel or a part of it.
+using Columns = hn::CappedTag<float, PackedRows::kPanel / 2>;
+
+template <bool kDot>
+HWY_INLINE void add_pair(float coordinate, hn::Vec<Columns> low, hn::Vec<Columns> high,
+                         hn::Vec<Columns>& sum_low, hn::Vec<Columns>& sum_high) {
+    const auto x = hn::Set(Columns(), coordinate);
+    if constexpr (kDot) {
+        sum_low = hn::MulAdd(x, low, sum_low);
+        sum_high = hn::MulAdd(x, high, sum_high);
+    } else {
+        const auto to_low = hn::Sub(x, low), to_high = hn::Sub(x, high);
+        sum_low = hn::MulAdd(to_low, to_low, sum_low);
+        sum_high = hn::MulAdd(to_high, to_high, sum_high);
+    }
+}
+
+template <bool kDot>
+void pair_up(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d,
+             const float* HWY_RESTRICT packed, std::size_t width, float* HWY_RESTRICT out) {
+    const Columns tag;
+    const std::size_t lanes = hn::Lanes(tag);
+    for (std::size_t panel = 0; panel < width; panel += PackedRows::kPanel) {
+        for (std::size_t c = 0; c < PackedRows::kPanel; c += 2 * lanes) {
+            const float* HWY_RESTRICT columns = packed + panel * d + c;
+            float* HWY_RESTRICT to = out + panel + c;
+            std::size_t i = 0;
+            for (; i + 4 <= n; i += 4) {
+                const float* HWY_RESTRICT r0 = rows + i * d;
+                const float* HWY_RESTRICT r1 = r0 + d;
+                const float* HWY_RESTRICT r2 = r1 + d;
+                const float* HWY_RESTRICT r3 = r2 + d;
+                auto s00 = hn::Zero(tag), s01 = s00, s10 = s00, s11 = s00;
+                auto s20 = s00, s21 = s00, s30 = s00, s31 = s00;
+                for (std::size_t j = 0; j < d; ++j) {
+                    const auto low = hn::LoadU(tag, columns + j * PackedRows::kPanel);
+                    const auto high = hn::LoadU(tag, columns + j * PackedRows::kPanel + lanes);
+                    add_pair<kDot>(r0[j], low, high, s00, s01);
+                    add_pair<kDot>(r1[j], low, high, s10, s11);
+                    add_pair<kDot>(r2[j], low, high, s20, s21);
+                    add_pair<kDot>(r3[j], low, high, s30, s31);
+                }
+                hn::StoreU(s00, tag, to + i * width);
+                hn::StoreU(s01, tag, to + i * width + lanes);
+                hn::StoreU(s10, tag, to + (i + 1) * width);
+                hn::StoreU(s11, tag, to + (i + 1) * width + lanes);
+                hn::StoreU(s20, tag, to + (i + 2) * width);
+                hn::StoreU(s21, tag, to + (i + 2) * width + lanes);
+                hn::StoreU(s30, tag, to + (i + 3) * width);
+                hn::StoreU(s31, tag, to + (i + 3) * width + lanes);
+            }
+            for (; i < n; ++i) {
+                auto low_sum = hn::Zero(tag), high_sum = low_sum;
+                for (std::size_t j = 0; j < d; ++j) {
+                    add_pair<kDot>(rows[i * d + j],
+                                   hn::LoadU(tag, columns + j * PackedRows::kPanel),
+                                   hn::LoadU(tag, columns + j * PackedRows::kPanel + lanes),
+                                   low_sum, high_sum);
+                }
+                hn::StoreU(low_sum, tag, to + i * width);
+                hn::StoreU(high_sum, tag, to + i * width + lanes);
+            }
+        }
+    }
+}
+
+void pair_up_products(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d,
+                      const float* HWY_RESTRICT packed, std::size_t width,
+                      float* HWY_RESTRICT out) {
+    pair_up<true>(rows, n, d, packed, width, out);
+}
+
+void pair_up_distances(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d,
+                       const float* HWY_RESTRICT packed, std::size_t width,
+                       float* HWY_RESTRICT out) {
+    pair_up<false>(rows, n, d, packed, width, out);
+}
+
+}  // namespace thresher::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace thresher {
+
+HWY_EXPORT(squared_norms);
+HWY_EXPORT(update_nearest);
+HWY_EXPORT(update_nearest_gradients);
+HWY_EXPORT(pair_up_products);
+HWY_EXPORT(pair_up_distances);
+
+void squared_norms(std::span<const float> rows, std::size_t d, std::span<float> norms) {
+    HWY_DYNAMIC_DISPATCH(squared_norms)(rows.data(), norms.size(), d, norms.data());
+}
+
+void update_nearest(std::span<const float> rows, std::span<const float> centre,
+                    std::span<float> nearest) {
+    HWY_DYNAMIC_DISPATCH(update_nearest)
+    (rows.data(), nearest.size(), centre.size(), centre.data(), nearest.data());
+}
+
+void update_nearest(const GradientRows& rows, std::span<const float> residual,
+                    std::span<const float> embedding, std::span<float> nearest) {
+    float residual_norm = 0.0F;
+    squared_norms(residual, residual.size(), std::span(&residual_norm, 1));
+    HWY_DYNAMIC_DISPATCH(update_nearest_gradients)
+    (rows, residual.data(), embedding.data(), residual_norm, nearest.size(), nearest.data());
+}
+
+void PackedRows::pack(std::span<const float> rows, std::size_t d) {
+    d_ = d;
+    rows_ = rows.size() / d;
+    width_ = (rows_ + kPanel - 1) / kPanel * kPanel;
+    values_.assign(width_ * d, 0.0F);
+    for (std::size_t row = 0; row < rows_; ++row) {
+        float* panel = values_.data() + row / kPanel * kPanel * d + row % kPanel;
+        for (std::size_t j = 0; j < d; ++j) panel[j * kPanel] = rows[row * d + j];
+    }
+}
+
+void pair_up(Pairing pairing, std::span<const float> rows, const PackedRows& packed,
+             std::span<float> out) {
+    const std::size_t n = rows.size() / packed.embedding_size();
+    if (pairing == Pairing::dot_product) {
+        HWY_DYNAMIC_DISPATCH(pair_up_products)
+        (rows.data(), n, packed.embedding_size(), packed.data(), packed.width(), out.data());
+    } else {
+        HWY_DYNAMIC_DISPATCH(pair_up_distances)
+        (rows.data(), n, packed.embedding_size(), packed.data(), packed.width(), out.data());
+    }
+}
+
+}  // namespace thresher
+#endif

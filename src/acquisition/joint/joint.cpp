@@ -1,0 +1,148 @@
+#include "src/acquisition/joint/joint.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <optional>
+
+#include "src/acquisition/joint/acquisitions.hpp"
+#include "src/acquisition/joint/shard.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/selection/unique_ids.hpp"
+
+namespace thresher {
+
+const std::vector<JointAcquisition>& joint_acquisitions() {
+    static const std::vector<JointAcquisition> table{
+        {"k-center",
+         {"embeddings"},
+         "the row furthest from all labelled and picked rows; without any, the lowest id first",
+         "min over centres c of |x - c|",
+         "Gonzalez 1985; Sener and Savarese 2018 (arXiv 1708.00489)",
+         "(k + L) N d / P",
+         "4 N / P",
+         "(k + L) (4 d + 16)",
+         pick_k_center},
+    };
+    return table;
+}
+
+const JointAcquisition* find_joint_acquisition(std::string_view name) {
+    for (const JointAcquisition& acquisition : joint_acquisitions()) {
+        if (acquisition.name == name) return &acquisition;
+    }
+    return nullptr;
+}
+
+Similarity similarity_named(std::string_view name) {
+    if (name == "cosine") return Similarity::cosine;
+    if (name == "dot") return Similarity::dot;
+    if (name == "rbf") return Similarity::rbf;
+    if (name == "neg-squared-distance") return Similarity::neg_squared_distance;
+    fail<UsageError>("unknown similarity \"{}\"; known: cosine, dot, rbf, neg-squared-distance",
+                     name);
+}
+
+void check_joint_options(const JointAcquisition& acquisition, const JointOptions& options) {
+    THRESHER_CHECK_AS(UsageError, options.k >= 1, "k is {}; a batch has at least 1 row", options.k);
+    if (acquisition.name == "badge") {
+        THRESHER_CHECK_AS(UsageError, options.k <= kLargestBadgeBatch,
+                          "k is {}; badge picks at most {} rows at once: pick in several rounds",
+                          options.k, kLargestBadgeBatch);
+    }
+    if (acquisition.name == "batchbald") {
+        THRESHER_CHECK_AS(UsageError, options.configurations >= 1 && options.samples >= 1,
+                          "batchbald with {} configurations and {} samples; allowed: 1 and more",
+                          options.configurations, options.samples);
+    }
+    if (acquisition.name == "facility-location") {
+        THRESHER_CHECK_AS(UsageError, options.exact_rows >= 1,
+                          "facility-location is to be exact up to {} rows; allowed: 1 and more",
+                          options.exact_rows);
+    }
+    if (acquisition.name == "cluster-margin") {
+        THRESHER_CHECK_AS(UsageError, options.margin_factor >= 1,
+                          "cluster-margin with {} candidates for a pick; allowed: 1 and more",
+                          options.margin_factor);
+    }
+}
+
+namespace {
+
+bool needs(const JointAcquisition& acquisition, std::string_view need) {
+    return std::find(acquisition.needs.begin(), acquisition.needs.end(), need) !=
+           acquisition.needs.end();
+}
+
+/// What can be wrong with the spans of one rank. Local.
+void check_shapes(const JointAcquisition& acquisition, const JointRows& rows) {
+    const auto n = static_cast<std::size_t>(rows.rows);
+    THRESHER_CHECK(rows.rows >= 0 && (rows.ids.empty() || rows.ids.size() == n) &&
+                       (rows.excluded.empty() || rows.excluded.size() == n) &&
+                       (rows.labelled.empty() || rows.labelled.size() == n),
+                   "{} ids, {} marks of excluded and {} of labelled rows for {} rows",
+                   rows.ids.size(), rows.excluded.size(), rows.labelled.size(), rows.rows);
+    if (needs(acquisition, "log_probs")) {
+        THRESHER_CHECK(
+            rows.samples >= 1 && rows.classes >= 1 &&
+                rows.log_probs.size() == n * static_cast<std::size_t>(rows.samples * rows.classes),
+            "{} log-probabilities for {} rows of {} samples and {} classes", rows.log_probs.size(),
+            rows.rows, rows.samples, rows.classes);
+    }
+    if (needs(acquisition, "samples")) {
+        THRESHER_CHECK_AS(UsageError, rows.samples >= 2,
+                          "{} measures how far samples disagree, but the predictions hold {} for "
+                          "each row; predict with strategy monte-carlo or ensemble",
+                          acquisition.name, rows.samples);
+    }
+    if (needs(acquisition, "embeddings")) {
+        THRESHER_CHECK(
+            rows.embedding_size >= 1 &&
+                rows.embeddings.size() == n * static_cast<std::size_t>(rows.embedding_size),
+            "{} values of embeddings for {} rows of {}", rows.embeddings.size(), rows.rows,
+            rows.embedding_size);
+    }
+}
+
+/// Throws on all ranks alike unless they agree on the sizes; returns the rows of all.
+std::int64_t check_sizes(Collective& collective, const JointRows& rows) {
+    std::array<std::int64_t, 4> largest{rows.samples, rows.classes, rows.embedding_size,
+                                        rows.ids.empty() ? 0 : 1};
+    std::array<std::int64_t, 3> smallest{rows.samples, rows.classes, rows.embedding_size};
+    std::array<std::int64_t, 1> total{rows.rows};
+    collective.all_reduce_max(largest);
+    collective.all_reduce_min(smallest);
+    collective.all_reduce_sum(total);
+    THRESHER_CHECK(std::equal(smallest.begin(), smallest.end(), largest.begin()),
+                   "the ranks disagree on the sizes of a row: {} to {} samples, {} to {} classes, "
+                   "embeddings of {} to {}",
+                   smallest[0], largest[0], smallest[1], largest[1], smallest[2], largest[2]);
+    if (largest[3] == 1) check_unique_ids(collective, rows.ids);
+    return total[0];
+}
+
+}  // namespace
+
+Selection select_jointly(Collective& collective, const JointAcquisition& acquisition,
+                         const JointRows& rows, const JointOptions& options) {
+    check_joint_options(acquisition, options);
+    agree(collective, [&] { check_shapes(acquisition, rows); });
+    const std::int64_t all_rows = check_sizes(collective, rows);
+    THRESHER_CHECK(options.k <= all_rows, "k is {}, but the pool has {} rows; choose a smaller k",
+                   options.k, all_rows);
+
+    Selection selection;
+    std::optional<JointShard> shard;
+    agree(collective, [&] { shard.emplace(rows, acquisition, options, selection.quarantined); });
+    shard->count(collective);
+    selection.selectable = shard->all_open();
+    THRESHER_CHECK(options.k <= shard->all_open(),
+                   "k is {}, but only {} of the {} rows can be picked (the others are labelled, "
+                   "excluded or quarantined); choose a smaller k",
+                   options.k, shard->all_open(), all_rows);
+    acquisition.pick(collective, *shard, options, selection);
+    return selection;
+}
+
+}  // namespace thresher
