@@ -24,6 +24,16 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
          "4 N / P",
          "(k + L) (4 d + 16)",
          pick_k_center},
+        {"badge",
+         {"log_probs", "embeddings"},
+         "k-means++ on the gradients that the likeliest labels would give: first the largest, then "
+         "drawn by squared distance to the nearest pick; labelled rows have no part in it",
+         "min over picks b of |g - g_b|, g = (p - onehot(argmax p)) x h; the first |g|",
+         "Ash et al. 2020 (arXiv 1906.03671)",
+         "k N (C + d) / P",
+         "(4 C + 8) N / P",
+         "k (4 (C + d) + 20)",
+         pick_badge},
     };
     return table;
 }

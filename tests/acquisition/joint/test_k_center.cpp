@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "src/base/thread_team.hpp"
+#include "tests/acquisition/joint/golden.hpp"
 #include "tests/acquisition/joint/joint_support.hpp"
 
 using namespace thresher;
@@ -152,4 +153,20 @@ TEST_CASE("requests that cannot be met are refused on all ranks, with the reason
     JointPool none = pool;
     none.embeddings.clear();
     CHECK_THROWS_WITH(pick_over(2, "k-center", none, {.k = 1}), contains("values of embeddings"));
+}
+
+TEST_CASE("k-center agrees with the reference picks") {
+    const nlohmann::json file = golden("selection.json");
+    if (file.is_null()) return;
+    for (const auto& test : file["k_center"]) {
+        INFO(test["name"]);
+        JointPool pool = points(floats(test["points"]), test["points"]["shape"][1]);
+        pool = with_labelled(pool, test["labelled"]);
+        const Picked picked = pick("k-center", pool, {.k = test["k"]});
+        CHECK(picked.ids == test["expected"]["picks"].get<Ids>());
+        for (std::size_t i = 0; i < picked.ids.size(); ++i) {
+            const auto& distance = test["expected"]["distance_when_picked"][i];
+            if (!distance.is_null()) CHECK(close(picked.scores[i], distance));
+        }
+    }
 }
