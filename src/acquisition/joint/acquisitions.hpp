@@ -6,6 +6,10 @@
 
 namespace thresher {
 
+/// Rows that badge and batchbald pick at most: each pick draws other random numbers, and those are
+/// numbered in 16 bits.
+constexpr std::int64_t kMostDraws = 1 << 16;
+
 void pick_batchbald(Collective& collective, JointShard& shard, const JointOptions& options,
                     Selection& selection);
 void pick_k_center(Collective& collective, JointShard& shard, const JointOptions& options,
@@ -14,8 +18,6 @@ void pick_centroid(Collective& collective, JointShard& shard, const JointOptions
                    Selection& selection);
 void pick_badge(Collective& collective, JointShard& shard, const JointOptions& options,
                 Selection& selection);
-/// Each pick draws other random numbers, and they are numbered in 16 bits.
-constexpr std::int64_t kLargestBadgeBatch = 1 << 16;
 void pick_typiclust(Collective& collective, JointShard& shard, const JointOptions& options,
                     Selection& selection);
 void pick_facility_location(Collective& collective, JointShard& shard, const JointOptions& options,

@@ -24,6 +24,17 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
          "4 N / P",
          "(k + L) (4 d + 16)",
          pick_k_center},
+        {"batchbald",
+         {"log_probs", "samples"},
+         "the row whose label, together with those of the picked rows, says most about which "
+         "sample "
+         "is right; labelled rows have no part in it",
+         "I(y_1..y_b; w) - I(y_1..y_(b-1); w)",
+         "Kirsch, van Amersfoort and Gal 2019 (arXiv 1906.08158)",
+         "k N S min(C^b, configurations) / P, and far fewer while exact",
+         "16 N / P + 16 S configurations / C",
+         "k (4 S C + 16)",
+         pick_batchbald},
         {"badge",
          {"log_probs", "embeddings"},
          "k-means++ on the gradients that the likeliest labels would give: first the largest, then "
@@ -56,15 +67,15 @@ Similarity similarity_named(std::string_view name) {
 
 void check_joint_options(const JointAcquisition& acquisition, const JointOptions& options) {
     THRESHER_CHECK_AS(UsageError, options.k >= 1, "k is {}; a batch has at least 1 row", options.k);
-    if (acquisition.name == "badge") {
-        THRESHER_CHECK_AS(UsageError, options.k <= kLargestBadgeBatch,
-                          "k is {}; badge picks at most {} rows at once: pick in several rounds",
-                          options.k, kLargestBadgeBatch);
+    if (acquisition.name == "badge" || acquisition.name == "batchbald") {
+        THRESHER_CHECK_AS(UsageError, options.k <= kMostDraws,
+                          "k is {}; {} picks at most {} rows at once: pick in several rounds",
+                          options.k, acquisition.name, kMostDraws);
     }
     if (acquisition.name == "batchbald") {
-        THRESHER_CHECK_AS(UsageError, options.configurations >= 1 && options.samples >= 1,
-                          "batchbald with {} configurations and {} samples; allowed: 1 and more",
-                          options.configurations, options.samples);
+        THRESHER_CHECK_AS(UsageError, options.configurations >= 1,
+                          "batchbald with {} configurations; allowed: 1 and more",
+                          options.configurations);
     }
     if (acquisition.name == "facility-location") {
         THRESHER_CHECK_AS(UsageError, options.exact_rows >= 1,

@@ -54,8 +54,8 @@ struct JointOptions {
     std::uint32_t round = 0;
     Similarity similarity = Similarity::cosine;  ///< facility-location alone
     /// batchbald: joint entropies are exact while the batch has at most so many configurations,
-    /// C^b, and estimated from `samples` sampled ones beyond.
-    std::int64_t configurations = 100'000, samples = 10'000;
+    /// C^b, and estimated from so many sampled ones beyond.
+    std::int64_t configurations = 100'000;
     /// facility-location: the greedy choice is exact up to so many rows, and made in two rounds
     /// beyond.
     std::int64_t exact_rows = 100'000;

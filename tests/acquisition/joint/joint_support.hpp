@@ -120,6 +120,7 @@ inline Picked pick_on(Collective& collective, const char* name, const JointPool&
 
 inline Picked pick_over(int ranks, const char* name, const JointPool& pool,
                         const JointOptions& options) {
+    if (ranks == 1) return pick_on(*make_local_collective(), name, pool, options);
     Picked picked;
     run_simulated_ranks(ranks, [&](Collective& collective) {
         Picked own = pick_on(collective, name, pool, options);

@@ -13,7 +13,7 @@ TEST_CASE("every joint acquisition picks the same batch for any number of ranks"
     pool.log_probs[300] = NAN;
     pool = with_labelled(pool, {7, 120, 399});
     for (const JointAcquisition& acquisition : joint_acquisitions()) {
-        const JointOptions options{.k = 12, .seed = 3, .configurations = 300, .samples = 50};
+        const JointOptions options{.k = 12, .seed = 3, .configurations = 300};
         const std::string name(acquisition.name);
         const Picked expected = pick_over(1, name.c_str(), pool, options);
         REQUIRE(expected.ids.size() == 12);
