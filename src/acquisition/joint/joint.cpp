@@ -45,6 +45,18 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
          "(4 C + 8) N / P",
          "k (4 (C + d) + 20)",
          pick_badge},
+        {"facility-location",
+         {"embeddings"},
+         "the row that best represents what the labelled and picked rows do not: greedy by exact "
+         "gain, lazily; beyond exact_rows rows in two rounds: k rows from each of N / "
+         "max(exact_rows "
+         "/ 10, 2 k) random parts, then k of those, compared on exact_rows random rows",
+         "sum over rows i of max(0, s_ij - max over picked and labelled c of s_ic)",
+         "Minoux 1978; Mirzasoleiman et al. 2016 (JMLR 17); Wei, Iyer and Bilmes 2015",
+         "N (min(N, exact_rows) + L) d / P",
+         "16 N / P + 8 min(N, exact_rows)",
+         "4 N d + k times about 100 (d + 24)",
+         pick_facility_location},
     };
     return table;
 }

@@ -1,0 +1,124 @@
+#include "src/acquisition/joint/similarity.hpp"
+
+#include <algorithm>
+
+#include "src/acquisition/joint/distances.hpp"
+
+// Highway compiles this file once for each instruction set and picks the best at run time.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "src/acquisition/joint/similarity.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <hwy/contrib/math/math-inl.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace thresher::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// A width is a multiple of PackedRows::kPanel, and so of the lanes.
+using Doubles = hn::CappedTag<double, PackedRows::kPanel>;
+using Floats = hn::Rebind<float, Doubles>;
+
+void to_cosine_similarity(float* HWY_RESTRICT tile, std::size_t rows, std::size_t width,
+                          const float* HWY_RESTRICT factors) {
+    const hn::CappedTag<float, PackedRows::kPanel> tag;
+    const auto one = hn::Set(tag, 1.0F);
+    for (std::size_t i = 0; i < rows; ++i) {
+        const auto factor = hn::Set(tag, factors[i]);
+        for (std::size_t j = 0; j < width; j += hn::Lanes(tag)) {
+            float* HWY_RESTRICT at = tile + i * width + j;
+            hn::StoreU(hn::MulAdd(hn::LoadU(tag, at), factor, one), tag, at);
+        }
+    }
+}
+
+void to_rbf_similarity(float* HWY_RESTRICT tile, std::size_t count, float scale) {
+    const hn::CappedTag<float, PackedRows::kPanel> tag;
+    const auto negative = hn::Set(tag, -scale);
+    for (std::size_t i = 0; i < count; i += hn::Lanes(tag)) {
+        hn::StoreU(hn::Exp(tag, hn::Mul(hn::LoadU(tag, tile + i), negative)), tag, tile + i);
+    }
+}
+
+void add_improvements(const float* HWY_RESTRICT tile, std::size_t rows, std::size_t width,
+                      const float* HWY_RESTRICT best, double magic, double* HWY_RESTRICT sums) {
+    const Doubles tag;
+    const Floats narrow;
+    const std::size_t lanes = hn::Lanes(tag);
+    const auto rounder = hn::Set(tag, magic);
+    const auto zero = hn::Zero(tag);
+    const auto add = [&](auto sum, const float* HWY_RESTRICT at, double from) HWY_ATTR {
+        const auto value = hn::PromoteTo(tag, hn::LoadU(narrow, at));
+        const auto gain = hn::Max(hn::Sub(value, hn::Set(tag, from)), zero);
+        return hn::Add(sum, hn::Sub(hn::Add(gain, rounder), rounder));
+    };
+    for (std::size_t j = 0; j < width; j += PackedRows::kPanel) {
+        for (std::size_t c = j; c < j + PackedRows::kPanel; c += lanes) {
+            auto sum = hn::LoadU(tag, sums + c);
+            for (std::size_t i = 0; i < rows; ++i) {
+                sum = add(sum, tile + i * width + c, double{best[i]});
+            }
+            hn::StoreU(sum, tag, sums + c);
+        }
+    }
+}
+
+float subtract_distances(const float* HWY_RESTRICT tile, std::size_t rows, std::size_t width,
+                         std::size_t columns, float largest, double magic,
+                         double* HWY_RESTRICT sums) {
+    const Doubles tag;
+    const Floats narrow;
+    const std::size_t lanes = hn::Lanes(tag);
+    const auto rounder = hn::Set(tag, magic);
+    auto most = hn::Set(narrow, largest);
+    for (std::size_t c = 0; c < width; c += lanes) {
+        const auto used = hn::FirstN(narrow, columns > c ? std::min(lanes, columns - c) : 0);
+        auto sum = hn::LoadU(tag, sums + c);
+        for (std::size_t i = 0; i < rows; ++i) {
+            const auto distance = hn::LoadU(narrow, tile + i * width + c);
+            most = hn::Max(most, hn::IfThenElseZero(used, distance));
+            const auto wide = hn::PromoteTo(tag, distance);
+            sum = hn::Sub(sum, hn::Sub(hn::Add(wide, rounder), rounder));
+        }
+        hn::StoreU(sum, tag, sums + c);
+    }
+    return hn::GetLane(hn::MaxOfLanes(narrow, most));
+}
+
+}  // namespace thresher::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace thresher {
+
+HWY_EXPORT(to_cosine_similarity);
+HWY_EXPORT(to_rbf_similarity);
+HWY_EXPORT(add_improvements);
+HWY_EXPORT(subtract_distances);
+
+void to_cosine_similarity(std::span<float> tile, std::size_t width,
+                          std::span<const float> factors) {
+    HWY_DYNAMIC_DISPATCH(to_cosine_similarity)
+    (tile.data(), factors.size(), width, factors.data());
+}
+
+void to_rbf_similarity(std::span<float> tile, float scale) {
+    HWY_DYNAMIC_DISPATCH(to_rbf_similarity)(tile.data(), tile.size(), scale);
+}
+
+void add_improvements(std::span<const float> tile, std::size_t width, std::span<const float> best,
+                      double magic, std::span<double> sums) {
+    HWY_DYNAMIC_DISPATCH(add_improvements)
+    (tile.data(), best.size(), width, best.data(), magic, sums.data());
+}
+
+float subtract_distances(std::span<const float> tile, std::size_t width, std::size_t columns,
+                         float largest, double magic, std::span<double> sums) {
+    return HWY_DYNAMIC_DISPATCH(subtract_distances)(tile.data(), tile.size() / width, width,
+                                                    columns, largest, magic, sums.data());
+}
+
+}  // namespace thresher
+#endif
