@@ -6,9 +6,12 @@
 
 namespace thresher {
 
-/// Rows that badge and batchbald pick at most: each pick draws other random numbers, and those are
+/// Rows that badge, batchbald and centroid pick at most: each draws other random numbers, which are
 /// numbered in 16 bits.
 constexpr std::int64_t kMostDraws = 1 << 16;
+
+/// Clusters that typiclust (as in its paper) and cluster-margin make at most.
+constexpr std::int64_t kMostClusters = 500;
 
 void pick_batchbald(Collective& collective, JointShard& shard, const JointOptions& options,
                     Selection& selection);

@@ -108,17 +108,7 @@ void Coverage::for_each_tile(const PackedRows& packed, std::span<const std::size
                  first += kTileRows) {
                 const std::size_t count = std::min(kTileRows, static_cast<std::size_t>(to) - first);
                 const auto offsets = covered.subspan(first, count);
-                std::span<const float> rows;
-                if (offsets.back() - offsets.front() == count - 1) {
-                    rows = shard_.rows().embeddings.subspan(offsets.front() * d, count * d);
-                } else {
-                    copies.clear();
-                    for (const std::size_t row : offsets) {
-                        const auto values = shard_.embedding(row);
-                        copies.insert(copies.end(), values.begin(), values.end());
-                    }
-                    rows = copies;
-                }
+                const auto rows = shard_.embeddings_of(offsets, copies);
                 const auto pairs = std::span(tile).first(count * width);
                 pair_up(distance ? Pairing::squared_distance : Pairing::dot_product, rows, packed,
                         pairs);

@@ -45,6 +45,28 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
          "(4 C + 8) N / P",
          "k (4 (C + d) + 20)",
          pick_badge},
+        {"centroid",
+         {"embeddings"},
+         "of k clusters (k-means), the largest first, the row nearest to the centroid; labelled "
+         "rows "
+         "have no part in it",
+         "- |x - centroid|",
+         "Zhdanov 2019 (arXiv 1901.05954); k-means++: Arthur and Vassilvitskii 2007",
+         "up to 26 k N d / P",
+         "16 N / P + 24 k d",
+         "up to 26 x 8 k d",
+         pick_centroid},
+        {"typiclust",
+         {"embeddings"},
+         "of min(L + k, 500) clusters (k-means), those with the fewest labelled rows first, then "
+         "the "
+         "largest: the row with the nearest neighbours; clusters of fewer than 5 rows come last",
+         "- mean distance to the 20 nearest rows of the cluster, or of 2^14 random ones of it",
+         "Hacohen, Dekel and Weinshall 2022 (arXiv 2202.02794)",
+         "up to (26 min(L + k, 500) + 2^14) N d / P",
+         "24 N / P + 80 rows of a cluster + 24 min(L + k, 500) d",
+         "4 N d + 26 x 8 min(L + k, 500) d",
+         pick_typiclust},
         {"facility-location",
          {"embeddings"},
          "the row that best represents what the labelled and picked rows do not: greedy by exact "
@@ -57,6 +79,16 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
          "16 N / P + 8 min(N, exact_rows)",
          "4 N d + k times about 100 (d + 24)",
          pick_facility_location},
+        {"cluster-margin",
+         {"log_probs", "embeddings"},
+         "the margin_factor k rows of the smallest margin, in min(k, 500) clusters (k-means); from "
+         "each in turn, the smallest first, a random row; labelled rows have no part in it",
+         "1 - (p_(1) - p_(2))",
+         "Citovsky et al. 2021 (arXiv 2107.14263), with k-means for its clustering of all pairs",
+         "(N S C + 26 margin_factor k min(k, 500) d) / P",
+         "16 N / P + 24 min(k, 500) d",
+         "26 x 8 min(k, 500) d",
+         pick_cluster_margin},
     };
     return table;
 }
@@ -79,7 +111,8 @@ Similarity similarity_named(std::string_view name) {
 
 void check_joint_options(const JointAcquisition& acquisition, const JointOptions& options) {
     THRESHER_CHECK_AS(UsageError, options.k >= 1, "k is {}; a batch has at least 1 row", options.k);
-    if (acquisition.name == "badge" || acquisition.name == "batchbald") {
+    if (acquisition.name == "badge" || acquisition.name == "batchbald" ||
+        acquisition.name == "centroid") {
         THRESHER_CHECK_AS(UsageError, options.k <= kMostDraws,
                           "k is {}; {} picks at most {} rows at once: pick in several rounds",
                           options.k, acquisition.name, kMostDraws);

@@ -116,6 +116,21 @@ void JointShard::count(Collective& collective) {
     all_labelled_ = counts[1];
 }
 
+std::span<const float> JointShard::embeddings_of(std::span<const std::size_t> offsets,
+                                                 std::vector<float>& copies) const {
+    if (offsets.empty()) return {};
+    if (offsets.back() - offsets.front() == offsets.size() - 1) {
+        return rows_.embeddings.subspan(offsets.front() * embedding_size(),
+                                        offsets.size() * embedding_size());
+    }
+    copies.clear();
+    for (const std::size_t row : offsets) {
+        const auto values = embedding(row);
+        copies.insert(copies.end(), values.begin(), values.end());
+    }
+    return copies;
+}
+
 std::vector<std::size_t> JointShard::offsets(RowState state) const {
     std::vector<std::size_t> found;
     for (std::size_t row = 0; row < size(); ++row) {

@@ -55,6 +55,9 @@ class JointShard {
     std::span<const float> embedding(std::size_t offset) const {
         return rows_.embeddings.subspan(offset * embedding_size(), embedding_size());
     }
+    /// The embeddings of some rows, one after the other; copied into `copies` unless they lie so.
+    std::span<const float> embeddings_of(std::span<const std::size_t> offsets,
+                                         std::vector<float>& copies) const;
     /// Offsets of this rank's rows with this state, ascending.
     std::vector<std::size_t> offsets(RowState state) const;
 
