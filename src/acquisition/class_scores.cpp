@@ -63,7 +63,7 @@ HWY_INLINE Doubles add_terms(const Doubles& sum, const Floats& terms) {
 }
 
 void mean_entropy(const ClassOutputs& outputs, std::span<float> scores) {
-    constexpr std::size_t kFlush = 5 * kFloats;  // terms of a lane summed in single precision
+    constexpr std::size_t kFlush = 5 * kFloats;  // terms that are summed in single precision
     const std::size_t size = outputs.columns() * kGroup;
     const double inverse = 1.0 / static_cast<double>(outputs.samples);
     score_groups(outputs, scores, [&](const float* HWY_RESTRICT tile, std::size_t) {

@@ -19,8 +19,9 @@ struct ClassOutputs {
 /// All fill scores [n]; a row whose mean prediction is off 1 by more than 1e-3, or that holds a
 /// NaN, gets NaN. With p the mean over samples of the probabilities p_s:
 ///
-/// mean_s H[p_s] with exponentials in single precision and sums in double: all terms have the same
-/// sign, so the relative error stays below 4e-7. For S = 1 this is the entropy as well.
+/// mean_s H[p_s], with exponentials and the sums of a few terms in single precision, the rest in
+/// double: all terms have the same sign, so the relative error stays below 1e-6 and is usually
+/// below 1e-7. For S = 1 this is the entropy as well.
 void score_mean_entropy(const ClassOutputs& outputs, std::span<float> scores);
 /// H[p], in double.
 void score_entropy_of_mean(const ClassOutputs& outputs, std::span<float> scores);

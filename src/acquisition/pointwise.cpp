@@ -35,7 +35,7 @@ void score_outputs(const PredictionView& predictions, std::span<float> scores, c
                  });
 }
 
-/// Scores from how many of the samples vote for each class: score(votes of one class) summed.
+/// Scores rows by score(votes [C]), how many of the samples vote for each class.
 template <class Score>
 void score_votes(const PredictionView& predictions, std::span<float> scores, const Score& score) {
     score_outputs(predictions, scores,
@@ -145,6 +145,26 @@ void score_el2n(const PredictionView& predictions, std::span<float> scores) {
                       score_distance_to_target(
                           outputs, predictions.targets.subspan(first, part.size()), part);
                   });
+}
+
+void score_gradient_norm(const PredictionView& predictions, std::span<float> scores) {
+    const auto size = static_cast<std::size_t>(predictions.embedding_size);
+    THRESHER_CHECK(size > 0 && predictions.embeddings.size() == scores.size() * size,
+                   "{} values of embeddings for {} rows of {}", predictions.embeddings.size(),
+                   scores.size(), size);
+    score_outputs(
+        predictions, scores,
+        [&](const ClassOutputs& outputs, std::size_t first, std::span<float> part) {
+            score_distance_to_vote(outputs, part);
+            for (std::size_t row = 0; row < part.size(); ++row) {
+                double square = 0.0;
+                for (const float h : predictions.embeddings.subspan((first + row) * size, size)) {
+                    square += double{h} * double{h};
+                }
+                const double length = double{part[row]} * std::sqrt(square);
+                part[row] = std::isfinite(length) ? static_cast<float>(length) : kNan;
+            }
+        });
 }
 
 void score_hard_learner(const PredictionView& predictions, std::span<float> scores) {

@@ -170,6 +170,32 @@ TEST_CASE("el2n and gradient norms agree with the reference numbers") {
     }
 }
 
+TEST_CASE("alignment losses of pairs agree with the reference numbers") {
+    const nlohmann::json cases = golden();
+    if (cases.is_null()) return;
+    const auto& test = cases["alignment"];
+    std::map<std::string, std::vector<float>> losses;
+    for (const auto& [role, key] : {std::pair("learner", "online"), {"reference", "reference"}}) {
+        const std::vector<float> images = numbers(test[std::string(key) + "_image"]["data"]);
+        const std::vector<float> texts = numbers(test[std::string(key) + "_text"]["data"]);
+        const std::size_t rows = test["expected"]["learnability"].size();
+        for (std::size_t row = 0; row < rows; ++row) {
+            double dot = 0.0;
+            for (std::size_t i = row * images.size() / rows; i < (row + 1) * images.size() / rows;
+                 ++i) {
+                dot += double{images[i]} * double{texts[i]};
+            }
+            losses[role].push_back(static_cast<float>(-dot));
+        }
+        check_close(losses[role], test["expected"][std::string(key) + "_loss"]);
+    }
+    PredictionView view;
+    for (const auto& [role, values] : losses) view.losses[role] = values;
+    std::vector<float> scores(losses["learner"].size());
+    find_acquisition("learnability").score(view, scores);
+    check_close(scores, test["expected"]["learnability"]);
+}
+
 TEST_CASE("loss scores agree with the reference numbers") {
     const nlohmann::json cases = golden();
     if (cases.is_null()) return;

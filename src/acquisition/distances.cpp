@@ -1,20 +1,15 @@
-// The pointwise acquisitions that read embeddings.
+// The acquisitions that compare the embedding of a row with those of other rows.
 
 #include <cmath>
 #include <limits>
 
-#include "src/acquisition/class_scores.hpp"
 #include "src/acquisition/nearest.hpp"
 #include "src/acquisition/pointwise.hpp"
 #include "src/base/check.hpp"
-#include "src/base/thread_team.hpp"
 
 namespace thresher {
 
 namespace {
-
-constexpr std::int64_t kGrain = 4096;  // rows a thread takes at a time
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 void check_embeddings(const PredictionView& predictions, std::size_t rows) {
     THRESHER_CHECK(predictions.embedding_size > 0 &&
@@ -34,35 +29,6 @@ void check_others(const PredictionView& predictions, std::span<const float> othe
 }
 
 }  // namespace
-
-void score_gradient_norm(const PredictionView& predictions, std::span<float> scores) {
-    check_embeddings(predictions, scores.size());
-    const auto size = static_cast<std::size_t>(predictions.embedding_size);
-    ClassOutputs outputs{predictions.log_probs.data(),
-                         static_cast<std::size_t>(predictions.samples),
-                         static_cast<std::size_t>(predictions.classes)};
-    THRESHER_CHECK(predictions.samples > 0 && predictions.classes > 0 &&
-                       predictions.log_probs.size() == scores.size() * outputs.columns(),
-                   "{} log-probabilities for {} rows of {} samples and {} classes",
-                   predictions.log_probs.size(), scores.size(), outputs.samples, outputs.classes);
-    parallel_for(
-        static_cast<std::int64_t>(scores.size()), kGrain,
-        [&](std::int64_t begin, std::int64_t end) {
-            const auto first = static_cast<std::size_t>(begin);
-            const auto part = scores.subspan(first, static_cast<std::size_t>(end - begin));
-            ClassOutputs of_part = outputs;
-            of_part.log_probs += first * outputs.columns();
-            score_distance_to_vote(of_part, part);
-            for (std::size_t row = 0; row < part.size(); ++row) {
-                double square = 0.0;
-                for (const float h : predictions.embeddings.subspan((first + row) * size, size)) {
-                    square += double{h} * double{h};
-                }
-                const double length = double{part[row]} * std::sqrt(square);
-                part[row] = std::isfinite(length) ? static_cast<float>(length) : kNan;
-            }
-        });
-}
 
 void score_distance_to_labelled(const PredictionView& predictions, std::span<float> scores) {
     check_embeddings(predictions, scores.size());
