@@ -45,18 +45,16 @@ class Gradients {
                     std::transform(mean.begin(), mean.end(),
                                    residuals_.begin() + static_cast<std::ptrdiff_t>(row * classes_),
                                    [](double value) { return static_cast<float>(value); });
+                    float residual_norm = 0.0F;
+                    squared_norms(residual(row), classes_, std::span(&residual_norm, 1));
+                    norms_[row] *= residual_norm;
                 }
             });
     }
 
     std::size_t factor_size() const { return classes_ + shard_.embedding_size(); }
 
-    /// |g|^2.
-    double squared_norm(std::size_t row) const {
-        float residual_norm = 0.0F;
-        squared_norms(residual(row), classes_, std::span(&residual_norm, 1));
-        return double{residual_norm} * double{norms_[row]};
-    }
+    double squared_norm(std::size_t row) const { return norms_[row]; }
     double nearest(std::size_t row) const { return nearest_[row]; }
 
     /// residual and embedding of a row, one after the other.
@@ -84,7 +82,9 @@ class Gradients {
 
     const JointShard& shard_;
     std::size_t classes_;
-    std::vector<float> residuals_, norms_, nearest_;
+    std::vector<float> residuals_;
+    std::vector<float> norms_;    ///< |g|^2
+    std::vector<float> nearest_;  ///< squared distance to the nearest pick
 };
 
 }  // namespace
@@ -102,8 +102,8 @@ void pick_badge(Collective& collective, JointShard& shard, const JointOptions& o
     const KeyedRandom random(options.seed, Stream::badge, options.round);
     for (std::int64_t pick = 0; pick < options.k; ++pick) {
         const auto propose = [&](std::size_t begin, std::size_t end) {
-            Proposal best;
             if (pick == 0) {
+                Proposal best;
                 for (std::size_t row = begin; row < end; ++row) {
                     if (shard.open(row)) {
                         best.consider(gradients->squared_norm(row), shard.id(row), row);
@@ -112,13 +112,11 @@ void pick_badge(Collective& collective, JointShard& shard, const JointOptions& o
                 return best;
             }
             gradients->add(factors, begin, end);
+            Race race(random, static_cast<std::uint16_t>(pick));
             for (std::size_t row = begin; row < end; ++row) {
-                if (shard.open(row)) {
-                    race(best, gradients->nearest(row), random, static_cast<std::uint16_t>(pick),
-                         shard.id(row), row);
-                }
+                if (shard.open(row)) race.enter(gradients->nearest(row), shard.id(row), row);
             }
-            return best;
+            return race.best();
         };
         const Proposal own = best_of_pieces(shard.size(), pieces, propose);
         const GlobalBest best = shard.pick(collective, own);

@@ -2,7 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
+
+#ifndef THRESHER_WEIGHING
+#define THRESHER_WEIGHING
+namespace thresher {
+
+/// What a gain is computed from: configurations and a row, both in T.
+template <class T>
+struct Weighing {
+    const T* weights;
+    const T* posteriors;
+    std::size_t configurations;
+    const T* values;
+    const T* differences;
+    std::size_t samples, classes;
+    double mean_entropy;
+};
+
+}  // namespace thresher
+#endif
 
 // Highway compiles this file once for each instruction set and picks the best at run time.
 #undef HWY_TARGET_INCLUDE
@@ -18,12 +36,12 @@ namespace thresher::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 /// Eight lanes at most, so that two vectors cover a block or a part of it.
-using Doubles = hn::CappedTag<double, Configurations::kBlock / 2>;
+template <class T>
+using Lanes = hn::CappedTag<T, Configurations::kBlock / 2>;
 
 /// entropy - q log q, where 0 log 0 is 0 and rounding may have left q a little below 0.
-template <class V>
-HWY_INLINE V add_entropy(V entropy, V q) {
-    const Doubles tag;
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V add_entropy(D tag, V entropy, V q) {
     const auto log_q = hn::IfThenElseZero(hn::Gt(q, hn::Zero(tag)), hn::Log(tag, q));
     return hn::NegMulAdd(q, log_q, entropy);
 }
@@ -31,7 +49,7 @@ HWY_INLINE V add_entropy(V entropy, V q) {
 /// H(p_s) of each sample, `values` [C, S]; the same operations on each lane as below.
 void sample_entropies(const double* HWY_RESTRICT values, std::size_t samples, std::size_t classes,
                       double* HWY_RESTRICT entropies) {
-    const Doubles tag;
+    const Lanes<double> tag;
     const std::size_t lanes = hn::Lanes(tag);
     HWY_ALIGN double part[Configurations::kBlock] = {};
     for (std::size_t s = 0; s < samples; s += lanes) {
@@ -39,7 +57,7 @@ void sample_entropies(const double* HWY_RESTRICT values, std::size_t samples, st
         auto entropy = hn::Zero(tag);
         for (std::size_t c = 0; c < classes; ++c) {
             std::copy_n(values + c * samples + s, count, part);
-            entropy = add_entropy(entropy, hn::Load(tag, part));
+            entropy = add_entropy(tag, entropy, hn::Load(tag, part));
         }
         hn::Store(entropy, tag, part);
         std::copy_n(part, count, entropies + s);
@@ -47,65 +65,77 @@ void sample_entropies(const double* HWY_RESTRICT values, std::size_t samples, st
 }
 
 /// sum over configurations of weight x (H(q) - mean_entropy), q_c = p_0c + sum_s w_s (p_sc - p_0c).
-double information_gain(const double* HWY_RESTRICT weights, const double* HWY_RESTRICT posteriors,
-                        std::size_t configurations, const RowProbabilities& row,
-                        double mean_entropy) {
-    const Doubles tag;
+template <class T>
+double information_gain(const Weighing<T>& weighing) {
+    constexpr std::size_t kRun = 32;  // vectors added up before the sum goes on in double
+    const Lanes<T> tag;
     const std::size_t lanes = hn::Lanes(tag);
-    const std::size_t samples = row.samples(), classes = row.classes();
-    const double* HWY_RESTRICT values = row.values();
-    const double* HWY_RESTRICT differences = row.differences();
-    const auto mean = hn::Set(tag, mean_entropy);
-    auto gain_low = hn::Zero(tag), gain_high = hn::Zero(tag);
-    for (std::size_t m = 0; m < configurations; m += 2 * lanes) {
-        const std::size_t column = m % Configurations::kBlock;
-        const double* HWY_RESTRICT w =
-            posteriors + m / Configurations::kBlock * samples * Configurations::kBlock + column;
-        auto low = hn::Zero(tag), high = hn::Zero(tag);  // entropies
-        std::size_t c = 0;
-        for (; c + 4 <= classes; c += 4) {
-            const double* HWY_RESTRICT d0 = differences + c * samples;
-            const double* HWY_RESTRICT d1 = d0 + samples;
-            const double* HWY_RESTRICT d2 = d1 + samples;
-            const double* HWY_RESTRICT d3 = d2 + samples;
-            auto q00 = hn::Set(tag, values[c * samples]), q01 = q00;
-            auto q10 = hn::Set(tag, values[(c + 1) * samples]), q11 = q10;
-            auto q20 = hn::Set(tag, values[(c + 2) * samples]), q21 = q20;
-            auto q30 = hn::Set(tag, values[(c + 3) * samples]), q31 = q30;
-            for (std::size_t s = 1; s < samples; ++s) {
-                const auto w0 = hn::LoadU(tag, w + s * Configurations::kBlock);
-                const auto w1 = hn::LoadU(tag, w + s * Configurations::kBlock + lanes);
-                q00 = hn::MulAdd(w0, hn::Set(tag, d0[s]), q00);
-                q01 = hn::MulAdd(w1, hn::Set(tag, d0[s]), q01);
-                q10 = hn::MulAdd(w0, hn::Set(tag, d1[s]), q10);
-                q11 = hn::MulAdd(w1, hn::Set(tag, d1[s]), q11);
-                q20 = hn::MulAdd(w0, hn::Set(tag, d2[s]), q20);
-                q21 = hn::MulAdd(w1, hn::Set(tag, d2[s]), q21);
-                q30 = hn::MulAdd(w0, hn::Set(tag, d3[s]), q30);
-                q31 = hn::MulAdd(w1, hn::Set(tag, d3[s]), q31);
+    const std::size_t samples = weighing.samples, classes = weighing.classes;
+    const T* HWY_RESTRICT weights = weighing.weights;
+    const T* HWY_RESTRICT values = weighing.values;
+    const T* HWY_RESTRICT differences = weighing.differences;
+    const auto mean = hn::Set(tag, static_cast<T>(weighing.mean_entropy));
+    double gain = 0.0;
+    for (std::size_t begin = 0; begin < weighing.configurations; begin += 2 * lanes * kRun) {
+        const std::size_t end = std::min(weighing.configurations, begin + 2 * lanes * kRun);
+        auto gain_low = hn::Zero(tag), gain_high = hn::Zero(tag);
+        for (std::size_t m = begin; m < end; m += 2 * lanes) {
+            const T* HWY_RESTRICT w =
+                weighing.posteriors +
+                m / Configurations::kBlock * samples * Configurations::kBlock +
+                m % Configurations::kBlock;
+            auto low = hn::Zero(tag), high = hn::Zero(tag);  // entropies
+            std::size_t c = 0;
+            for (; c + 4 <= classes; c += 4) {
+                const T* HWY_RESTRICT d0 = differences + c * samples;
+                const T* HWY_RESTRICT d1 = d0 + samples;
+                const T* HWY_RESTRICT d2 = d1 + samples;
+                const T* HWY_RESTRICT d3 = d2 + samples;
+                auto q00 = hn::Set(tag, values[c * samples]), q01 = q00;
+                auto q10 = hn::Set(tag, values[(c + 1) * samples]), q11 = q10;
+                auto q20 = hn::Set(tag, values[(c + 2) * samples]), q21 = q20;
+                auto q30 = hn::Set(tag, values[(c + 3) * samples]), q31 = q30;
+                for (std::size_t s = 1; s < samples; ++s) {
+                    const auto w0 = hn::LoadU(tag, w + s * Configurations::kBlock);
+                    const auto w1 = hn::LoadU(tag, w + s * Configurations::kBlock + lanes);
+                    q00 = hn::MulAdd(w0, hn::Set(tag, d0[s]), q00);
+                    q01 = hn::MulAdd(w1, hn::Set(tag, d0[s]), q01);
+                    q10 = hn::MulAdd(w0, hn::Set(tag, d1[s]), q10);
+                    q11 = hn::MulAdd(w1, hn::Set(tag, d1[s]), q11);
+                    q20 = hn::MulAdd(w0, hn::Set(tag, d2[s]), q20);
+                    q21 = hn::MulAdd(w1, hn::Set(tag, d2[s]), q21);
+                    q30 = hn::MulAdd(w0, hn::Set(tag, d3[s]), q30);
+                    q31 = hn::MulAdd(w1, hn::Set(tag, d3[s]), q31);
+                }
+                low = add_entropy(tag, add_entropy(tag, low, q00), q10);
+                high = add_entropy(tag, add_entropy(tag, high, q01), q11);
+                low = add_entropy(tag, add_entropy(tag, low, q20), q30);
+                high = add_entropy(tag, add_entropy(tag, high, q21), q31);
             }
-            low = add_entropy(add_entropy(low, q00), q10);
-            high = add_entropy(add_entropy(high, q01), q11);
-            low = add_entropy(add_entropy(low, q20), q30);
-            high = add_entropy(add_entropy(high, q21), q31);
-        }
-        for (; c < classes; ++c) {
-            const double* HWY_RESTRICT d0 = differences + c * samples;
-            auto q0 = hn::Set(tag, values[c * samples]), q1 = q0;
-            for (std::size_t s = 1; s < samples; ++s) {
-                const auto difference = hn::Set(tag, d0[s]);
-                q0 = hn::MulAdd(hn::LoadU(tag, w + s * Configurations::kBlock), difference, q0);
-                q1 = hn::MulAdd(hn::LoadU(tag, w + s * Configurations::kBlock + lanes), difference,
-                                q1);
+            for (; c < classes; ++c) {
+                const T* HWY_RESTRICT d0 = differences + c * samples;
+                auto q0 = hn::Set(tag, values[c * samples]), q1 = q0;
+                for (std::size_t s = 1; s < samples; ++s) {
+                    const auto difference = hn::Set(tag, d0[s]);
+                    const T* HWY_RESTRICT at = w + s * Configurations::kBlock;
+                    q0 = hn::MulAdd(hn::LoadU(tag, at), difference, q0);
+                    q1 = hn::MulAdd(hn::LoadU(tag, at + lanes), difference, q1);
+                }
+                low = add_entropy(tag, low, q0);
+                high = add_entropy(tag, high, q1);
             }
-            low = add_entropy(low, q0);
-            high = add_entropy(high, q1);
+            gain_low = hn::MulAdd(hn::LoadU(tag, weights + m), hn::Sub(low, mean), gain_low);
+            gain_high =
+                hn::MulAdd(hn::LoadU(tag, weights + m + lanes), hn::Sub(high, mean), gain_high);
         }
-        gain_low = hn::MulAdd(hn::LoadU(tag, weights + m), hn::Sub(low, mean), gain_low);
-        gain_high = hn::MulAdd(hn::LoadU(tag, weights + m + lanes), hn::Sub(high, mean), gain_high);
+        gain += static_cast<double>(hn::GetLane(hn::SumOfLanes(tag, hn::Add(gain_low, gain_high))));
     }
-    return hn::GetLane(hn::SumOfLanes(tag, hn::Add(gain_low, gain_high)));
+    return gain;
 }
+
+double exact_gain(const Weighing<double>& weighing) { return information_gain(weighing); }
+
+double estimated_gain(const Weighing<float>& weighing) { return information_gain(weighing); }
 
 }  // namespace thresher::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -114,26 +144,32 @@ HWY_AFTER_NAMESPACE();
 namespace thresher {
 
 HWY_EXPORT(sample_entropies);
-HWY_EXPORT(information_gain);
+HWY_EXPORT(exact_gain);
+HWY_EXPORT(estimated_gain);
 
 RowProbabilities::RowProbabilities(std::size_t samples, std::size_t classes)
     : samples_(samples),
       classes_(classes),
-      values_(samples * classes),
-      differences_(samples * classes) {}
+      exact_{std::vector<double>(samples * classes), std::vector<double>(samples * classes)},
+      rounded_{std::vector<float>(samples * classes), std::vector<float>(samples * classes)} {}
 
 void RowProbabilities::set(std::span<const float> log_probs) {
     for (std::size_t c = 0; c < classes_; ++c) {
+        const std::size_t first = c * samples_;
         for (std::size_t s = 0; s < samples_; ++s) {
-            values_[c * samples_ + s] = std::exp(double{log_probs[s * classes_ + c]});
-            differences_[c * samples_ + s] = values_[c * samples_ + s] - values_[c * samples_];
+            const double value = std::exp(double{log_probs[s * classes_ + c]});
+            exact_.values[first + s] = value;
+            exact_.differences[first + s] = value - exact_.values[first];
+            rounded_.values[first + s] = static_cast<float>(value);
+            rounded_.differences[first + s] = static_cast<float>(exact_.differences[first + s]);
         }
     }
 }
 
 double RowProbabilities::mean_entropy() const {
     std::vector<double> entropies(samples_);
-    HWY_DYNAMIC_DISPATCH(sample_entropies)(values_.data(), samples_, classes_, entropies.data());
+    HWY_DYNAMIC_DISPATCH(sample_entropies)
+    (exact_.values.data(), samples_, classes_, entropies.data());
     double difference = 0.0;  // from sample 0, so that samples that agree give exactly its entropy
     for (const double entropy : entropies) difference += entropy - entropies[0];
     return entropies[0] + difference / static_cast<double>(samples_);
@@ -150,21 +186,27 @@ void Configurations::clear() {
     size_ = 0;
     weights_.clear();
     posteriors_.clear();
+    rounded_weights_.clear();
+    rounded_posteriors_.clear();
 }
 
 void Configurations::append(double weight, std::span<const double> posterior) {
     if (size_ % kBlock == 0) {
         weights_.resize(size_ + kBlock, 0.0);
         posteriors_.resize((size_ + kBlock) * samples_, 0.0);
+        rounded_weights_.resize(weights_.size(), 0.0F);
+        rounded_posteriors_.resize(posteriors_.size(), 0.0F);
     }
     weights_[size_] = weight;
+    rounded_weights_[size_] = static_cast<float>(weight);
     store(size_++, posterior);
 }
 
 void Configurations::store(std::size_t configuration, std::span<const double> posterior) {
-    double* block = posteriors_.data() + configuration / kBlock * samples_ * kBlock;
+    const std::size_t first = configuration / kBlock * samples_ * kBlock + configuration % kBlock;
     for (std::size_t s = 0; s < samples_; ++s) {
-        block[s * kBlock + configuration % kBlock] = posterior[s];
+        posteriors_[first + s * kBlock] = posterior[s];
+        rounded_posteriors_[first + s * kBlock] = static_cast<float>(posterior[s]);
     }
 }
 
@@ -245,8 +287,34 @@ void Configurations::sample_one_more(std::size_t pick) {
 }
 
 double Configurations::information_gain(const RowProbabilities& row, double mean_entropy) const {
-    return std::max(0.0, HWY_DYNAMIC_DISPATCH(information_gain)(weights_.data(), posteriors_.data(),
-                                                                size(), row, mean_entropy));
+    const Weighing<double> weighing{weights_.data(),
+                                    posteriors_.data(),
+                                    size(),
+                                    row.exact().values.data(),
+                                    row.exact().differences.data(),
+                                    samples_,
+                                    classes_,
+                                    mean_entropy};
+    return std::max(0.0, HWY_DYNAMIC_DISPATCH(exact_gain)(weighing));
+}
+
+double Configurations::estimated_gain(const RowProbabilities& row, double mean_entropy) const {
+    const Weighing<float> weighing{rounded_weights_.data(),
+                                   rounded_posteriors_.data(),
+                                   size(),
+                                   row.rounded().values.data(),
+                                   row.rounded().differences.data(),
+                                   samples_,
+                                   classes_,
+                                   mean_entropy};
+    return std::max(0.0, HWY_DYNAMIC_DISPATCH(estimated_gain)(weighing));
+}
+
+double Configurations::estimate_error() const {
+    // In units of 2^-24: each of the q_c is off by S roundings of what it sums, 2 in all over the
+    // classes, and -q log q has a slope below 16 where q matters; the rest is below 64.
+    return 0x1p-24 * (32.0 * static_cast<double>(samples_) +
+                      64.0 * (1.0 + std::log(static_cast<double>(classes_))));
 }
 
 }  // namespace thresher

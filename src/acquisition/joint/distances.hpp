@@ -24,7 +24,7 @@ void update_nearest(std::span<const float> rows, std::span<const float> centre,
 struct GradientRows {
     std::span<const float> residuals;   ///< [n, C], r = p - onehot(argmax p)
     std::span<const float> embeddings;  ///< [n, d], h
-    std::span<const float> norms;       ///< [n], |h|^2
+    std::span<const float> norms;       ///< [n], |g|^2 = |r|^2 |h|^2
     std::size_t classes = 0, embedding_size = 0;
 };
 

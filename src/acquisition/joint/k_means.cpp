@@ -45,19 +45,18 @@ class KMeans {
         std::vector<float> centroid(d_);
         for (std::int64_t draw = 0; draw < wanted; ++draw) {
             const auto propose = [&](std::size_t begin, std::size_t end) {
-                Proposal best;
                 std::vector<float> copies;
                 const auto distances = std::span(clusters_.distances).subspan(begin, end - begin);
                 if (draw > 0) {
                     update_nearest(shard_.embeddings_of(rows_.subspan(begin, end - begin), copies),
                                    centroid, distances);
                 }
+                Race race(random, static_cast<std::uint16_t>(draw));
                 for (std::size_t i = begin; i < end; ++i) {
-                    const double weight = draw == 0 ? 1.0 : double{clusters_.distances[i]};
-                    race(best, weight, random, static_cast<std::uint16_t>(draw),
-                         shard_.id(rows_[i]), rows_[i]);
+                    race.enter(draw == 0 ? 1.0 : double{clusters_.distances[i]},
+                               shard_.id(rows_[i]), rows_[i]);
                 }
-                return best;
+                return race.best();
             };
             const Proposal own = best_of_pieces(rows_.size(), pieces, propose);
             const GlobalBest best = collective_.argmax({own.score, own.id});
