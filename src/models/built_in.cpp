@@ -2,6 +2,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
+#include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
@@ -75,6 +76,7 @@ class BuiltInModel final : public Model {
           builder_(seed),
           network_(find_entry(spec.name).make(spec, builder_)) {
         const c10::NoGradGuard no_grad;
+        embedding_size_ = network_->embedding_size();
         const c10::Device place(device);
         pass_.dropout = make_generator(place);
         if (place.is_cpu()) return;
@@ -118,6 +120,25 @@ class BuiltInModel final : public Model {
         copy->builder_.parameters.clear();
         copy->builder_.buffers.clear();
         return copy;
+    }
+
+    bool has_dropout() override { return spec_.dropout > 0.0; }
+
+    at::Tensor sample(const at::Tensor& inputs, const MaskKeys& keys,
+                      std::int64_t samples) override {
+        THRESHER_CHECK(scoring_, "{} was sampled; sample its scoring form", spec_.name);
+        const c10::InferenceMode inference;
+        const at::Tensor prefix = network_->prefix(inputs, pass_);
+        std::vector<at::Tensor> logits;
+        for (std::int64_t i = 0; i < samples; ++i) {
+            DropoutMasks masks(keys, i);
+            Pass pass;
+            pass.masks = &masks;
+            logits.push_back(network_->rest(prefix, pass).logits);
+            pass_.flops += pass.flops;
+        }
+        forward_flops_ = pass_.flops;
+        return at::stack(logits);
     }
 
     void save(const std::string& path) const override {

@@ -127,11 +127,15 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
 }
 
 at::Tensor dropout(const at::Tensor& x, double probability, Pass& pass) {
+    if (probability > 0.0 && pass.masks != nullptr) return pass.masks->drop(x, probability);
     if (!pass.training || probability <= 0.0) return x;
     return drop(x, at::empty(x.sizes(), x.options()), probability, pass);
 }
 
 at::Tensor dropout_channels(const at::Tensor& x, double probability, Pass& pass) {
+    if (probability > 0.0 && pass.masks != nullptr) {
+        return pass.masks->drop_channels(x, probability);
+    }
     if (!pass.training || probability <= 0.0) return x;
     return drop(x, at::empty({x.size(0), x.size(1), 1, 1}, x.options()), probability, pass);
 }

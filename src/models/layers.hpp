@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "src/models/dropout_masks.hpp"
 #include "src/models/tensors.hpp"
 
 namespace thresher {
@@ -20,6 +21,7 @@ namespace thresher {
 struct Pass {
     bool training = false;
     at::Generator dropout;
+    DropoutMasks* masks = nullptr;  ///< dropout follows these, in any mode
     double flops = 0.0;
 };
 
@@ -55,6 +57,7 @@ class Linear {
     Linear(Builder& builder, const std::string& name, std::int64_t in, std::int64_t out,
            double bound = 0.0);
     at::Tensor operator()(const at::Tensor& x, Pass& pass) const;
+    std::int64_t inputs() const { return weight_.size(1); }
 
   private:
     at::Tensor weight_, bias_;
@@ -106,8 +109,8 @@ class LayerNorm {
     std::int64_t size_ = 0;
 };
 
-/// Drops single elements in train mode, or whole channels of [n, c, h, w]; what stays is scaled by
-/// 1 / (1 - probability).
+/// Drops single elements in train mode or where the pass has masks, or whole channels of [n, c, h,
+/// w]; what stays is scaled by 1 / (1 - probability).
 at::Tensor dropout(const at::Tensor& x, double probability, Pass& pass);
 at::Tensor dropout_channels(const at::Tensor& x, double probability, Pass& pass);
 

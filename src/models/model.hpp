@@ -20,6 +20,7 @@ namespace thresher {
 
 struct ModelOutputs;  // src/models/tensors.hpp
 struct NamedTensor;
+struct MaskKeys;  // src/models/mask_keys.hpp
 
 class Model {
   public:
@@ -56,6 +57,18 @@ class Model {
     /// untouched.
     virtual std::unique_ptr<Model> scoring_form() const = 0;
 
+    /// Whether sample() has anything to drop. Of a scoring form alone.
+    virtual bool has_dropout() = 0;
+
+    /// Monte-Carlo dropout: logits [samples, n, classes] in which every dropout layer drops by the
+    /// masks that `keys` name, batch-norm and all else staying in eval mode. What comes before the
+    /// first dropout layer of a built-in model runs once for all samples. Of a scoring form alone.
+    virtual at::Tensor sample(const at::Tensor& inputs, const MaskKeys& keys,
+                              std::int64_t samples) = 0;
+
+    /// Width d of the embedding; 0 where the model has none.
+    std::int64_t embedding_size() const { return embedding_size_; }
+
     /// Floating-point operations (a multiply-add is two) of all forward passes so far, counted in
     /// the convolutions, linear layers and attention that ran. TorchScript: 2 x parameters x rows,
     /// an estimate.
@@ -71,6 +84,7 @@ class Model {
 
     ModelSpec spec_;
     std::string device_;
+    std::int64_t embedding_size_ = 0;
     double forward_flops_ = 0.0;
 };
 

@@ -20,7 +20,7 @@ struct ModelSpec {
     /// channel.
     double scale = 1.0;
     std::vector<double> mean{0.0}, std{1.0};
-    double dropout = 0.5;                        ///< probability of dropping; cnn, vit
+    double dropout = 0.5;                        ///< probability of dropping
     std::vector<std::int64_t> hidden{256, 256};  ///< widths of the hidden layers; mlp
 
     bool operator==(const ModelSpec&) const = default;

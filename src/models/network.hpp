@@ -15,7 +15,14 @@ namespace thresher {
 class Network {
   public:
     virtual ~Network() = default;
-    virtual ModelOutputs forward(const at::Tensor& x, Pass& pass) const = 0;
+    /// What comes before the first dropout layer: the same in all samples of Monte-Carlo dropout.
+    virtual at::Tensor prefix(const at::Tensor& x, Pass& pass) const = 0;
+    /// The rest of the network, from what prefix() gave, which it leaves as it is.
+    virtual ModelOutputs rest(const at::Tensor& h, Pass& pass) const = 0;
+    ModelOutputs forward(const at::Tensor& x, Pass& pass) const {
+        return rest(prefix(x, pass), pass);
+    }
+    virtual std::int64_t embedding_size() const = 0;
     /// Folds and lays out what can be; called once, on a copy in eval mode with gradients off.
     virtual void prepare_for_scoring() {}
 };

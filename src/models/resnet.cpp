@@ -52,8 +52,8 @@ class ResidualBlock {
 
 class ResNet final : public Network {
   public:
-    ResNet(const ModelSpec& spec, Builder& builder, const std::vector<int>& depths,
-           bool bottleneck) {
+    ResNet(const ModelSpec& spec, Builder& builder, const std::vector<int>& depths, bool bottleneck)
+        : dropout_(spec.dropout) {
         const ImageShape image = image_shape(spec, 8);
         small_ = image.height <= kLargestSmallImage && image.width <= kLargestSmallImage;
         stem_ =
@@ -72,13 +72,19 @@ class ResNet final : public Network {
         fc_ = Linear(builder, "fc", channels, spec.classes);
     }
 
-    ModelOutputs forward(const at::Tensor& x, Pass& pass) const override {
+    at::Tensor prefix(const at::Tensor& x, Pass& pass) const override {
         at::Tensor h = stem_(x, pass).relu_();
         if (!small_) h = max_pool(h, 3, 2, 1);
         for (const ResidualBlock& block : blocks_) h = block(h, pass);
-        h = h.mean({2, 3});
+        return h.mean({2, 3});
+    }
+
+    ModelOutputs rest(const at::Tensor& pooled, Pass& pass) const override {
+        const at::Tensor h = dropout(pooled, dropout_, pass);
         return {fc_(h, pass), h};
     }
+
+    std::int64_t embedding_size() const override { return fc_.inputs(); }
 
     void prepare_for_scoring() override {
         stem_.prepare_for_scoring();
@@ -86,6 +92,7 @@ class ResNet final : public Network {
     }
 
   private:
+    double dropout_;  ///< before the last layer
     bool small_;
     ConvNorm stem_;
     std::vector<ResidualBlock> blocks_;

@@ -1,6 +1,7 @@
 #include "src/models/torchscript.hpp"
 
 #include <ATen/Context.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
@@ -12,6 +13,7 @@
 
 #include "src/base/check.hpp"
 #include "src/models/model_file.hpp"
+#include "src/models/torchscript_dropout.hpp"
 
 namespace thresher {
 namespace {
@@ -49,30 +51,27 @@ class TorchScriptModel final : public Model {
     }
 
     void learn_classes() {
-        std::vector<std::int64_t> shape{2};
-        shape.insert(shape.end(), spec_.input_shape.begin(), spec_.input_shape.end());
         const c10::NoGradGuard no_grad;
         module_.eval();
-        const at::Tensor zeros = at::zeros(shape, at::TensorOptions(c10::Device(device_)));
-        const at::Tensor logits = run(zeros).logits;
+        const ModelOutputs outputs = run(zeros(2));
+        const at::Tensor& logits = outputs.logits;
         THRESHER_CHECK(
             logits.dim() == 2 && logits.size(0) == 2,
             "{}: two inputs of shape [{}] gave logits of shape [{}]; they must have shape "
             "[inputs, classes]",
             path_, fmt::join(spec_.input_shape, ", "), fmt::join(logits.sizes(), ", "));
         spec_.classes = logits.size(1);
+        if (!outputs.embedding.defined()) return;
+        THRESHER_CHECK(outputs.embedding.size(0) == 2,
+                       "{}: two inputs gave {} embeddings; \"embedding\" must have shape [inputs, "
+                       "...]",
+                       path_, outputs.embedding.size(0));
+        embedding_size_ = outputs.embedding.size(1);
     }
 
     ModelOutputs forward(const at::Tensor& inputs) override {
         const c10::InferenceMode inference(scoring_ || c10::InferenceMode::is_enabled());
-        ModelOutputs outputs = run(inputs);
-        THRESHER_CHECK(outputs.logits.dim() == 2 && outputs.logits.size(0) == inputs.size(0) &&
-                           outputs.logits.size(1) == spec_.classes,
-                       "{}: {} inputs gave logits of shape [{}]; expected [{}, {}]", path_,
-                       inputs.size(0), fmt::join(outputs.logits.sizes(), ", "), inputs.size(0),
-                       spec_.classes);
-        forward_flops_ += 2.0 * parameter_count_ * static_cast<double>(inputs.size(0));
-        return outputs;
+        return run_counted(inputs);
     }
 
     std::vector<NamedTensor> parameters() const override {
@@ -115,16 +114,42 @@ class TorchScriptModel final : public Model {
         auto result = copy();
         result->module_.eval();
         result->training_ = false;
+        // What LibTorch cannot copy is scored as it is, and cannot be sampled.
+        try {
+            result->module_ = with_keyed_dropout(result->module_);
+        } catch (const c10::Error&) {
+        }
         // Freezing folds batch-norm into convolutions. It refuses modules that write to their own
-        // attributes; those are scored as they are.
+        // attributes; those are scored without.
         try {
             result->module_ = torch::jit::freeze(result->module_);
         } catch (const std::exception&) {
-            result->module_ = module_.deepcopy();
-            result->module_.eval();
         }
         result->scoring_ = true;
         return result;
+    }
+
+    /// Counts the layers that drop when it runs on two rows of zeros.
+    bool has_dropout() override {
+        const c10::InferenceMode inference;
+        const std::vector<std::int64_t> ids{0, 1};
+        DropoutMasks masks({0, 0, ids, false}, 0);
+        const ActiveMasks active(masks);
+        run(zeros(2));
+        return masks.layers() > 0;
+    }
+
+    at::Tensor sample(const at::Tensor& inputs, const MaskKeys& keys,
+                      std::int64_t samples) override {
+        THRESHER_CHECK(scoring_, "{}: the model was sampled; sample its scoring form", path_);
+        const c10::InferenceMode inference;
+        std::vector<at::Tensor> logits;
+        for (std::int64_t i = 0; i < samples; ++i) {
+            DropoutMasks masks(keys, i);
+            const ActiveMasks active(masks);
+            logits.push_back(run_counted(inputs).logits);
+        }
+        return at::stack(logits);
     }
 
     void save(const std::string& path) const override {
@@ -141,7 +166,25 @@ class TorchScriptModel final : public Model {
     std::unique_ptr<TorchScriptModel> copy() const {
         auto result = std::make_unique<TorchScriptModel>(module_.deepcopy(), spec_, device_, path_);
         result->training_ = training_;
+        result->embedding_size_ = embedding_size_;
         return result;
+    }
+
+    at::Tensor zeros(std::int64_t rows) const {
+        std::vector<std::int64_t> shape{rows};
+        shape.insert(shape.end(), spec_.input_shape.begin(), spec_.input_shape.end());
+        return at::zeros(shape, at::TensorOptions(c10::Device(device_)));
+    }
+
+    ModelOutputs run_counted(const at::Tensor& inputs) {
+        ModelOutputs outputs = run(inputs);
+        THRESHER_CHECK(outputs.logits.dim() == 2 && outputs.logits.size(0) == inputs.size(0) &&
+                           outputs.logits.size(1) == spec_.classes,
+                       "{}: {} inputs gave logits of shape [{}]; expected [{}, {}]", path_,
+                       inputs.size(0), fmt::join(outputs.logits.sizes(), ", "), inputs.size(0),
+                       spec_.classes);
+        forward_flops_ += 2.0 * parameter_count_ * static_cast<double>(inputs.size(0));
+        return outputs;
     }
 
     ModelOutputs run(const at::Tensor& inputs) {

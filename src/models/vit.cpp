@@ -69,14 +69,19 @@ class VisionTransformer final : public Network {
         head_ = Linear(builder, "head", width, spec.classes, kBound);
     }
 
-    ModelOutputs forward(const at::Tensor& x, Pass& pass) const override {
+    at::Tensor prefix(const at::Tensor& x, Pass& pass) const override {
         const at::Tensor patches = patches_(x, pass).flatten(2).transpose(1, 2);
-        at::Tensor h = concatenate(class_token_.expand({x.size(0), -1, -1}), patches, 1);
-        h = h.add(positions_);
+        return concatenate(class_token_.expand({x.size(0), -1, -1}), patches, 1).add_(positions_);
+    }
+
+    ModelOutputs rest(const at::Tensor& first, Pass& pass) const override {
+        at::Tensor h = first;
         for (const TransformerBlock& block : blocks_) h = block(h, pass);
         h = norm_(h.select(1, 0));
         return {head_(h, pass), h};
     }
+
+    std::int64_t embedding_size() const override { return head_.inputs(); }
 
   private:
     at::Tensor class_token_, positions_;

@@ -41,7 +41,8 @@ enum class Stream : std::uint16_t {
     cluster_margin = 19,
     facility_parts = 20,
     facility_sample = 21,
-    typicality_sample = 22
+    typicality_sample = 22,
+    monte_carlo = 23
 };
 
 /// The four words of one Philox4x32-10 block.

@@ -17,13 +17,14 @@
 #include <hwy/cache_control.h>
 #include <hwy/contrib/math/math-inl.h>
 
+#include "src/random/philox-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace thresher::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Floats = hn::ScalableTag<float>;
-using Words = hn::ScalableTag<std::uint32_t>;
 
 constexpr std::size_t kChunk = 1024;   ///< rows whose hits are buffered on the stack
 constexpr std::size_t kHitSlack = 64;  ///< HitBits::read writes in fours
@@ -131,23 +132,6 @@ void scan_scores(std::span<const float> scores, std::uint32_t first, float thres
     }
 }
 
-/// High and low words of the products of all lanes with one constant.
-template <class V>
-HWY_INLINE void multiply_wide(Words d, V value, V factor, V& high, V& low) {
-#if HWY_TARGET == HWY_SCALAR
-    const std::uint64_t product = std::uint64_t{hn::GetLane(value)} * hn::GetLane(factor);
-    high = hn::Set(d, static_cast<std::uint32_t>(product >> 32));
-    low = hn::Set(d, static_cast<std::uint32_t>(product));
-#else
-    const hn::Repartition<std::uint64_t, Words> wide;
-    const auto even = hn::MulEven(value, factor);
-    const auto odd =
-        hn::MulEven(hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(wide, value))), factor);
-    high = hn::OddEven(hn::BitCast(d, odd), hn::BitCast(d, hn::ShiftRight<32>(even)));
-    low = hn::OddEven(hn::BitCast(d, hn::ShiftLeft<32>(odd)), hn::BitCast(d, even));
-#endif
-}
-
 /// KeyedRandom::bits of the ids 2 `block`, 2 `block` + 1, ... as words {low, high}: 4 x lanes of
 /// them.
 HWY_INLINE void philox_bits(std::uint64_t block, const std::array<std::uint32_t, 2>& key,
@@ -162,21 +146,7 @@ HWY_INLINE void philox_bits(std::uint64_t block, const std::array<std::uint32_t,
                              hn::Set(d, block_high));
     auto c2 = hn::Set(d, tail0);
     auto c3 = hn::Set(d, tail1);
-    const auto m0 = hn::Set(d, 0xD2511F53U);
-    const auto m1 = hn::Set(d, 0xCD9E8D57U);
-    std::uint32_t k0 = key[0];
-    std::uint32_t k1 = key[1];
-    for (int round = 0; round < 10; ++round) {
-        auto high0 = c0, low0 = c0, high1 = c0, low1 = c0;
-        multiply_wide(d, c0, m0, high0, low0);
-        multiply_wide(d, c2, m1, high1, low1);
-        c0 = hn::Xor(hn::Xor(high1, c1), hn::Set(d, k0));
-        c1 = low1;
-        c2 = hn::Xor(hn::Xor(high0, c3), hn::Set(d, k1));
-        c3 = low0;
-        k0 += 0x9E3779B9U;
-        k1 += 0xBB67AE85U;
-    }
+    philox_rounds(d, key, c0, c1, c2, c3);
     hn::StoreInterleaved4(c1, c0, c3, c2, d, out);
 }
 
