@@ -1,128 +1,163 @@
 #include "src/strategy/predictor.hpp"
 
-#include <ATen/core/Tensor.h>
-#include <c10/core/InferenceMode.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstring>
+#include <optional>
 
 #include "src/base/check.hpp"
-#include "src/models/input_reader.hpp"
-#include "src/models/tensors.hpp"
 #include "src/strategy/log_softmax.hpp"
+#include "src/strategy/model_runner.hpp"
 #include "src/strategy/strategy.hpp"
 
 namespace thresher {
 namespace {
 
-/// Rows a forward pass: few enough that activations stay in cache on a CPU, many enough that a GPU
-/// is full.
-constexpr std::int64_t kMicroBatch = 64;
-constexpr std::int64_t kMicroBatchVectors = 256;
-constexpr std::int64_t kMicroBatchGpu = 512;
-
-std::int64_t default_micro_batch(const Model& model) {
-    if (model.device() != "cpu") return kMicroBatchGpu;
-    return model.spec().name == "mlp" ? kMicroBatchVectors : kMicroBatch;
+bool contains(const std::vector<std::string_view>& list, std::string_view entry) {
+    return std::find(list.begin(), list.end(), entry) != list.end();
 }
 
-/// The model's normalisation, for elements in the pool's units.
-ModelSpec in_units_of(ModelSpec spec, const PoolInfo& pool) {
-    spec.scale = pool.scale;
-    return spec;
+/// A model, its role, and how it is called in messages.
+struct GivenModel {
+    std::string_view role;
+    const Model* model;
+    std::string title;
+};
+
+std::vector<GivenModel> given_models(const ModelRoles& models) {
+    std::vector<GivenModel> given;
+    const auto add = [&](std::string_view role, const Model* model) {
+        if (model != nullptr) given.push_back({role, model, fmt::format("the {}", role)});
+    };
+    add("learner", models.learner);
+    add("reference", models.reference);
+    add("online", models.online);
+    for (std::size_t i = 0; i < models.ensemble.size(); ++i) {
+        given.push_back(
+            {"ensemble", models.ensemble[i], fmt::format("model {} of the ensemble", i + 1)});
+    }
+    return given;
 }
 
-void copy_logits(const at::Tensor& logits, std::span<float> out) {
-    const at::Tensor plain = logits.cpu().to(at::kFloat).contiguous();
-    std::memcpy(out.data(), plain.const_data_ptr<float>(), out.size_bytes());
+/// Refuses strategies that do not go together, or that lack models, targets or options.
+void check_strategies(const std::vector<const StrategyInfo*>& strategies,
+                      const std::vector<GivenModel>& models, const PoolInfo& pool,
+                      const PredictorOptions& options) {
+    THRESHER_CHECK_AS(UsageError, options.micro_batch >= 0,
+                      "micro-batch {} is not allowed; give 1 or more rows, or 0 for the default",
+                      options.micro_batch);
+    THRESHER_CHECK_AS(UsageError, options.samples >= 0,
+                      "{} samples were asked for; give 1 or more, or 0 for the default of {}",
+                      options.samples, kDefaultSamples);
+    std::vector<std::string_view> names, with_log_probs;
+    for (const StrategyInfo* strategy : strategies) {
+        THRESHER_CHECK_AS(UsageError, !contains(names, strategy->name),
+                          "strategy {} was given twice; once is enough", strategy->name);
+        names.push_back(strategy->name);
+        if (contains(strategy->produces, "log_probs")) with_log_probs.push_back(strategy->name);
+        const bool has_model = std::any_of(models.begin(), models.end(), [&](const auto& given) {
+            return contains(strategy->roles, given.role);
+        });
+        THRESHER_CHECK_AS(UsageError, has_model || strategy->roles.empty(),
+                          "strategy {} needs a model for one of the roles {}; none was given",
+                          strategy->name, fmt::join(strategy->roles, ", "));
+        THRESHER_CHECK_AS(
+            UsageError, !strategy->needs_targets || pool.has_targets,
+            "strategy {} needs targets, but pool {} has none; label the pool, or use a "
+            "strategy without losses",
+            strategy->name, pool.path);
+    }
+    THRESHER_CHECK_AS(UsageError, with_log_probs.size() <= 1,
+                      "strategies {} all make log-probabilities, and predictions hold those of "
+                      "one; predict once with each",
+                      fmt::join(with_log_probs, " and "));
+    const bool monte_carlo = contains(names, "monte-carlo");
+    THRESHER_CHECK_AS(UsageError, monte_carlo || options.samples == 0,
+                      "{} samples were asked for, which are the passes of strategy monte-carlo, "
+                      "but the strategy is {}; add monte-carlo, or leave the samples out",
+                      options.samples, fmt::join(names, ", "));
+    THRESHER_CHECK_AS(UsageError, monte_carlo || !options.consistent_masks,
+                      "consistent masks were asked for, which are those of strategy monte-carlo, "
+                      "but the strategy is {}; add monte-carlo, or leave them out",
+                      fmt::join(names, ", "));
+}
+
+/// Refuses a model that cannot do what a strategy wants of it.
+void check_ability(Model& model, const GivenModel& given, const StrategyInfo& strategy) {
+    const std::string& name = model.spec().name;
+    const bool built_in = is_built_in_model(name);
+    if (strategy.name == "monte-carlo") {
+        THRESHER_CHECK_AS(UsageError, model.has_dropout(),
+                          "strategy monte-carlo needs dropout, but {} ({}) has none; {}, or use "
+                          "strategy ensemble or deterministic",
+                          given.title, name,
+                          built_in ? "train it with --dropout P, P above 0"
+                                   : "script a module with nn.Dropout layers (not a trace, whose "
+                                     "mode is fixed)");
+    }
+    if (contains(strategy.produces, "embeddings")) {
+        THRESHER_CHECK_AS(UsageError, model.embedding_size() > 0,
+                          "strategy embedding needs an embedding, but {} ({}) returns its logits "
+                          "alone; let its forward return a dict with \"logits\" and \"embedding\", "
+                          "or use a built-in model",
+                          given.title, name);
+    }
 }
 
 }  // namespace
 
+/// A model at work: what is wanted of it, and where its log-probabilities go.
 struct Predictor::Role {
     std::string name;
-    std::unique_ptr<Model> model;
-    InputReader reader;
-    std::int64_t micro_batch;
-    bool wants_log_probs = false, wants_losses = false;
-    std::vector<float> scratch;  ///< log-probabilities where only losses are asked for
-
-    Role(std::string role, const Model& original, const PoolInfo& pool, std::int64_t rows)
-        : name(std::move(role)),
-          model(original.scoring_form()),
-          reader(in_units_of(original.spec(), pool), pool.element_type, original.device()),
-          micro_batch(rows > 0 ? rows : default_micro_batch(original)) {}
-
-    /// Log-probabilities of a block's rows into `out` [rows, classes].
-    void run(const Block& block, std::int64_t classes, std::span<float> out) {
-        const c10::InferenceMode inference;
-        const auto width = static_cast<std::size_t>(classes);
-        const auto row_bytes = static_cast<std::size_t>(reader.bytes_per_row());
-        const auto rows = static_cast<std::size_t>(block.rows.size());
-        const auto step = static_cast<std::size_t>(micro_batch);
-        const bool on_cpu = model->device() == "cpu";
-        std::vector<at::Tensor> waiting;
-        for (std::size_t begin = 0; begin < rows; begin += step) {
-            const std::size_t count = std::min(step, rows - begin);
-            const auto bytes = block.inputs.subspan(begin * row_bytes, count * row_bytes);
-            at::Tensor logits = model->forward(reader.read(bytes)).logits;
-            if (!on_cpu) {
-                waiting.push_back(std::move(logits));
-                continue;
-            }
-            const auto part = out.subspan(begin * width, count * width);
-            copy_logits(logits, part);
-            log_softmax_rows(part, classes, part);
-        }
-        // On a GPU the host runs ahead through the whole block before it waits for any logits.
-        for (const at::Tensor& logits : waiting) {
-            const auto part = out.first(static_cast<std::size_t>(logits.numel()));
-            copy_logits(logits, part);
-            log_softmax_rows(part, classes, part);
-            out = out.subspan(part.size());
-        }
-    }
+    ModelRunner runner;
+    std::int64_t samples = 0;              ///< of Monte-Carlo dropout; 0: none
+    std::optional<std::int64_t> sample{};  ///< of the predictions, that one pass in eval mode fills
+    bool losses = false, embeddings = false;
+    std::vector<float> scratch{};  ///< log-probabilities where only losses are asked for
 };
 
 Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
-                     const PredictorOptions& options) {
-    THRESHER_CHECK_AS(UsageError, options.micro_batch >= 0,
-                      "micro-batch {} is not allowed; give 1 or more rows, or 0 for the default",
-                      options.micro_batch);
-    const std::pair<std::string_view, const Model*> given[]{
-        {"learner", models.learner}, {"reference", models.reference}, {"online", models.online}};
-    for (const auto& [name, model] : given) {
-        if (model == nullptr) continue;
-        check_fits(model->spec(), pool, fmt::format("the {}", name));
-        bool wants_log_probs = false, wants_losses = false;
-        for (const std::string& strategy_name : options.strategies) {
-            const StrategyInfo& strategy = find_strategy(strategy_name);
-            if (std::count(strategy.roles.begin(), strategy.roles.end(), name) == 0) continue;
-            (strategy.needs_targets ? wants_losses : wants_log_probs) = true;
+                     const PredictorOptions& options)
+    : keys_{options.seed, options.round, {}, options.consistent_masks} {
+    std::vector<const StrategyInfo*> strategies;
+    for (const std::string& name : options.strategies) strategies.push_back(&find_strategy(name));
+    const std::vector<GivenModel> given = given_models(models);
+    check_strategies(strategies, given, pool, options);
+    std::int64_t member = 0;
+    for (const GivenModel& entry : given) {
+        const bool wanted = std::any_of(
+            strategies.begin(), strategies.end(),
+            [&](const StrategyInfo* strategy) { return contains(strategy->roles, entry.role); });
+        if (!wanted) continue;
+        check_fits(entry.model->spec(), pool, entry.title);
+        auto role = std::make_unique<Role>(
+            Role{std::string(entry.role), {*entry.model, pool, options.micro_batch}});
+        const std::int64_t classes = entry.model->spec().classes;
+        for (const StrategyInfo* strategy : strategies) {
+            if (!contains(strategy->roles, entry.role)) continue;
+            check_ability(role->runner.model(), entry, *strategy);
+            if (strategy->name == "monte-carlo") {
+                role->samples = options.samples > 0 ? options.samples : kDefaultSamples;
+                shape_.samples = role->samples;
+                shape_.classes = classes;
+            } else if (contains(strategy->produces, "log_probs")) {
+                THRESHER_CHECK(member == 0 || classes == shape_.classes,
+                               "{} tells {} classes apart, but the first has {}; the models of an "
+                               "ensemble must have the same classes",
+                               entry.title, classes, shape_.classes);
+                role->sample = member++;
+                shape_.samples = member;
+                shape_.classes = classes;
+            } else if (contains(strategy->produces, "embeddings")) {
+                role->embeddings = true;
+                shape_.embedding_size = role->runner.model().embedding_size();
+            } else {
+                role->losses = true;
+                shape_.loss_roles.emplace_back(entry.role);
+                loss_classes_ = std::min(loss_classes_, classes);
+            }
         }
-        if (!wants_log_probs && !wants_losses) continue;
-        roles_.push_back(
-            std::make_unique<Role>(std::string(name), *model, pool, options.micro_batch));
-        roles_.back()->wants_log_probs = wants_log_probs;
-        roles_.back()->wants_losses = wants_losses;
-        classes_ = std::max(classes_, model->spec().classes);
-        if (wants_log_probs) shape_ = {1, model->spec().classes, 0, std::move(shape_.loss_roles)};
-        if (wants_losses) shape_.loss_roles.emplace_back(name);
-    }
-    for (const std::string& strategy_name : options.strategies) {
-        const StrategyInfo& strategy = find_strategy(strategy_name);
-        const bool has_model = std::any_of(given, std::end(given), [&](const auto& entry) {
-            return entry.second != nullptr &&
-                   std::count(strategy.roles.begin(), strategy.roles.end(), entry.first) > 0;
-        });
-        THRESHER_CHECK_AS(UsageError, has_model,
-                          "strategy {} needs a model for one of the roles {}; none was given",
-                          strategy_name, fmt::join(strategy.roles, ", "));
-        THRESHER_CHECK_AS(
-            UsageError, !strategy.needs_targets || pool.has_targets,
-            "strategy {} needs targets, but pool {} has none; label the pool, or use a "
-            "strategy without losses",
-            strategy_name, pool.path);
+        roles_.push_back(std::move(role));
     }
 }
 
@@ -130,45 +165,55 @@ Predictor::~Predictor() = default;
 
 void Predictor::predict(const Block& block, Predictions& predictions) {
     const auto rows = static_cast<std::size_t>(block.rows.size());
+    const auto sized = [&](std::vector<float>& values, std::int64_t per_row) {
+        values.resize(rows * static_cast<std::size_t>(per_row));
+        return std::span(values);
+    };
     predictions.rows = block.rows;
-    predictions.samples = 0;
-    predictions.classes = 0;
-    predictions.log_probs.clear();
+    predictions.samples = shape_.samples;
+    predictions.classes = shape_.classes;
+    predictions.embedding_size = shape_.embedding_size;
+    const std::span<float> log_probs =
+        sized(predictions.log_probs, shape_.samples * shape_.classes);
+    const std::span<float> embeddings = sized(predictions.embeddings, shape_.embedding_size);
     predictions.losses.clear();
     predictions.quarantined.clear();
-    std::int64_t fewest_classes = classes_;
-    bool any_losses = false;
     for (const auto& role : roles_) {
-        const std::int64_t classes = role->model->spec().classes;
-        auto& log_probs = role->wants_log_probs ? predictions.log_probs : role->scratch;
-        log_probs.resize(rows * static_cast<std::size_t>(classes));
-        role->run(block, classes, log_probs);
-        if (role->wants_log_probs) {
-            predictions.samples = 1;
-            predictions.classes = classes;
+        const std::int64_t classes = role->runner.model().spec().classes;
+        ModelResults results;
+        if (role->sample) {
+            results.log_probs =
+                log_probs.subspan(static_cast<std::size_t>(*role->sample * classes));
+            results.stride = shape_.samples * shape_.classes;
+        } else if (role->losses) {
+            results.log_probs = sized(role->scratch, classes);
+            results.stride = classes;
         }
-        if (role->wants_losses) {
-            auto& losses = predictions.losses[role->name];
-            losses.resize(rows);
-            cross_entropy_rows(log_probs, classes, block.targets, losses);
-            fewest_classes = std::min(fewest_classes, classes);
-            any_losses = true;
+        if (role->embeddings) results.embeddings = embeddings;
+        if (role->samples > 0) {
+            results.sampled = log_probs;
+            results.samples = role->samples;
+        }
+        role->runner.run(block, keys_, results);
+        if (role->losses) {
+            const std::span<float> losses = sized(predictions.losses[role->name], 1);
+            cross_entropy_rows(results.log_probs, classes, block.targets, losses);
         }
     }
-    if (!any_losses) return;
+    if (shape_.loss_roles.empty()) return;
     for (std::size_t i = 0; i < rows; ++i) {
         const std::int64_t target = block.targets[i];
-        if (target >= 0 && target < fewest_classes) continue;
+        if (target >= 0 && target < loss_classes_) continue;
         predictions.quarantined.push_back(
             {block.ids[i],
              target == -1 ? std::string("no target")
-                          : fmt::format("target {} is outside [0, {})", target, fewest_classes)});
+                          : fmt::format("target {} is outside [0, {})", target, loss_classes_)});
     }
 }
 
 std::map<std::string, double> Predictor::flops() const {
     std::map<std::string, double> result;
-    for (const auto& role : roles_) result[role->name] = role->model->forward_flops();
+    for (const auto& role : roles_) result[role->name] += role->runner.model().forward_flops();
     return result;
 }
 

@@ -5,12 +5,14 @@
 // size.
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "src/models/mask_keys.hpp"
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
 #include "src/pool/quarantine.hpp"
@@ -29,7 +31,7 @@ struct Predictions {
     std::vector<QuarantinedRow> quarantined;  ///< rows of this block without a usable target
 };
 
-/// The models a predictor may use; null where there is none. They must outlive it.
+/// The models a predictor may use; null where there is none. Its constructor alone reads them.
 struct ModelRoles {
     const Model* learner = nullptr;
     const Model* reference = nullptr;
@@ -79,7 +81,9 @@ class Predictor {
 
     std::vector<std::unique_ptr<Role>> roles_;
     PredictionsShape shape_;
-    std::int64_t classes_ = 0;
+    MaskKeys keys_;
+    /// The fewest classes of a model that makes losses: targets must be below.
+    std::int64_t loss_classes_ = std::numeric_limits<std::int64_t>::max();
 };
 
 }  // namespace thresher

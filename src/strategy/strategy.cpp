@@ -12,12 +12,37 @@ const std::vector<StrategyInfo>& strategies() {
          false,
          "one pass in eval mode; log-softmax of the logits in float32",
          "-"},
+        {"monte-carlo",
+         {"log_probs"},
+         {"learner"},
+         false,
+         "S passes in which dropout layers drop and all else is in eval mode",
+         "Gal and Ghahramani 2016 (arXiv 1506.02142); consistent masks: Kirsch, van Amersfoort "
+         "and Gal 2019 (arXiv 1906.08158)"},
+        {"ensemble",
+         {"log_probs"},
+         {"ensemble"},
+         false,
+         "one pass in eval mode by each of S models",
+         "Lakshminarayanan, Pritzel and Blundell 2017 (arXiv 1612.01474); Beluch et al. 2018"},
+        {"embedding",
+         {"embeddings"},
+         {"learner"},
+         false,
+         "the input of the last layer, in eval mode",
+         "Sener and Savarese 2018 (arXiv 1708.00489)"},
         {"loss",
          {"losses/learner", "losses/reference", "losses/online"},
          {"learner", "reference", "online"},
          true,
          "cross-entropy of each example, in eval mode, by every model that is given",
-         "Mindermann et al. 2022 (arXiv 2206.07137)"}};
+         "Mindermann et al. 2022 (arXiv 2206.07137); Evans et al. 2023 (arXiv 2312.05328)"},
+        {"random",
+         {},
+         {},
+         false,
+         "no model and no predictions, for acquisitions that need none",
+         "-"}};
     return table;
 }
 

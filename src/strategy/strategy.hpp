@@ -13,7 +13,7 @@ struct StrategyInfo {
     std::string_view name;
     std::vector<std::string_view>
         produces;  ///< datasets of a predictions file: "log_probs", "losses/learner"
-    std::vector<std::string_view> roles;  ///< models it uses; at least one must be given
+    std::vector<std::string_view> roles;  ///< models it uses; at least one of them must be given
     bool needs_targets;
     std::string_view description, source;
 };

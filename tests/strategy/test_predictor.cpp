@@ -143,9 +143,9 @@ TEST_CASE("strategies that cannot be followed are refused") {
         Predictor predictor(models, pool.info, PredictorOptions{{strategy}, 0});
     };
     CHECK_THROWS_AS(make({model.get(), nullptr}, "dreaming"), UsageError);
-    CHECK_THROWS_WITH(
-        make({model.get(), nullptr}, "dreaming"),
-        thresher::test::contains("dreaming") && thresher::test::contains("deterministic, loss"));
+    CHECK_THROWS_WITH(make({model.get(), nullptr}, "dreaming"),
+                      thresher::test::contains("dreaming") &&
+                          thresher::test::contains("deterministic, monte-carlo, ensemble"));
     CHECK_THROWS_WITH(make({nullptr, model.get()}, "deterministic"),
                       thresher::test::contains("learner"));
     pool.info.has_targets = false;

@@ -1,0 +1,100 @@
+#include "src/strategy/model_runner.hpp"
+
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "src/models/tensors.hpp"
+#include "src/strategy/log_softmax.hpp"
+
+namespace thresher {
+namespace {
+
+/// Rows a forward pass: few enough that activations stay in cache on a CPU, many enough that a GPU
+/// is full.
+constexpr std::int64_t kMicroBatch = 64;
+constexpr std::int64_t kMicroBatchVectors = 256;
+constexpr std::int64_t kMicroBatchGpu = 512;
+
+std::int64_t default_micro_batch(const Model& model) {
+    if (model.device() != "cpu") return kMicroBatchGpu;
+    return model.spec().name == "mlp" ? kMicroBatchVectors : kMicroBatch;
+}
+
+/// The model's normalisation, for elements in the pool's units.
+ModelSpec in_units_of(ModelSpec spec, const PoolInfo& pool) {
+    spec.scale = pool.scale;
+    return spec;
+}
+
+/// A result on its way from the device: row i of `values` goes to [i * stride, i * stride + width).
+struct Arrival {
+    at::Tensor values;
+    std::span<float> to;
+    std::int64_t stride;
+    std::int64_t classes;  ///< of logits, which become log-probabilities; 0: embeddings
+};
+
+void store(const Arrival& arrival) {
+    const at::Tensor plain = arrival.values.cpu().to(at::kFloat).contiguous();
+    const auto rows = static_cast<std::size_t>(plain.size(0));
+    const std::size_t width = static_cast<std::size_t>(plain.numel()) / rows;
+    const float* from = plain.const_data_ptr<float>();
+    for (std::size_t i = 0; i < rows; ++i) {
+        const auto row = arrival.to.subspan(i * static_cast<std::size_t>(arrival.stride), width);
+        std::memcpy(row.data(), from + i * width, row.size_bytes());
+        if (arrival.classes > 0) log_softmax_rows(row, arrival.classes, row);
+    }
+}
+
+}  // namespace
+
+ModelRunner::ModelRunner(const Model& model, const PoolInfo& pool, std::int64_t micro_batch)
+    : model_(model.scoring_form()),
+      reader_(in_units_of(model.spec(), pool), pool.element_type, model.device()),
+      micro_batch_(micro_batch > 0 ? micro_batch : default_micro_batch(model)) {}
+
+void ModelRunner::run(const Block& block, MaskKeys keys, const ModelResults& results) {
+    const c10::InferenceMode inference;
+    const std::int64_t classes = model_->spec().classes, size = model_->embedding_size();
+    const std::int64_t row_bytes = reader_.bytes_per_row();
+    std::vector<Arrival> waiting;
+    for (std::int64_t begin = 0; begin < block.rows.size(); begin += micro_batch_) {
+        const std::int64_t count = std::min(micro_batch_, block.rows.size() - begin);
+        /// The part of `all` that belongs to these rows.
+        const auto part = [&](auto all, std::int64_t per_row) {
+            return all.subspan(static_cast<std::size_t>(begin * per_row));
+        };
+        const at::Tensor inputs = reader_.read(
+            part(block.inputs, row_bytes).first(static_cast<std::size_t>(count * row_bytes)));
+        if (!results.log_probs.empty() || !results.embeddings.empty()) {
+            ModelOutputs outputs = model_->forward(inputs);
+            if (!results.log_probs.empty()) {
+                waiting.push_back({std::move(outputs.logits),
+                                   part(results.log_probs, results.stride), results.stride,
+                                   classes});
+            }
+            if (!results.embeddings.empty()) {
+                waiting.push_back(
+                    {std::move(outputs.embedding), part(results.embeddings, size), size, 0});
+            }
+        }
+        if (!results.sampled.empty()) {
+            keys.ids =
+                block.ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
+            const at::Tensor logits = model_->sample(inputs, keys, results.samples);
+            const std::int64_t stride = results.samples * classes;
+            waiting.push_back(
+                {logits.transpose(0, 1), part(results.sampled, stride), stride, classes});
+        }
+        // On a GPU the host runs ahead through the whole block before it waits for any result.
+        if (model_->device() != "cpu") continue;
+        for (const Arrival& arrival : waiting) store(arrival);
+        waiting.clear();
+    }
+    for (const Arrival& arrival : waiting) store(arrival);
+}
+
+}  // namespace thresher

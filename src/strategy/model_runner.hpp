@@ -1,0 +1,45 @@
+#pragma once
+
+// Runs one model over the rows of a block, a micro-batch at a time, for everything that strategies
+// want of it.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "src/models/input_reader.hpp"
+#include "src/models/mask_keys.hpp"
+#include "src/models/model.hpp"
+#include "src/pool/example_source.hpp"
+
+namespace thresher {
+
+/// Where results go; an empty span is not wanted.
+struct ModelResults {
+    /// Of one pass in eval mode: row i at [i * stride, i * stride + classes).
+    std::span<float> log_probs;
+    std::int64_t stride = 0;
+    std::span<float> embeddings;  ///< [n, d], of the same pass
+    std::span<float> sampled;     ///< log-probabilities [n, samples, classes] of stochastic passes
+    std::int64_t samples = 0;
+};
+
+class ModelRunner {
+  public:
+    /// Takes the model's scoring form. `micro_batch` 0: chosen for the model.
+    ModelRunner(const Model& model, const PoolInfo& pool, std::int64_t micro_batch);
+
+    Model& model() { return *model_; }
+    const Model& model() const { return *model_; }
+
+    /// `keys` say what the masks of stochastic passes depend on; its ids are set here. Local.
+    void run(const Block& block, MaskKeys keys, const ModelResults& results);
+
+  private:
+    std::unique_ptr<Model> model_;
+    InputReader reader_;
+    std::int64_t micro_batch_;
+};
+
+}  // namespace thresher
