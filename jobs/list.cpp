@@ -24,8 +24,9 @@ std::string joined(const std::vector<std::string_view>& words) {
 std::string strategy_table() {
     std::string text = "Strategies (how predictions are made)\n";
     for (const StrategyInfo& strategy : strategies()) {
-        text += fmt::format("  {:<20} {} -> {}\n", strategy.name, strategy.description,
-                            joined(strategy.produces));
+        text += fmt::format("  {:<20} {}\n  {:<20} {} -> {}   [{}]\n", strategy.name,
+                            strategy.description, "", joined(strategy.roles),
+                            joined(strategy.produces), strategy.source);
     }
     return text;
 }

@@ -1,15 +1,15 @@
-// thresher predict: pool + models + strategy -> predictions.h5.
+// thresher predict: pool + models + strategies -> predictions.h5.
 
-#include <optional>
+#include <fmt/ranges.h>
 
 #include "io/block_reader.hpp"
 #include "io/predictions_file.hpp"
 #include "jobs/pool_options.hpp"
+#include "jobs/strategy_options.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
-#include "src/strategy/predictor.hpp"
 #include "src/strategy/strategy.hpp"
 
 namespace thresher::jobs {
@@ -18,39 +18,44 @@ namespace {
 
 struct PredictOptions {
     PoolOptions pool;
-    std::string learner, reference, output;
-    PredictorOptions predictor;
+    StrategyOptions strategy;
+    std::string output;
 };
 
 void add_options(CLI::App& app, PredictOptions& options) {
     add_pool_options(app, options.pool, true);
-    app.add_option("--learner", options.learner, "Model file of the learner");
-    app.add_option("--reference", options.reference, "Model file of the reference");
-    app.add_option("--strategy", options.predictor.strategies,
-                   "How predictions are made; see thresher list")
-        ->delimiter(',');
-    app.add_option("--micro-batch", options.predictor.micro_batch,
-                   "Rows in one forward pass; 0 = chosen for the model")
-        ->check(CLI::NonNegativeNumber);
+    add_strategy_options(app, options.strategy);
     app.add_option("-o,--output", options.output, "Predictions file to write")->required();
 }
 
+/// Refuses strategies of which nothing would come.
+void check_makes_predictions(const std::vector<std::string>& chosen) {
+    std::vector<std::string_view> fruitful;
+    for (const StrategyInfo& strategy : strategies()) {
+        if (!strategy.produces.empty()) fruitful.push_back(strategy.name);
+    }
+    for (const std::string& name : chosen) {
+        THRESHER_CHECK_AS(UsageError, !find_strategy(name).produces.empty(),
+                          "strategy {} makes no predictions, so there is nothing to write; "
+                          "strategies that make some: {}",
+                          name, fmt::join(fruitful, ", "));
+    }
+}
+
 io::PredictionsInfo describe_output(const PredictOptions& options, const PoolInfo& pool,
-                                    bool learner, bool reference) {
+                                    const PredictionsShape& shape) {
     io::PredictionsInfo info;
     info.path = options.output;
     info.rows = pool.rows;
     info.has_ids = pool.has_ids;
-    info.class_names = pool.class_names;
-    info.samples = 1;
-    info.classes = pool.classes;
+    if (shape.samples > 0) info.output_kind = io::OutputKind::log_probs;
+    info.samples = shape.samples;
+    info.classes = shape.classes;
+    if (std::cmp_equal(pool.class_names.size(), shape.classes)) info.class_names = pool.class_names;
+    info.embedding_size = shape.embedding_size;
+    info.loss_roles = shape.loss_roles;
     info.block_rows = pool.block_rows;
-    for (const std::string& name : options.predictor.strategies) {
-        info.strategy += (info.strategy.empty() ? "" : ",") + name;
-        if (name == "deterministic") info.output_kind = io::OutputKind::log_probs;
-        if (name == "loss" && learner) info.loss_roles.emplace_back("learner");
-        if (name == "loss" && reference) info.loss_roles.emplace_back("reference");
-    }
+    info.strategy = fmt::format("{}", fmt::join(options.strategy.predictor.strategies, ","));
     return info;
 }
 
@@ -60,24 +65,18 @@ int run_predict(Job& job) {
     PredictOptions options;
     add_options(job.options(), options);
     job.start();
-    THRESHER_CHECK_AS(UsageError, !options.learner.empty() || !options.reference.empty(),
-                      "no model was given; give --learner FILE, --reference FILE or both");
+    check_makes_predictions(options.strategy.predictor.strategies);
+    THRESHER_CHECK_AS(
+        UsageError, options.strategy.has_models(),
+        "no model was given; give --learner, --reference, --online or --ensemble a file");
     Collective& collective = job.collective();
     job.check_output(options.output, {options.pool.path});
     const io::PoolFile pool = open_pool(job, options.pool);
-    std::unique_ptr<Model> learner, reference;
-    std::optional<Predictor> predictor;
-    agree(collective, [&] {
-        if (!options.learner.empty())
-            learner = load_model(options.learner, pool.info(), job.device());
-        if (!options.reference.empty())
-            reference = load_model(options.reference, pool.info(), job.device());
-        predictor.emplace(ModelRoles{learner.get(), reference.get()}, pool.info(),
-                          options.predictor);
-    });
-    io::PredictionsWriter writer(
-        describe_output(options, pool.info(), learner != nullptr, reference != nullptr),
-        job.provenance(options.pool.path), job.overwrite(), collective, job.shared_files());
+    std::unique_ptr<Predictor> predictor;
+    agree(collective, [&] { predictor = make_predictor(job, options.strategy, pool.info()); });
+    io::PredictionsWriter writer(describe_output(options, pool.info(), predictor->shape()),
+                                 job.provenance(options.pool.path), job.overwrite(), collective,
+                                 job.shared_files());
     std::vector<QuarantinedRow> quarantine;
     agree(collective, [&] {
         const auto source = io::make_block_reader(pool, collective.rank(), collective.size());
@@ -94,7 +93,7 @@ int run_predict(Job& job) {
                 block.rows,
                 pool.info().has_ids ? block.ids : std::span<const std::int64_t>{},
                 predictions.log_probs,
-                {},
+                predictions.embeddings,
                 {}};
             for (const auto& [role, losses] : predictions.losses) out.losses[role] = losses;
             writer.write(out);
