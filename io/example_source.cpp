@@ -92,6 +92,7 @@ class CachedExamples final : public ExampleSource {
           targets_(std::move(targets)),
           cache_(pool, cache_bytes) {
         if (!rows_.empty()) info_.rows = static_cast<std::int64_t>(rows_.size());
+        if (!targets_.empty()) info_.has_targets = true;
     }
     ~CachedExamples() override { wait(); }
     CachedExamples(const CachedExamples&) = delete;
@@ -172,7 +173,10 @@ class ChosenExamples final : public ExampleSource {
         memory_.ids.resize(rows.size());
         memory_.inputs.resize(rows.size() * static_cast<std::size_t>(pool.info().bytes_per_row()));
         gather(pool, rows);
-        if (!targets.empty()) memory_.targets.assign(targets.begin(), targets.end());
+        if (!targets.empty()) {
+            memory_.targets.assign(targets.begin(), targets.end());
+            memory_.info.has_targets = true;
+        }
         examples_ = all_examples(memory_);
     }
 

@@ -109,15 +109,15 @@ void read_columns(PoolShard& shard, const PoolPaths& paths, Problems& problems) 
     info.has_clean_targets = shard.clean_targets.has_value();
     info.has_ids = shard.ids.has_value();
     info.has_names = shard.names.has_value();
-    if (!shard.targets) return;
-    const hdf5::ObjectRef targets = shard.targets->ref();
+    // A pool that nobody has labelled yet may know its classes all the same.
+    const hdf5::ObjectRef classes = shard.targets ? shard.targets->ref() : shard.file.root();
     info.class_names =
-        hdf5::read_strings(targets, "class_names").value_or(std::vector<std::string>{});
+        hdf5::read_strings(classes, "class_names").value_or(std::vector<std::string>{});
     info.classes = paths.classes;
     if (info.classes == 0) info.classes = static_cast<std::int64_t>(info.class_names.size());
     if (info.classes == 0) {
         info.classes =
-            static_cast<std::int64_t>(hdf5::read_number(targets, "classes").value_or(0.0));
+            static_cast<std::int64_t>(hdf5::read_number(classes, "classes").value_or(0.0));
     }
 }
 

@@ -289,6 +289,9 @@ class PoolWriter::Body {
                 hdf5::write_attribute(targets.ref(), "class_names", schema_.class_names);
             }
         }
+        if (!file.has("/targets") && !schema_.class_names.empty()) {
+            hdf5::write_attribute(file.root(), "class_names", schema_.class_names);
+        }
         if (first && !quarantine_.empty()) write_quarantine(file, quarantine_);
         file.close();
     }

@@ -84,6 +84,10 @@ class PredictionsReader {
     /// False once all owned blocks were handed out. The spans stay valid until the next call.
     virtual bool next(PredictionBlock& block) = 0;
     virtual void rewind() = 0;
+    /// Any consecutive rows of the file. The spans stay valid until the next read().
+    virtual void read(RowRange rows, PredictionBlock& block) = 0;
+    /// Ids of any consecutive rows; the rows themselves where the file has none.
+    virtual void read_ids(RowRange rows, std::span<std::int64_t> ids) const = 0;
     virtual double seconds_waiting() const = 0;
     /// Rows met so far whose probabilities are negative or do not sum to 1 within 1e-3, or whose
     /// outputs hold a NaN or +inf (log_probs: above 0 by 1e-3). Each row once.

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <optional>
 
 #include "io/hdf5/file.hpp"
@@ -170,8 +171,9 @@ class Reader final : public PredictionsReader {
           partition_{open_.info.rows, block_rows > 0 ? block_rows : open_.info.block_rows, ranks},
           rows_(partition_.owned_rows(rank)),
           checked_until_(rows_.begin),
-          blocks_(partition_.owned_blocks(rank),
-                  [this](std::int64_t block, Buffer& buffer) { read(block, buffer); }) {
+          blocks_(partition_.owned_blocks(rank), [this](std::int64_t block, Buffer& buffer) {
+              fill(partition_.block(block), buffer);
+          }) {
         open_.info.block_rows = partition_.block_rows;
     }
 
@@ -184,13 +186,7 @@ class Reader final : public PredictionsReader {
     bool next(PredictionBlock& block) override {
         const Buffer* buffer = blocks_.next();
         if (buffer == nullptr) return false;
-        block.rows = buffer->rows;
-        block.ids = buffer->ids;
-        block.outputs = buffer->outputs;
-        block.embeddings = buffer->embeddings;
-        for (std::size_t i = 0; i < buffer->losses.size(); ++i) {
-            block.losses[open_.info.loss_roles[i]] = buffer->losses[i];
-        }
+        view(*buffer, block);
         if (buffer->rows.begin >= checked_until_) {
             quarantine_.insert(quarantine_.end(), buffer->bad.begin(), buffer->bad.end());
             checked_until_ = buffer->rows.end;
@@ -198,17 +194,34 @@ class Reader final : public PredictionsReader {
         return true;
     }
 
+    void read(RowRange rows, PredictionBlock& block) override {
+        fill(rows, single_);
+        view(single_, block);
+    }
+
+    void read_ids(RowRange rows, std::span<std::int64_t> ids) const override {
+        if (open_.ids) return open_.ids->read(rows, ids);
+        std::iota(ids.begin(), ids.end(), rows.begin);
+    }
+
   private:
-    void read(std::int64_t block, Buffer& buffer) const {
+    void view(const Buffer& buffer, PredictionBlock& block) const {
+        block.rows = buffer.rows;
+        block.ids = buffer.ids;
+        block.outputs = buffer.outputs;
+        block.embeddings = buffer.embeddings;
+        for (std::size_t i = 0; i < buffer.losses.size(); ++i) {
+            block.losses[open_.info.loss_roles[i]] = buffer.losses[i];
+        }
+    }
+
+    void fill(RowRange rows, Buffer& buffer) const {
         const PredictionsInfo& info = open_.info;
-        const RowRange rows = partition_.block(block);
         const auto count = static_cast<std::size_t>(rows.size());
         const auto width = static_cast<std::size_t>(info.samples * info.classes);
         buffer.rows = rows;
         buffer.ids.resize(count);
-        for (std::size_t i = 0; i < count; ++i)
-            buffer.ids[i] = rows.begin + static_cast<std::int64_t>(i);
-        if (open_.ids) open_.ids->read(rows, buffer.ids);
+        read_ids(rows, buffer.ids);
         if (open_.embeddings) {
             buffer.embeddings.resize(count * static_cast<std::size_t>(info.embedding_size));
             open_.embeddings->read(rows, buffer.embeddings);
@@ -234,6 +247,7 @@ class Reader final : public PredictionsReader {
     RowRange rows_;
     std::int64_t checked_until_;
     std::vector<QuarantinedRow> quarantine_;
+    Buffer single_;
     ReadAhead<Buffer> blocks_;
 };
 

@@ -8,6 +8,7 @@
 #include "jobs/job.hpp"
 #include "jobs/verbs.hpp"
 #include "src/acquisition/acquisition.hpp"
+#include "src/acquisition/joint/joint.hpp"
 #include "src/base/check.hpp"
 #include "src/models/model.hpp"
 #include "src/selection/select.hpp"
@@ -41,6 +42,18 @@ std::string acquisition_table() {
     return text;
 }
 
+std::string joint_table() {
+    std::string text = "Joint acquisitions (rows picked together; over N rows, k picks, P ranks)\n";
+    for (const JointAcquisition& acquisition : joint_acquisitions()) {
+        text += fmt::format(
+            "  {:<20} {}\n  {:<20} {}   needs {}   [{}]\n  {:<20} time {}; memory {}; bytes {}\n",
+            acquisition.name, acquisition.description, "", acquisition.formula,
+            joined(acquisition.needs), acquisition.source, "", acquisition.time, acquisition.memory,
+            acquisition.bytes);
+    }
+    return text;
+}
+
 std::string selector_table() {
     std::string text = "Selectors (how scores become a batch)\n";
     for (const SelectorInfo& selector : selectors()) {
@@ -70,18 +83,17 @@ struct Table {
     std::string (*text)();
 };
 
-constexpr Table kTables[]{{"strategies", strategy_table},
-                          {"acquisitions", acquisition_table},
-                          {"selectors", selector_table},
-                          {"models", model_table},
-                          {"importers", importer_table}};
+constexpr Table kTables[]{{"strategies", strategy_table}, {"acquisitions", acquisition_table},
+                          {"joint", joint_table},         {"selectors", selector_table},
+                          {"models", model_table},        {"importers", importer_table}};
 
 }  // namespace
 
 int run_list(Job& job) {
     std::vector<std::string> wanted;
-    job.options().add_option("table", wanted,
-                             "strategies, acquisitions, selectors, models, importers; none: all");
+    job.options().add_option(
+        "table", wanted,
+        "strategies, acquisitions, joint, selectors, models, importers; none: all");
     job.start();
     std::vector<std::string_view> known;
     for (const Table& table : kTables) known.push_back(table.name);

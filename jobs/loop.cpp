@@ -4,112 +4,32 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "io/batch_file.hpp"
 #include "io/block_reader.hpp"
-#include "io/checksum.hpp"
 #include "io/id_set.hpp"
 #include "jobs/checkpointing.hpp"
-#include "jobs/exclusion.hpp"
+#include "jobs/loop_options.hpp"
 #include "jobs/loop_state.hpp"
-#include "jobs/selector_options.hpp"
-#include "jobs/training_options.hpp"
 #include "jobs/verbs.hpp"
-#include "src/acquisition/acquisition.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
 #include "src/random/permutation.hpp"
-#include "src/selection/select.hpp"
 #include "src/training/evaluate.hpp"
 
 namespace thresher::jobs {
 
 namespace {
 
-struct Options {
-    PoolOptions pool;
-    TrainingOptions training;
-    ModelOptions model;
-    std::string test_pool, reference, run, oracle = "pool", labels;
-    std::vector<std::string> acquisitions{"random", "entropy"};
-    SelectorOptions selector;
-    std::int64_t initial = 0, k = 0, cycles = 0, repeats = 1;
-    bool resume = false;
-};
-
-void add_options(CLI::App& app, Options& options) {
-    add_pool_options(app, options.pool, true);
-    app.add_option("--test-pool", options.test_pool,
-                   "Pool on which every cycle's model is evaluated")
-        ->required();
-    add_model_options(app, options.model, true);
-    app.add_option("--reference", options.reference,
-                   "Model file of the reference, for acquisitions that need one");
-    app.add_option("--acquisitions", options.acquisitions,
-                   "Compared with each other; see thresher list")
-        ->delimiter(',');
-    add_selector_options(app, options.selector);
-    app.add_option("--initial", options.initial, "Random rows labelled before the first cycle")
-        ->required()
-        ->check(CLI::PositiveNumber);
-    app.add_option("-k,--k", options.k, "Rows labelled after each cycle")
-        ->required()
-        ->check(CLI::PositiveNumber);
-    app.add_option("--cycles", options.cycles, "Trainings; the last is not followed by a selection")
-        ->required()
-        ->check(CLI::PositiveNumber);
-    app.add_option("--repeats", options.repeats,
-                   "Repeats with other initial rows and other initial weights")
-        ->check(CLI::PositiveNumber);
-    app.add_option("--oracle", options.oracle,
-                   "Who labels: pool (its targets), or person (stops after batch.csv)")
-        ->check(CLI::IsMember({"pool", "person"}));
-    app.add_option("--labels", options.labels,
-                   "person: the labels of the last batch, with --resume");
-    app.add_option("--run", options.run, "Directory for run.h5, checkpoints, batches and log.txt")
-        ->required();
-    app.add_flag("--resume", options.resume, "Go on from the run's last checkpoint");
-    add_training_options(app, options.training);
-}
-
-void check_options(const Options& options) {
-    for (const std::string& name : options.acquisitions) static_cast<void>(find_acquisition(name));
-    check_selection(options.k, options.selector.selector(0, 0));
-    const bool person = options.oracle == "person";
-    THRESHER_CHECK_AS(
-        UsageError, !person || (options.acquisitions.size() == 1 && options.repeats == 1),
-        "--oracle person labels one batch at a time, but there are {} acquisitions and {} repeats",
-        options.acquisitions.size(), options.repeats);
-    THRESHER_CHECK_AS(UsageError, options.labels.empty() || (person && options.resume),
-                      "--labels answers a batch of --oracle person and needs --resume");
-}
-
-std::map<std::string, std::string> settings_of(const Options& options, const TrainOptions& train,
-                                               const PoolInfo& pool) {
-    std::map<std::string, std::string> settings;
-    for (const auto& [name, value] : describe(train)) settings[name] = value;
-    settings["pool"] = io::inputs_checksum(options.pool.path);
-    settings["test-pool"] = io::inputs_checksum(options.test_pool);
-    settings["model"] = to_json(options.model.spec(pool));
-    settings["reference"] = io::inputs_checksum(options.reference);
-    settings["acquisitions"] = fmt::format("{}", fmt::join(options.acquisitions, ","));
-    settings["selector"] =
-        fmt::format("{} {}", options.selector.name, options.selector.selector(0, 0).beta);
-    settings["initial"] = std::to_string(options.initial);
-    settings["k"] = std::to_string(options.k);
-    settings["cycles"] = std::to_string(options.cycles);
-    settings["repeats"] = std::to_string(options.repeats);
-    settings["oracle"] = options.oracle;
-    return settings;
-}
-
 /// One run of the verb: the pools, the models and the state, and what is done in a cycle.
 class Loop {
   public:
-    Loop(Job& job, const Options& options, const io::RunDirectory& run)
+    Loop(Job& job, const LoopOptions& options, const io::RunDirectory& run)
         : job_(job),
           options_(options),
+          methods_(options.methods()),
           run_(run),
           train_(options.training.settings(job.common())),
           pool_(open_pool(job, options.pool)),
@@ -156,7 +76,7 @@ class Loop {
     Collective& collective() { return job_.collective(); }
 
     void begin_afresh() {
-        state_.settings = settings_of(options_, train_, pool_.info());
+        state_.settings = options_.settings(train_, pool_.info());
         state_.acquisitions = options_.acquisitions;
         state_.repeats = options_.repeats;
         state_.cycles = options_.cycles;
@@ -262,7 +182,7 @@ class Loop {
             batch.scores.resize(batch.ids.size(), std::numeric_limits<float>::quiet_NaN());
             if (pool_.info().has_names) batch.names = pool_.names_of(batch.ids);
             batch.acquisition = options_.acquisitions.front();
-            batch.selector = options_.selector.name;
+            batch.selector = methods_.front().choice.selector.name;
             batch.seed = job_.common().seed;
             io::write_batch(path, batch, job_.provenance(options_.pool.path), io::Overwrite::yes);
         });
@@ -350,35 +270,55 @@ class Loop {
         state_.ledger["flops/learner"] += trainer.flops();
     }
 
+    /// What the method reads, with this cycle's model.
+    std::unique_ptr<Predictor> predictor(const Model& model, const Method& method,
+                                         std::uint32_t round, const PoolInfo& pool) {
+        const auto needs = needs_of_choice(method.choice, method.acquisition);
+        StrategyOptions strategy;
+        // Deterministic predictions will do where one sample is enough.
+        const bool sampled = std::find(needs.begin(), needs.end(), "samples") != needs.end();
+        strategy.predictor.samples = sampled ? options_.samples : 0;
+        strategy.predictor.strategies = strategies_for(needs, strategy);
+        if (strategy.predictor.strategies.empty()) return nullptr;
+        strategy.predictor.consistent_masks = sampled && options_.consistent_masks;
+        strategy.predictor.seed = job_.common().seed;
+        strategy.predictor.round = round;
+        return std::make_unique<Predictor>(ModelRoles{&model, reference_.get(), nullptr, {}}, pool,
+                                           strategy.predictor);
+    }
+
     /// The next batch, on all ranks, in pick order.
-    std::vector<std::int64_t> pick(Model& model, std::size_t a, std::int64_t repeat,
+    std::vector<std::int64_t> pick(const Model& model, std::size_t a, std::int64_t repeat,
                                    std::int64_t cycle) {
-        const std::int64_t round = repeat * options_.cycles + cycle;
-        const std::string& acquisition = options_.acquisitions[a];
-        const ShardScores shard =
-            score_pool(job_, pool_, &model, reference_.get(), {acquisition}, round);
-        const std::vector<std::uint8_t> excluded =
-            mark_excluded(collective(), state_.track(a, repeat).ids, shard, options_.pool.path);
-        const Selector selector =
-            options_.selector.selector(job_.common().seed, static_cast<std::uint32_t>(round));
-        Selection selection;
-        {
-            const auto timer = job_.phases().time("select");
-            selection = select_rows(
-                collective(), {shard.scores.at(acquisition), shard.rows.begin, shard.ids, excluded},
-                options_.k, selector);
-        }
-        const auto quarantine =
-            gather_reasons(collective(), shard.quarantine, selection.quarantined);
-        check_bad_rows(collective(), quarantine, shard.total_rows, job_.max_bad());
-        for (const auto& [role, flops] : shard.flops)
+        const Method& method = methods_[a];
+        const auto round = static_cast<std::uint32_t>(repeat * options_.cycles + cycle);
+        std::unique_ptr<Predictor> pool_predictor, target_predictor;
+        std::optional<io::PoolFile> target_pool;
+        if (!options_.target_pool.empty()) target_pool = open_pool(job_, options_.target_pool);
+        agree(collective(), [&] {
+            pool_predictor = predictor(model, method, round, pool_.info());
+            if (target_pool)
+                target_predictor = predictor(model, method, round, target_pool->info());
+        });
+        const auto stream = stream_models(job_, pool_, std::move(pool_predictor));
+        std::unique_ptr<PredictionStream> target;
+        if (target_pool) target = stream_models(job_, *target_pool, std::move(target_predictor));
+        const std::vector<std::uint8_t> labelled =
+            mark_ids(collective(), state_.track(a, repeat).ids,
+                     {stream->owned_rows(), stream->ids()}, options_.pool.path);
+        const Choice choice = choose(job_, *stream, method.choice, method.acquisition, options_.k,
+                                     round, labelled, {labelled, target.get()});
+        for (const auto& [role, flops] : stream->flops())
             state_.ledger["flops/scoring_" + role] += flops;
-        pending_scores_ = selection.scores;
-        return collective().all_gather_v(std::span<const std::int64_t>(selection.ids)).values;
+        pending_scores_ = choice.selection.scores;
+        return collective()
+            .all_gather_v(std::span<const std::int64_t>(choice.selection.ids))
+            .values;
     }
 
     Job& job_;
-    const Options& options_;
+    const LoopOptions& options_;
+    std::vector<Method> methods_;
     const io::RunDirectory& run_;
     TrainOptions train_;
     io::PoolFile pool_, test_pool_;
@@ -392,10 +332,10 @@ class Loop {
 }  // namespace
 
 int run_loop(Job& job) {
-    Options options;
-    add_options(job.options(), options);
+    LoopOptions options;
+    add_loop_options(job.options(), options);
     job.start();
-    check_options(options);
+    check_loop_options(options);
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()),
                                job.collective());
     job.log_to(run.log_file());

@@ -8,7 +8,9 @@
 #include "jobs/score_source.hpp"
 #include "jobs/verbs.hpp"
 #include "src/acquisition/acquisition.hpp"
+#include "src/acquisition/joint/joint.hpp"
 #include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
 #include "src/base/log.hpp"
 
 namespace thresher::jobs {
@@ -37,9 +39,27 @@ int run_score(Job& job) {
     add_score_source_options(job.options(), source, false);
     job.options().add_option("-o,--output", output, "Scores file to write")->required();
     job.start();
+    THRESHER_CHECK_AS(UsageError, !source.acquisitions.empty(),
+                      "--acquisition is missing; thresher list acquisitions shows the known ones");
+    for (const std::string& name : source.acquisitions) {
+        THRESHER_CHECK_AS(
+            UsageError, find_joint_acquisition(name) == nullptr,
+            "acquisition {} picks a batch jointly and gives no score to each row; use "
+            "thresher select",
+            name);
+        static_cast<void>(find_acquisition(name));
+    }
     job.check_output(output, {source.predictions, source.pool.path});
 
-    const ShardScores shard = load_or_compute_scores(job, source);
+    const auto needs = needs_of(source.acquisitions);
+    const auto stream = open_stream(job, source, needs);
+    const auto target = open_target_stream(job, source, needs);
+    const std::vector<std::uint8_t> labelled = mark_ids(
+        job.collective(), read_ids(job, source.labelled), {stream->owned_rows(), stream->ids()},
+        fmt::format("{}", fmt::join(source.labelled, ", ")));
+    const ShardScores shard =
+        score_stream(job, *stream, source.acquisitions, source.strategy.predictor.round,
+                     {labelled, target.get()});
     std::vector<QuarantinedRow> quarantine =
         gather_reasons(job.collective(), shard.quarantine, rows_without_score(shard));
     check_bad_rows(job.collective(), quarantine, shard.total_rows, job.max_bad());
@@ -53,9 +73,10 @@ int run_score(Job& job) {
         const Acquisition& acquisition = find_acquisition(name);
         descriptions[name] = fmt::format("{}: {}", acquisition.description, acquisition.formula);
     }
-    const io::ScoresTransfer transfer =
-        io::write_scores(output, own, descriptions, job.provenance(shard.input), job.overwrite(),
-                         job.collective(), job.shared_files());
+    const io::ScoresTransfer transfer = io::write_scores(
+        output, own, descriptions,
+        job.provenance(source.predictions.empty() ? source.pool.path : source.predictions),
+        job.overwrite(), job.collective(), job.shared_files());
     log::info("scored {} rows ({}), {} quarantined, wrote {}", shard.total_rows,
               fmt::join(source.acquisitions, ", "), quarantine.size(), output);
     job.finish({{"rows", shard.total_rows},

@@ -5,13 +5,11 @@
 #include <optional>
 #include <unordered_set>
 
-#include "io/block_reader.hpp"
-#include "io/predictions_file.hpp"
 #include "io/scores_file.hpp"
 #include "src/acquisition/acquisition.hpp"
+#include "src/acquisition/joint/joint.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
-#include "src/strategy/predictor.hpp"
 
 namespace thresher::jobs {
 
@@ -19,21 +17,12 @@ namespace {
 
 constexpr std::int64_t kScoresBlockRows = std::int64_t{1} << 18;  // 1 MiB of scores
 
-/// Room for the scores of `rows` under one acquisition.
+/// Room for the scores of the shard's rows under one acquisition.
 std::span<float> allocate_scores(ShardScores& shard, const std::string& name) {
     const auto room =
         std::make_shared<std::vector<float>>(static_cast<std::size_t>(shard.rows.size()));
     shard.memory.push_back(room);
     return shard.scores[name] = *room;
-}
-
-/// Room for the scores of `rows` under each acquisition.
-void allocate(ShardScores& shard, std::int64_t total_rows, RowRange rows,
-              const std::vector<std::string>& names, bool with_ids) {
-    shard.total_rows = total_rows;
-    shard.rows = rows;
-    for (const std::string& name : names) allocate_scores(shard, name);
-    if (with_ids) shard.ids.resize(static_cast<std::size_t>(rows.size()));
 }
 
 /// The scores of the shard's rows: where the file keeps them if it can be, read otherwise.
@@ -48,104 +37,79 @@ void map_or_read(const io::ScoresFile& file, const std::string& name, ShardScore
     file.read(name, shard.rows, allocate_scores(shard, name));
 }
 
-/// Scores the rows of one view under all acquisitions into the shard.
-void score_view(const std::vector<std::string>& acquisitions, const PredictionView& view,
-                RowRange rows, ShardScores& shard) {
-    const auto first = static_cast<std::size_t>(rows.begin - shard.rows.begin);
-    const auto count = static_cast<std::size_t>(rows.size());
-    for (const std::string& name : acquisitions) {
-        find_acquisition(name).score(view, shard.scores[name].subspan(first, count));
+/// Rows with a reason have no score, whatever a formula made of them.
+void drop_quarantined(ShardScores& shard) {
+    std::unordered_set<std::int64_t> bad;
+    for (const QuarantinedRow& row : shard.quarantine) bad.insert(row.id);
+    if (bad.empty()) return;
+    for (std::int64_t row = shard.rows.begin; row < shard.rows.end; ++row) {
+        const auto offset = static_cast<std::size_t>(row - shard.rows.begin);
+        if (!bad.contains(shard.ids.empty() ? row : shard.ids[offset])) continue;
+        for (auto& [name, scores] : shard.scores)
+            scores[offset] = std::numeric_limits<float>::quiet_NaN();
     }
-    if (!shard.ids.empty())
-        std::copy(view.ids.begin(), view.ids.end(),
-                  shard.ids.begin() + rows.begin - shard.rows.begin);
 }
 
-ShardScores from_scores_file(Job& job, const ScoreSourceOptions& options) {
-    ShardScores shard;
-    shard.input = options.scores;
-    agree(job.collective(), [&] {
-        const auto timer = job.phases().time("read");
-        const io::ScoresFile file(options.scores);
-        std::vector<std::string> names = options.acquisitions;
-        if (names.empty()) names = file.acquisitions();
-        const BlockPartition partition{file.rows(), kScoresBlockRows, job.collective().size()};
-        allocate(shard, file.rows(), partition.owned_rows(job.collective().rank()), {},
-                 !file.ids_are_rows());
-        for (const std::string& name : names) map_or_read(file, name, shard);
-        if (!shard.ids.empty()) file.read_ids(shard.rows, shard.ids);
-        if (job.is_root()) shard.quarantine = file.quarantine();
-    });
-    return shard;
+bool contains(std::span<const std::string_view> needs, std::string_view need) {
+    return std::find(needs.begin(), needs.end(), need) != needs.end();
 }
 
-ShardScores from_predictions_file(Job& job, const ScoreSourceOptions& options) {
-    ShardScores shard;
-    shard.input = options.predictions;
-    agree(job.collective(), [&] {
-        const auto reader = io::open_predictions(options.predictions, job.collective().rank(),
-                                                 job.collective().size());
-        const io::PredictionsInfo& info = reader->info();
-        std::vector<std::string> available;
-        if (info.output_kind != io::OutputKind::none) available.emplace_back("log_probs");
-        for (const std::string& role : info.loss_roles) available.push_back("losses/" + role);
-        for (const std::string& name : options.acquisitions)
-            check_fits(find_acquisition(name), available);
+/// The predictor that gives the needs; null where they need no model.
+std::unique_ptr<Predictor> predictor_for(Job& job, StrategyOptions strategy,
+                                         std::span<const std::string_view> needs,
+                                         const PoolInfo& pool) {
+    std::vector<std::string>& strategies = strategy.predictor.strategies;
+    if (strategies.empty()) strategies = strategies_for(needs, strategy);
+    if (strategies.empty()) return nullptr;
+    return make_predictor(job, strategy, pool);
+}
 
-        allocate(shard, info.rows, reader->owned_rows(), options.acquisitions, info.has_ids);
-        const auto progress = job.progress("score", shard.rows.size(), "rows");
-        std::vector<float> log_probs;
-        std::vector<std::int64_t> rows_as_ids;
-        io::PredictionBlock block;
-        while (reader->next(block)) {
-            PredictionView view{{},
-                                {},
-                                info.samples,
-                                info.classes,
-                                block.losses,
-                                job.common().seed,
-                                static_cast<std::uint32_t>(options.round)};
-            view.ids = block.ids;
-            if (view.ids.empty()) {
-                rows_as_ids.resize(static_cast<std::size_t>(block.rows.size()));
-                for (std::size_t i = 0; i < rows_as_ids.size(); ++i) {
-                    rows_as_ids[i] = block.rows.begin + static_cast<std::int64_t>(i);
-                }
-                view.ids = rows_as_ids;
+/// What rows are compared with, in memory.
+struct OtherRowsInMemory {
+    RowPredictions labelled, neighbours, target;
+
+    OtherRows view() const {
+        return {labelled.embeddings, neighbours.embeddings, neighbours.ids, target.log_probs};
+    }
+};
+
+OtherRowsInMemory find_other_rows(Job& job, PredictionStream& stream,
+                                  std::span<const std::string_view> needs,
+                                  const Comparisons& comparisons) {
+    Collective& collective = job.collective();
+    OtherRowsInMemory others;
+    if (contains(needs, "labelled")) {
+        std::vector<std::int64_t> rows;
+        for (std::size_t i = 0; i < comparisons.labelled.size(); ++i) {
+            if (comparisons.labelled[i] != 0) {
+                rows.push_back(stream.owned_rows().begin + static_cast<std::int64_t>(i));
             }
-            const auto timer = job.phases().time("score");
-            view.log_probs = block.outputs;
-            if (info.output_kind == io::OutputKind::logits ||
-                info.output_kind == io::OutputKind::probabilities) {
-                log_probs.resize(block.outputs.size());
-                (info.output_kind == io::OutputKind::logits
-                     ? logits_to_log_probs
-                     : probabilities_to_log_probs)(block.outputs, info.classes, log_probs);
-                view.log_probs = log_probs;
-            }
-            score_view(options.acquisitions, view, block.rows, shard);
-            progress->update(block.rows.end - shard.rows.begin);
         }
-        progress->finish();
-        shard.quarantine = reader->quarantine();
-        job.phases().add("wait", reader->seconds_waiting());
-    });
-    return shard;
-}
-
-ShardScores from_models(Job& job, const ScoreSourceOptions& options) {
-    const io::PoolFile pool = open_pool(job, options.pool);
-    std::unique_ptr<Model> learner, reference;
-    agree(job.collective(), [&] {
-        if (!options.learner.empty())
-            learner = load_model(options.learner, pool.info(), job.device());
-        if (!options.reference.empty())
-            reference = load_model(options.reference, pool.info(), job.device());
-    });
-    ShardScores shard = score_pool(job, pool, learner.get(), reference.get(), options.acquisitions,
-                                   options.round, options.micro_batch);
-    shard.input = options.pool.path;
-    return shard;
+        others.labelled = gather_predictions(collective, stream, rows);
+    }
+    const auto own_part = [](std::vector<std::int64_t> rows, const PredictionStream& from) {
+        std::erase_if(rows, [owned = from.owned_rows()](std::int64_t row) {
+            return row < owned.begin || row >= owned.end;
+        });
+        return rows;
+    };
+    const std::uint64_t seed = job.common().seed;
+    if (contains(needs, "neighbours")) {
+        others.neighbours = gather_predictions(
+            collective, stream, own_part(neighbour_rows(stream.total_rows(), seed), stream));
+    }
+    if (contains(needs, "target-predictions")) {
+        PredictionStream& target = *comparisons.target;
+        THRESHER_CHECK(target.shape().samples == stream.shape().samples &&
+                           target.shape().classes == stream.shape().classes,
+                       "the target predictions have {} samples of {} classes, those of the pool {} "
+                       "of {}; make both with the same models",
+                       target.shape().samples, target.shape().classes, stream.shape().samples,
+                       stream.shape().classes);
+        others.target = gather_predictions(
+            collective, target, own_part(target_rows(target.total_rows(), seed), target));
+    }
+    return others;
 }
 
 }  // namespace
@@ -156,120 +120,148 @@ void add_score_source_options(CLI::App& app, ScoreSourceOptions& options, bool w
     app.add_option("--predictions", options.predictions,
                    "Predictions file, of Thresher or of any framework");
     add_pool_options(app, options.pool, false);
-    app.add_option("--learner", options.learner, "Model file of the learner");
-    app.add_option("--reference", options.reference, "Model file of the reference");
+    options.strategy.predictor.strategies.clear();  // those that the acquisition needs
+    add_strategy_options(app, options.strategy);
     app.add_option("--acquisition", options.acquisitions,
-                   "What makes a row worth picking; see thresher list")
+                   "What makes a row worth picking; see thresher list acquisitions")
         ->delimiter(',');
-    app.add_option("--round", options.round, "Another round draws other random numbers")
-        ->check(CLI::Range(0U, ~0U));
-    app.add_option("--micro-batch", options.micro_batch,
-                   "Rows in one forward pass; 0 = chosen for the model")
-        ->check(CLI::NonNegativeNumber);
+    app.add_option("--labelled", options.labelled,
+                   "Ids that have labels: a batch.h5, a labels.csv or a text file of ids");
+    app.add_option("--target-pool", options.target_pool,
+                   "epig: pool of what the model will be used for");
+    app.add_option("--target-predictions", options.target_predictions,
+                   "epig: predictions for what the model will be used for");
 }
 
-ShardScores score_pool(Job& job, const io::PoolFile& pool, Model* learner, Model* reference,
-                       const std::vector<std::string>& acquisitions, std::int64_t round,
-                       std::int64_t micro_batch) {
+ShardScores read_scores(Job& job, const std::string& path, std::vector<std::string> acquisitions) {
     ShardScores shard;
     agree(job.collective(), [&] {
-        std::vector<std::string> available;
-        if (learner != nullptr) available.emplace_back("log_probs");
-        if (learner != nullptr && pool.info().has_targets) available.emplace_back("losses/learner");
-        if (reference != nullptr && pool.info().has_targets)
-            available.emplace_back("losses/reference");
-        for (const std::string& name : acquisitions) check_fits(find_acquisition(name), available);
-
-        const auto source =
-            io::make_block_reader(pool, job.collective().rank(), job.collective().size());
-        allocate(shard, pool.info().rows, source->owned_rows(), acquisitions, pool.info().has_ids);
-        std::optional<Predictor> predictor;
-        const std::vector<std::string> strategies = strategies_for(acquisitions);
-        std::unordered_set<std::int64_t> bad_targets;
-        if (std::find(strategies.begin(), strategies.end(), "loss") != strategies.end()) {
-            shard.quarantine = pool.bad_targets(shard.rows);
-            for (const QuarantinedRow& row : shard.quarantine) bad_targets.insert(row.id);
+        const auto timer = job.phases().time("read");
+        const io::ScoresFile file(path);
+        if (acquisitions.empty()) acquisitions = file.acquisitions();
+        shard.total_rows = file.rows();
+        shard.rows =
+            BlockPartition{file.rows(), kScoresBlockRows, job.collective().size()}.owned_rows(
+                job.collective().rank());
+        for (const std::string& name : acquisitions) map_or_read(file, name, shard);
+        if (!file.ids_are_rows()) {
+            shard.ids.resize(static_cast<std::size_t>(shard.rows.size()));
+            file.read_ids(shard.rows, shard.ids);
         }
-        if (!strategies.empty()) {
-            predictor.emplace(ModelRoles{learner, reference}, pool.info(),
-                              PredictorOptions{strategies, micro_batch});
-        }
-        const auto progress = job.progress("score", shard.rows.size(), "rows");
-        Predictions predictions;
-        Block block;
-        while (source->next(block)) {
-            if (predictor) {
-                const auto timer = job.phases().time("predict");
-                predictor->predict(block, predictions);
-                for (const QuarantinedRow& row : predictions.quarantined) {
-                    if (!bad_targets.contains(row.id)) shard.quarantine.push_back(row);
-                }
-            }
-            const auto timer = job.phases().time("score");
-            PredictionView view{block.ids,
-                                predictions.log_probs,
-                                predictions.samples,
-                                predictions.classes,
-                                {},
-                                job.common().seed,
-                                static_cast<std::uint32_t>(round)};
-            for (const auto& [role, losses] : predictions.losses) view.losses[role] = losses;
-            score_view(acquisitions, view, block.rows, shard);
-            progress->update(block.rows.end - shard.rows.begin);
-        }
-        progress->finish();
-        job.phases().add("wait", source->seconds_waiting());
-        if (predictor) shard.flops = predictor->flops();
+        const std::vector<QuarantinedRow> quarantine = file.quarantine();
+        if (job.is_root()) shard.quarantine = quarantine;
     });
+    drop_quarantined(shard);
     return shard;
 }
 
-ShardScores load_or_compute_scores(Job& job, const ScoreSourceOptions& options) {
-    for (const std::string& name : options.acquisitions) {
-        if (options.scores.empty()) static_cast<void>(find_acquisition(name));
-    }
-    const bool fused = options.scores.empty() && options.predictions.empty();
-    THRESHER_CHECK_AS(
-        UsageError, !fused || !options.pool.path.empty(),
-        "nothing to score: give --scores, --predictions, or --pool with --learner or --reference");
-    THRESHER_CHECK_AS(
-        UsageError, options.scores.empty() || options.predictions.empty(),
-        "--scores and --predictions were both given; scores are read from one of them");
-    THRESHER_CHECK_AS(
-        UsageError, fused || (options.learner.empty() && options.reference.empty()),
-        "--learner and --reference score a pool, but --{} was given; leave out one or the other",
-        options.scores.empty() ? "predictions" : "scores");
-    THRESHER_CHECK_AS(UsageError, !options.acquisitions.empty() || !options.scores.empty(),
-                      "--acquisition is missing; thresher list shows the known ones");
-    ShardScores shard = !options.scores.empty()        ? from_scores_file(job, options)
-                        : !options.predictions.empty() ? from_predictions_file(job, options)
-                                                       : from_models(job, options);
-    // Rows with a reason have no score, whatever a formula made of them.
-    const std::int64_t first_row = shard.rows.begin;
-    std::unordered_set<std::int64_t> bad;
-    for (const QuarantinedRow& row : shard.quarantine) bad.insert(row.id);
-    if (!bad.empty()) {
-        for (std::int64_t row = shard.rows.begin; row < shard.rows.end; ++row) {
-            const auto offset = static_cast<std::size_t>(row - first_row);
-            if (!bad.contains(shard.ids.empty() ? row : shard.ids[offset])) continue;
-            for (auto& [name, scores] : shard.scores)
-                scores[offset] = std::numeric_limits<float>::quiet_NaN();
-        }
-    }
-    return shard;
-}
-
-std::vector<std::string> strategies_for(const std::vector<std::string>& acquisitions) {
-    bool log_probs = false, losses = false;
-    for (const std::string& name : acquisitions) {
-        for (const std::string_view need : find_acquisition(name).needs) {
-            (need == "log_probs" ? log_probs : losses) = true;
-        }
-    }
+std::vector<std::string> strategies_for(std::span<const std::string_view> needs,
+                                        const StrategyOptions& options) {
+    const bool samples = contains(needs, "samples") || options.predictor.samples > 0;
     std::vector<std::string> strategies;
-    if (log_probs) strategies.emplace_back("deterministic");
+    if (contains(needs, "log_probs") || contains(needs, "samples")) {
+        strategies.emplace_back(!options.ensemble.empty() ? "ensemble"
+                                : samples                 ? "monte-carlo"
+                                                          : "deterministic");
+    }
+    if (contains(needs, "embeddings")) strategies.emplace_back("embedding");
+    const bool losses = std::any_of(needs.begin(), needs.end(), [](std::string_view need) {
+        return need.substr(0, 7) == "losses/";
+    });
     if (losses) strategies.emplace_back("loss");
     return strategies;
+}
+
+std::vector<std::string_view> needs_of(const std::vector<std::string>& acquisitions) {
+    std::vector<std::string_view> needs;
+    for (const std::string& name : acquisitions) {
+        const JointAcquisition* joint = find_joint_acquisition(name);
+        const std::vector<std::string_view>& more =
+            joint != nullptr ? joint->needs : find_acquisition(name).needs;
+        needs.insert(needs.end(), more.begin(), more.end());
+    }
+    return needs;
+}
+
+std::unique_ptr<PredictionStream> open_stream(Job& job, const ScoreSourceOptions& options,
+                                              std::span<const std::string_view> needs) {
+    THRESHER_CHECK_AS(
+        UsageError, !options.predictions.empty() || !options.pool.path.empty(),
+        "nothing to score: give --scores, --predictions, or --pool with --learner or --reference");
+    THRESHER_CHECK_AS(UsageError, options.predictions.empty() || !options.strategy.has_models(),
+                      "models score a pool, but --predictions was given; leave out one or the "
+                      "other");
+    std::optional<io::PoolFile> pool;
+    if (!options.pool.path.empty()) pool = open_pool(job, options.pool);
+    if (!options.predictions.empty()) {
+        return stream_predictions_file(job, options.predictions, pool ? &*pool : nullptr);
+    }
+    std::unique_ptr<Predictor> predictor;
+    agree(job.collective(),
+          [&] { predictor = predictor_for(job, options.strategy, needs, pool->info()); });
+    return stream_models(job, *pool, std::move(predictor));
+}
+
+std::unique_ptr<PredictionStream> open_target_stream(Job& job, const ScoreSourceOptions& options,
+                                                     std::span<const std::string_view> needs) {
+    THRESHER_CHECK_AS(UsageError, options.target_pool.empty() || options.target_predictions.empty(),
+                      "--target-pool and --target-predictions were both given; one is enough");
+    if (!options.target_predictions.empty()) {
+        return stream_predictions_file(job, options.target_predictions, nullptr);
+    }
+    if (options.target_pool.empty()) return nullptr;
+    THRESHER_CHECK_AS(UsageError, options.predictions.empty(),
+                      "--target-pool needs the models that made {}; give --target-predictions, "
+                      "made by the same models",
+                      options.predictions);
+    const io::PoolFile pool = open_pool(job, options.target_pool);
+    std::unique_ptr<Predictor> predictor;
+    agree(job.collective(),
+          [&] { predictor = predictor_for(job, options.strategy, needs, pool.info()); });
+    return stream_models(job, pool, std::move(predictor));
+}
+
+ShardScores score_stream(Job& job, PredictionStream& stream,
+                         const std::vector<std::string>& acquisitions, std::uint32_t round,
+                         const Comparisons& comparisons,
+                         const std::function<void(const PredictionView&, RowRange)>& keep) {
+    Collective& collective = job.collective();
+    std::vector<std::string> available = stream.available();
+    if (stream.shape().embedding_size > 0) available.emplace_back("neighbours");
+    if (any_rank(collective, !comparisons.labelled.empty())) available.emplace_back("labelled");
+    if (comparisons.target != nullptr) available.emplace_back("target-predictions");
+    for (const std::string& name : acquisitions) check_fits(find_acquisition(name), available);
+    const OtherRowsInMemory others =
+        find_other_rows(job, stream, needs_of(acquisitions), comparisons);
+
+    ShardScores shard;
+    agree(collective, [&] {
+        shard.total_rows = stream.total_rows();
+        shard.rows = stream.owned_rows();
+        shard.ids = stream.ids();
+        for (const std::string& name : acquisitions) allocate_scores(shard, name);
+        const auto progress = job.progress("score", shard.rows.size(), "rows");
+        PredictionView view;
+        view.seed = job.common().seed;
+        view.round = round;
+        view.others = others.view();
+        RowRange rows;
+        while (stream.next(view, rows)) {
+            const auto timer = job.phases().time("score");
+            const auto first = static_cast<std::size_t>(rows.begin - shard.rows.begin);
+            for (const std::string& name : acquisitions) {
+                find_acquisition(name).score(
+                    view, shard.scores[name].subspan(first, static_cast<std::size_t>(rows.size())));
+            }
+            if (keep) keep(view, rows);
+            progress->update(rows.end - shard.rows.begin);
+        }
+        progress->finish();
+        shard.quarantine = stream.quarantine();
+        job.phases().add("wait", stream.seconds_waiting());
+    });
+    drop_quarantined(shard);
+    return shard;
 }
 
 std::vector<QuarantinedRow> gather_reasons(Collective& collective,

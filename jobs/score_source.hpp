@@ -1,8 +1,7 @@
 #pragma once
 
-// Scores for the verbs score and select, from wherever the user is: a scores file, predictions of
-// any framework, or a pool and models. Each takes the step before it on the fly and keeps nothing
-// but scores.
+// Scores for the verbs score, select and loop, from wherever the user is: a scores file,
+// predictions of any framework, or a pool and models. Nothing is kept but scores.
 
 #include <map>
 #include <memory>
@@ -10,22 +9,23 @@
 #include <string>
 #include <vector>
 
+#include "jobs/id_marks.hpp"
 #include "jobs/pool_options.hpp"
-#include "src/models/model.hpp"
+#include "jobs/prediction_stream.hpp"
+#include "jobs/strategy_options.hpp"
 
 namespace thresher::jobs {
 
 struct ScoreSourceOptions {
     std::string scores, predictions;
     PoolOptions pool;
-    std::string learner, reference;
-    std::vector<std::string> acquisitions;
-    std::int64_t round = 0;
-    std::int64_t micro_batch = 0;
+    StrategyOptions strategy;
+    std::vector<std::string> acquisitions, labelled;
+    std::string target_pool, target_predictions;
 };
 
-/// Adds --predictions, --pool, --learner, --reference, --acquisition, --round and, where asked for,
-/// --scores.
+/// Adds --predictions, --pool, the options of strategies, --acquisition, --labelled, --target-pool,
+/// --target-predictions and, where asked for, --scores.
 void add_score_source_options(CLI::App& app, ScoreSourceOptions& options, bool with_scores_file);
 
 /// The scores of the rows this rank owns.
@@ -37,21 +37,44 @@ struct ShardScores {
         scores;                                 ///< acquisition -> [rows]; NaN where quarantined
     std::vector<std::shared_ptr<void>> memory;  ///< what holds the scores
     std::vector<QuarantinedRow> quarantine;     ///< this rank's
-    std::string input;                          ///< what they were made from, for provenance
-    std::map<std::string, double> flops;        ///< by role, this rank's
+
+    OwnRows own() const { return {rows, ids}; }
 };
 
-/// Scores all rows of a pool with the models given (null where there is none), block by block.
-/// Collective.
-ShardScores score_pool(Job& job, const io::PoolFile& pool, Model* learner, Model* reference,
-                       const std::vector<std::string>& acquisitions, std::int64_t round,
-                       std::int64_t micro_batch = 0);
+/// The scores in a file; all of its acquisitions where none is named. Throws the same FileError on
+/// all ranks. Collective.
+ShardScores read_scores(Job& job, const std::string& path, std::vector<std::string> acquisitions);
 
-/// Throws UsageError on a combination of options that does not fit, FileError on files. Collective.
-ShardScores load_or_compute_scores(Job& job, const ScoreSourceOptions& options);
+/// What `needs` are read from, on the fly where no predictions file was named, with the strategies
+/// that give what is needed unless --strategy says otherwise. Throws UsageError on options that do
+/// not fit, FileError on files. Collective.
+std::unique_ptr<PredictionStream> open_stream(Job& job, const ScoreSourceOptions& options,
+                                              std::span<const std::string_view> needs);
+/// The same for the pool or the predictions that epig compares with; null where none were named.
+std::unique_ptr<PredictionStream> open_target_stream(Job& job, const ScoreSourceOptions& options,
+                                                     std::span<const std::string_view> needs);
 
-/// The strategies that give what the acquisitions need; none for random alone.
-std::vector<std::string> strategies_for(const std::vector<std::string>& acquisitions);
+/// The strategies that give `needs` with the models there are: monte-carlo or ensemble where
+/// several samples are asked for.
+std::vector<std::string> strategies_for(std::span<const std::string_view> needs,
+                                        const StrategyOptions& options);
+
+/// Words of Acquisition::needs of all the acquisitions. Throws UsageError for an unknown one.
+std::vector<std::string_view> needs_of(const std::vector<std::string>& acquisitions);
+
+/// What rows are compared with: labelled rows (a mark for each own row, or empty), and the stream
+/// of a target pool (or null).
+struct Comparisons {
+    std::span<const std::uint8_t> labelled;
+    PredictionStream* target = nullptr;
+};
+
+/// Scores all rows of a stream by pointwise acquisitions. Throws UsageError where one does not fit
+/// what the stream has. `keep`, if not empty, is called with each block as well. Collective.
+ShardScores score_stream(Job& job, PredictionStream& stream,
+                         const std::vector<std::string>& acquisitions, std::uint32_t round,
+                         const Comparisons& comparisons,
+                         const std::function<void(const PredictionView&, RowRange)>& keep = {});
 
 /// All ranks' rows of both lists at the root, one reason each, those of `first` before those of
 /// `second`; empty elsewhere. Collective.

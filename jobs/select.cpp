@@ -1,16 +1,13 @@
 // thresher select: scores, or predictions, or pool + models, -> batch.h5 and batch.csv.
 
-#include "src/selection/select.hpp"
-
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "io/batch_file.hpp"
-#include "io/id_set.hpp"
-#include "jobs/exclusion.hpp"
-#include "jobs/score_source.hpp"
-#include "jobs/selector_options.hpp"
+#include "io/labelling/tasks.hpp"
+#include "jobs/choice.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -22,35 +19,90 @@ namespace {
 
 struct SelectOptions {
     ScoreSourceOptions source;
-    SelectorOptions selector;
+    ChoiceOptions choice;
     std::int64_t k = 0;
-    std::vector<std::string> exclude;
+    std::vector<std::string> exclude, exports;
+    io::TaskOptions tasks;
     std::string output;
 };
 
 void add_options(CLI::App& app, SelectOptions& options) {
     add_score_source_options(app, options.source, true);
-    app.add_option("-k,--k", options.k, "Rows to pick")->required();
-    add_selector_options(app, options.selector);
-    app.add_flag("--weights", options.selector.weights,
+    app.add_option("-k,--k", options.k, "Rows to pick");
+    app.add_option("--budget", options.choice.budget,
+                   "Instead of -k: pick by score per cost, as much as this allows")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--cost", options.choice.cost,
+                   "Dataset of the pool's file: what each row costs");
+    add_choice_options(app, options.choice);
+    app.add_flag("--weights", options.choice.selector.weights,
                  "softmax, power, softrank: also write each pick's inclusion probability and "
                  "importance weight");
     app.add_option("--exclude", options.exclude,
                    "Ids never to pick: a batch.h5, a labels.csv or a text file of ids");
+    app.add_option("--export", options.exports,
+                   "Also write the batch for labelling tools: label-studio, label-studio-config, "
+                   "cvat, images")
+        ->delimiter(',');
+    app.add_option("--class-names", options.tasks.class_names,
+                   "--export: the classes to choose from, where the pool does not name them")
+        ->delimiter(',');
+    app.add_option("--image-prefix", options.tasks.image_prefix,
+                   "--export: put before each name, to make what the tool fetches");
     app.add_option("-o,--output", options.output,
                    "Batch file to write; a .csv for people goes beside it")
         ->required();
 }
 
-/// The only acquisition there is, where none was named.
-std::string chosen_acquisition(const SelectOptions& options, const ShardScores& shard) {
-    if (!options.source.acquisitions.empty()) return options.source.acquisitions.front();
+void check_options(const SelectOptions& options) {
+    const ScoreSourceOptions& source = options.source;
+    THRESHER_CHECK_AS(UsageError, source.acquisitions.size() <= 1,
+                      "select picks by one acquisition, but --acquisition names {}",
+                      source.acquisitions.size());
+    THRESHER_CHECK_AS(UsageError, !source.acquisitions.empty() || !source.scores.empty(),
+                      "--acquisition is missing; thresher list acquisitions shows the known ones");
+    if (source.scores.empty()) {
+        return check_choice(options.choice, source.acquisitions.front(), options.k);
+    }
+    THRESHER_CHECK_AS(
+        UsageError, source.predictions.empty(),
+        "--scores and --predictions were both given; scores are read from one of them");
+    THRESHER_CHECK_AS(UsageError, !source.strategy.has_models(),
+                      "models score a pool, but --scores was given; leave out one or the other");
+    THRESHER_CHECK_AS(UsageError, options.choice.candidates == 0,
+                      "--candidates narrows what a joint acquisition picks from; scores are there "
+                      "already: leave it out");
+    THRESHER_CHECK_AS(UsageError, options.choice.balance == "none",
+                      "--balance needs to know classes, and --scores holds none; give "
+                      "--predictions, or --pool with models");
+    check_share(options.choice, options.k);
+}
+
+/// The only acquisition in a scores file, where none was named.
+std::string only_acquisition(const std::string& path, const ShardScores& shard) {
     std::vector<std::string> names;
     for (const auto& [name, scores] : shard.scores) names.push_back(name);
     THRESHER_CHECK_AS(UsageError, names.size() == 1,
                       "{} holds the scores of {} acquisitions ({}); say which with --acquisition",
-                      options.source.scores, names.size(), fmt::join(names, ", "));
+                      path, names.size(), fmt::join(names, ", "));
     return names.front();
+}
+
+/// What may not be picked: what was excluded, and what is labelled.
+struct Marks {
+    std::vector<std::uint8_t> labelled, excluded;
+};
+
+Marks mark_rows(Job& job, const SelectOptions& options, const OwnRows& own) {
+    const std::vector<std::int64_t> labelled = read_ids(job, options.source.labelled);
+    std::vector<std::int64_t> excluded = read_ids(job, options.exclude);
+    excluded.insert(excluded.end(), labelled.begin(), labelled.end());
+    Marks marks;
+    marks.labelled = mark_ids(job.collective(), labelled, own,
+                              fmt::format("{}", fmt::join(options.source.labelled, ", ")));
+    marks.excluded = mark_ids(job.collective(), excluded, own,
+                              fmt::format("{}", fmt::join(options.exclude, ", ")));
+    return marks;
 }
 
 }  // namespace
@@ -59,72 +111,96 @@ int run_select(Job& job) {
     SelectOptions options;
     add_options(job.options(), options);
     job.start();
-    THRESHER_CHECK_AS(UsageError, options.source.acquisitions.size() <= 1,
-                      "select picks by one acquisition, but --acquisition names {}",
-                      options.source.acquisitions.size());
-    Collective& collective = job.collective();
-    const Selector selector = options.selector.selector(
-        job.common().seed, static_cast<std::uint32_t>(options.source.round));
-    check_selection(options.k, selector);
-    job.check_output(options.output,
-                     {options.source.scores, options.source.predictions, options.source.pool.path});
+    options.choice.cost_file = options.source.pool.path;
+    check_options(options);
+    const ScoreSourceOptions& source = options.source;
+    const std::uint32_t round = source.strategy.predictor.round;
+    const Selector selector = options.choice.selector.selector(job.common().seed, round);
+    job.check_output(options.output, {source.scores, source.predictions, source.pool.path});
     job.check_output(io::csv_path_of_batch(options.output), {});
-    const std::vector<std::int64_t> excluded_ids = read_excluded_ids(job, options.exclude);
-
-    const ShardScores shard = load_or_compute_scores(job, options.source);
-    const std::string acquisition = chosen_acquisition(options, shard);
-    std::vector<std::uint8_t> excluded;
-    if (!excluded_ids.empty()) {
-        excluded = mark_excluded(collective, excluded_ids, shard,
-                                 fmt::format("{}", fmt::join(options.exclude, ", ")));
+    for (const std::string& name : options.exports) {
+        job.check_output(io::task_path(options.output, io::find_task_format(name)), {});
     }
-    const Traffic before = collective.traffic();
-    const ScoredRows rows{shard.scores.at(acquisition), shard.rows.begin, shard.ids, excluded};
-    Selection selection;
-    {
-        const auto timer = job.phases().time("select");
-        selection = select_rows(collective, rows, options.k, selector);
-    }
-    const Traffic after = collective.traffic();
-    const auto quarantine = gather_reasons(collective, shard.quarantine, selection.quarantined);
-    check_bad_rows(collective, quarantine, shard.total_rows, job.max_bad());
-    log_quarantine(quarantine);
 
-    agree(collective, [&] {
+    Choice choice;
+    std::int64_t total_rows = 0;
+    std::string acquisition;
+    std::map<std::string, double> flops;
+    if (!source.scores.empty()) {
+        const ShardScores shard = read_scores(job, source.scores, source.acquisitions);
+        acquisition = source.acquisitions.empty() ? only_acquisition(source.scores, shard)
+                                                  : source.acquisitions.front();
+        const Marks marks = mark_rows(job, options, shard.own());
+        total_rows = shard.total_rows;
+        choice = choose_by_scores(job, shard, options.choice, acquisition, options.k, round,
+                                  marks.excluded);
+    } else {
+        acquisition = source.acquisitions.front();
+        const auto needs = needs_of_choice(options.choice, acquisition);
+        const auto stream = open_stream(job, source, needs);
+        const auto target = open_target_stream(job, source, needs);
+        const Marks marks = mark_rows(job, options, {stream->owned_rows(), stream->ids()});
+        total_rows = stream->total_rows();
+        choice = choose(job, *stream, options.choice, acquisition, options.k, round, marks.excluded,
+                        {marks.labelled, target.get()});
+        flops = stream->flops();
+    }
+    log_quarantine(choice.quarantine);
+
+    const Selection& selection = choice.selection;
+    agree(job.collective(), [&] {
         if (!job.is_root()) return;
         const auto timer = job.phases().time("write");
         io::Batch batch;
         batch.ids = selection.ids;
         batch.scores = selection.scores;
-        if (!options.source.pool.path.empty()) {
-            const io::PoolFile pool =
-                io::open_pool(options.source.pool.path, options.source.pool.paths);
+        if (!source.pool.path.empty()) {
+            const io::PoolFile pool = io::open_pool(source.pool.path, source.pool.paths);
             THRESHER_CHECK_AS(
-                UsageError, pool.info().rows == shard.total_rows,
+                UsageError, pool.info().rows == total_rows,
                 "{} has {} rows, but {} scores were read; give the pool that was scored",
-                options.source.pool.path, pool.info().rows, shard.total_rows);
+                source.pool.path, pool.info().rows, total_rows);
             if (pool.info().has_names) batch.names = pool.names_of(batch.ids);
+            if (options.tasks.class_names.empty()) {
+                options.tasks.class_names = pool.info().class_names;
+            }
         }
         batch.acquisition = acquisition;
-        batch.selector = selector.name;
-        if (selector.name != "top-k") batch.beta = selector.beta;
+        const bool jointly =
+            source.scores.empty() && find_joint_acquisition(acquisition) != nullptr;
+        batch.selector = jointly ? "joint" : selector.name;
+        if (!jointly && selector.name != "top-k") batch.beta = selector.beta;
+        if (acquisition == "facility-location" && jointly)
+            batch.settings["similarity"] = options.choice.similarity;
+        if (options.choice.balance != "none") batch.settings["balance"] = options.choice.balance;
+        if (options.choice.budget > 0.0) {
+            batch.settings["budget"] = fmt::format("{}", options.choice.budget);
+            batch.settings["spent"] = fmt::format("{}", choice.spent);
+        }
         for (const double p : selection.inclusion) {
             batch.inclusion_probabilities.push_back(p);
             batch.weights.push_back(1.0 / (p * static_cast<double>(selection.selectable)));
         }
         batch.seed = selector.seed;
-        batch.round = options.source.round;
-        io::write_batch(options.output, batch, job.provenance(shard.input), job.overwrite());
+        batch.round = round;
+        const std::string& input = !source.scores.empty()        ? source.scores
+                                   : !source.predictions.empty() ? source.predictions
+                                                                 : source.pool.path;
+        for (const std::string& name : options.exports) {
+            io::write_tasks(options.output, batch, io::find_task_format(name), options.tasks,
+                            job.overwrite());
+        }
+        io::write_batch(options.output, batch, job.provenance(input), job.overwrite());
     });
-    log::info("picked {} of {} rows by {} ({}), {} quarantined, wrote {}", options.k,
-              selection.selectable, acquisition, selector.name, quarantine.size(), options.output);
-    nlohmann::json facts{{"rows", shard.total_rows},
-                         {"k", options.k},
+    log::info("picked {} of {} rows by {}, {} quarantined, wrote {}", selection.ids.size(),
+              selection.selectable, acquisition, choice.quarantine.size(), options.output);
+    nlohmann::json facts{{"rows", total_rows},
+                         {"k", selection.ids.size()},
                          {"selectable", selection.selectable},
-                         {"quarantined", quarantine.size()},
-                         {"selection_collectives", after.collectives - before.collectives},
-                         {"selection_bytes", after.bytes - before.bytes}};
-    for (const auto& [role, flops] : shard.flops) facts["flops"][role] = flops;
+                         {"quarantined", choice.quarantine.size()},
+                         {"selection_collectives", choice.traffic.collectives},
+                         {"selection_bytes", choice.traffic.bytes}};
+    for (const auto& [role, operations] : flops) facts["flops"][role] = operations;
     job.finish(facts);
     return 0;
 }

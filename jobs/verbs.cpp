@@ -28,7 +28,8 @@ const std::vector<Verb>& verbs() {
          "quickstart/example-batch.h5",
          run_select},
         {"label", "what people answered (csv, Label Studio, CVAT) -> labels file",
-         "thresher label --batch quickstart/example-batch.h5 --answers quickstart/example-batch.csv --pool "
+         "thresher label --batch quickstart/example-batch.h5 --answers "
+         "quickstart/example-batch.csv --pool "
          "quickstart/clean.h5 -o quickstart/example-labels.csv",
          run_label},
         {"train", "supervised training on a pool, or on the rows of a batch or label file -> run",

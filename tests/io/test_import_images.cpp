@@ -119,7 +119,12 @@ TEST_CASE("flat and unlabelled grey images stay grey, and are resized when asked
     }
     options.colour = ColourMode::rgb;
     options.overwrite = Overwrite::yes;
+    options.class_names = {"cat", "dog"};
     CHECK(import_pool("images", options, {}).pool.input_shape[0] == 3);
+    const PoolInfo unlabelled = open_pool(options.output).info();
+    CHECK_FALSE(unlabelled.has_targets);
+    CHECK(unlabelled.classes == 2);
+    CHECK(unlabelled.class_names == options.class_names);
 }
 
 TEST_CASE("a header that promises too many pixels is refused before memory is taken") {

@@ -1,4 +1,4 @@
-#include "jobs/exclusion.hpp"
+#include "jobs/id_marks.hpp"
 
 #include <fmt/ranges.h>
 
@@ -10,7 +10,7 @@
 
 namespace thresher::jobs {
 
-std::vector<std::int64_t> read_excluded_ids(Job& job, const std::vector<std::string>& files) {
+std::vector<std::int64_t> read_ids(Job& job, const std::vector<std::string>& files) {
     std::vector<std::int64_t> ids;
     agree(job.collective(), [&] {
         if (!job.is_root()) return;
@@ -23,23 +23,25 @@ std::vector<std::int64_t> read_excluded_ids(Job& job, const std::vector<std::str
     return job.collective().all_gather_v(std::span<const std::int64_t>(ids)).values;
 }
 
-std::vector<std::uint8_t> mark_excluded(Collective& collective, std::vector<std::int64_t> ids,
-                                        const ShardScores& shard, const std::string& origin) {
+std::vector<std::uint8_t> mark_ids(Collective& collective, std::vector<std::int64_t> ids,
+                                   const OwnRows& own, const std::string& origin) {
+    std::vector<std::uint8_t> marks;
+    if (ids.empty()) return marks;
     std::sort(ids.begin(), ids.end());
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-    std::vector<std::uint8_t> excluded(static_cast<std::size_t>(shard.rows.size()), 0);
+    marks.assign(static_cast<std::size_t>(own.rows.size()), 0);
     std::vector<std::int64_t> found(ids.size(), 0);
-    if (shard.ids.empty()) {
+    if (own.ids.empty()) {
         for (std::size_t i = 0; i < ids.size(); ++i) {
-            if (ids[i] < shard.rows.begin || ids[i] >= shard.rows.end) continue;
-            excluded[static_cast<std::size_t>(ids[i] - shard.rows.begin)] = 1;
+            if (ids[i] < own.rows.begin || ids[i] >= own.rows.end) continue;
+            marks[static_cast<std::size_t>(ids[i] - own.rows.begin)] = 1;
             found[i] = 1;
         }
     } else {
-        for (std::size_t row = 0; row < shard.ids.size(); ++row) {
-            const auto place = std::lower_bound(ids.begin(), ids.end(), shard.ids[row]);
-            if (place == ids.end() || *place != shard.ids[row]) continue;
-            excluded[row] = 1;
+        for (std::size_t row = 0; row < own.ids.size(); ++row) {
+            const auto place = std::lower_bound(ids.begin(), ids.end(), own.ids[row]);
+            if (place == ids.end() || *place != own.ids[row]) continue;
+            marks[row] = 1;
             found[static_cast<std::size_t>(place - ids.begin())] = 1;
         }
     }
@@ -50,7 +52,7 @@ std::vector<std::uint8_t> mark_excluded(Collective& collective, std::vector<std:
     }
     THRESHER_CHECK_AS(FileError, unknown.empty(), "{}: ids the pool does not have: {}{}", origin,
                       fmt::join(unknown, ", "), unknown.size() == 5 ? ", ..." : "");
-    return excluded;
+    return marks;
 }
 
 }  // namespace thresher::jobs

@@ -1,0 +1,319 @@
+#include "jobs/choice.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "io/row_values.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/selection/balanced.hpp"
+#include "src/selection/budget.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+/// What `pick` picks, with what the selection cost and everything that was set apart.
+Choice timed_choice(Job& job, const ShardScores& shard, const std::function<Selection()>& pick) {
+    Choice choice;
+    const Traffic before = job.collective().traffic();
+    {
+        const auto timer = job.phases().time("select");
+        choice.selection = pick();
+    }
+    const Traffic after = job.collective().traffic();
+    choice.traffic = {after.collectives - before.collectives, after.bytes - before.bytes};
+    choice.quarantine =
+        gather_reasons(job.collective(), shard.quarantine, choice.selection.quarantined);
+    check_bad_rows(job.collective(), choice.quarantine, shard.total_rows, job.max_bad());
+    return choice;
+}
+
+/// A rank's predictions in memory, as joint acquisitions want them.
+struct ShardPredictions {
+    std::vector<float> log_probs, embeddings;
+
+    void keep(const PredictionView& view, std::size_t first, const PredictionsShape& shape) {
+        copy(view.log_probs, log_probs, first, shape.samples * shape.classes);
+        copy(view.embeddings, embeddings, first, shape.embedding_size);
+    }
+
+  private:
+    static void copy(std::span<const float> from, std::vector<float>& to, std::size_t first,
+                     std::int64_t width) {
+        if (to.empty()) return;
+        std::copy(from.begin(), from.end(),
+                  to.begin() + static_cast<std::ptrdiff_t>(first) * width);
+    }
+};
+
+/// Throws UsageError unless the stream has what the acquisition needs.
+void check_fits_jointly(const JointAcquisition& acquisition,
+                        const std::vector<std::string>& available) {
+    const auto missing = missing_needs(acquisition.needs, available);
+    if (missing.empty()) return;
+    std::vector<std::string_view> remedies, fitting;
+    for (const std::string_view need : missing) remedies.push_back(remedy_for(need));
+    for (const JointAcquisition& other : joint_acquisitions()) {
+        if (missing_needs(other.needs, available).empty()) fitting.push_back(other.name);
+    }
+    fail<UsageError>(
+        "acquisition \"{}\" needs {}, but the predictions hold {}; {}; joint acquisitions that fit "
+        "what is there: {}",
+        acquisition.name, fmt::join(missing, " and "),
+        available.empty() ? "nothing" : fmt::format("{}", fmt::join(available, ", ")),
+        fmt::join(remedies, "; "),
+        fitting.empty() ? "none" : fmt::format("{}", fmt::join(fitting, ", ")));
+}
+
+/// Marks all own rows but the M best by the scores, and but those marked already.
+std::vector<std::uint8_t> exclude_all_but(Job& job, const ShardScores& shard,
+                                          const std::string& acquisition, std::int64_t candidates,
+                                          std::span<const std::uint8_t> excluded) {
+    Selection chosen = select_rows(
+        job.collective(), {shard.scores.at(acquisition), shard.rows.begin, shard.ids, excluded},
+        candidates, {});
+    const auto ids =
+        job.collective().all_gather_v(std::span<const std::int64_t>(chosen.ids)).values;
+    std::vector<std::uint8_t> marks = mark_ids(job.collective(), ids, shard.own(), "--candidates");
+    for (std::uint8_t& mark : marks) mark = mark != 0 ? 0 : 1;
+    return marks;
+}
+
+Choice choose_jointly(Job& job, PredictionStream& stream, const ChoiceOptions& options,
+                      const JointAcquisition& acquisition, std::int64_t k, std::uint32_t round,
+                      std::span<const std::uint8_t> excluded, const Comparisons& comparisons) {
+    check_fits_jointly(acquisition, stream.available());
+    const auto rows = static_cast<std::size_t>(stream.owned_rows().size());
+    const PredictionsShape& shape = stream.shape();
+    const auto reads = [&](std::string_view need) {
+        return std::find(acquisition.needs.begin(), acquisition.needs.end(), need) !=
+               acquisition.needs.end();
+    };
+    ShardPredictions predictions;
+    agree(job.collective(), [&] {
+        const auto room = [&](std::int64_t width) {
+            return rows * static_cast<std::size_t>(width);
+        };
+        if (reads("log_probs")) predictions.log_probs.resize(room(shape.samples * shape.classes));
+        if (reads("embeddings")) predictions.embeddings.resize(room(shape.embedding_size));
+    });
+    std::vector<std::string> pointwise;
+    if (options.candidates > 0) pointwise.push_back(options.candidates_by);
+    const ShardScores shard = score_stream(
+        job, stream, pointwise, round, comparisons,
+        [&](const PredictionView& view, RowRange block) {
+            predictions.keep(
+                view, static_cast<std::size_t>(block.begin - stream.owned_rows().begin), shape);
+        });
+
+    return timed_choice(job, shard, [&] {
+        std::vector<std::uint8_t> others(excluded.begin(), excluded.end());
+        if (options.candidates > 0) {
+            others =
+                exclude_all_but(job, shard, options.candidates_by, options.candidates, excluded);
+        }
+        // What is labelled takes part, as what is covered already.
+        for (std::size_t i = 0; i < comparisons.labelled.size(); ++i) {
+            if (comparisons.labelled[i] != 0) others[i] = 0;
+        }
+        JointRows joint{.rows = static_cast<std::int64_t>(rows),
+                        .first_row = shard.rows.begin,
+                        .ids = shard.ids,
+                        .log_probs = predictions.log_probs,
+                        .samples = shape.samples,
+                        .classes = shape.classes,
+                        .embeddings = predictions.embeddings,
+                        .embedding_size = shape.embedding_size,
+                        .excluded = others,
+                        .labelled = comparisons.labelled};
+        JointOptions settings = options.joint;
+        settings.k = k;
+        settings.seed = job.common().seed;
+        settings.round = round;
+        settings.similarity = similarity_named(options.similarity);
+        return select_jointly(job.collective(), acquisition, joint, settings);
+    });
+}
+
+}  // namespace
+
+void add_choice_options(CLI::App& app, ChoiceOptions& options) {
+    add_selector_options(app, options.selector);
+    app.add_option("--balance", options.balance,
+                   "A share of the batch for each class: by targets, or by predictions")
+        ->check(CLI::IsMember({"none", "targets", "predictions"}));
+    app.add_option("--candidates", options.candidates,
+                   "Joint acquisitions: pick among so many rows alone; 0 = among all")
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--candidates-by", options.candidates_by,
+                   "Pointwise acquisition whose best rows are the candidates");
+    app.add_option("--similarity", options.similarity,
+                   "facility-location: cosine, dot, rbf or neg-squared-distance");
+    app.add_option("--configurations", options.joint.configurations,
+                   "batchbald: joint entropies are exact up to so many class configurations, and "
+                   "estimated from so many sampled ones beyond");
+    app.add_option("--exact-rows", options.joint.exact_rows,
+                   "facility-location: one exact greedy round up to so many rows, two beyond");
+    app.add_option("--margin-factor", options.joint.margin_factor,
+                   "cluster-margin: rows of small margin to cluster, for each row to pick");
+}
+
+void check_share(const ChoiceOptions& options, std::int64_t k) {
+    if (options.budget <= 0.0) {
+        THRESHER_CHECK_AS(UsageError, options.cost.empty(),
+                          "--cost {} says what rows cost; add --budget, how much may be spent",
+                          options.cost);
+        return check_selection(k, options.selector.selector(0, 0));
+    }
+    THRESHER_CHECK_AS(UsageError, k == 0,
+                      "-k {} and --budget {} were both given; a batch has a size or a budget", k,
+                      options.budget);
+    THRESHER_CHECK_AS(UsageError, !options.cost.empty() && !options.cost_file.empty(),
+                      "--budget needs --cost, a dataset of the pool with what each row costs, and "
+                      "--pool");
+    THRESHER_CHECK_AS(UsageError, options.selector.name == "top-k" && options.balance == "none",
+                      "--budget picks by score per cost; it does not go with --selector {} or "
+                      "--balance {}",
+                      options.selector.name, options.balance);
+}
+
+void check_choice(const ChoiceOptions& options, const std::string& acquisition, std::int64_t k) {
+    check_share(options, k);
+    const Selector selector = options.selector.selector(0, 0);
+    const JointAcquisition* joint = find_joint_acquisition(acquisition);
+    if (joint == nullptr) {
+        static_cast<void>(find_acquisition(acquisition));
+        THRESHER_CHECK_AS(UsageError, options.candidates == 0,
+                          "--candidates narrows what a joint acquisition picks from, but {} scores "
+                          "each row by itself; leave it out",
+                          acquisition);
+        return;
+    }
+    THRESHER_CHECK_AS(UsageError, options.budget <= 0.0,
+                      "acquisition {} picks its batch jointly; --budget buys by the score of each "
+                      "row; leave one of them out",
+                      acquisition);
+    THRESHER_CHECK_AS(UsageError, options.balance == "none",
+                      "acquisition {} picks its batch jointly; --balance shares out the picks of "
+                      "acquisitions that score each row; leave one of them out",
+                      acquisition);
+    THRESHER_CHECK_AS(UsageError, selector.name == "top-k",
+                      "acquisition {} picks its batch jointly; --selector {} turns scores into a "
+                      "batch and does not go with it; leave one of them out",
+                      acquisition, selector.name);
+    THRESHER_CHECK_AS(UsageError, options.candidates == 0 || options.candidates >= k,
+                      "--candidates is {}, less than the {} rows to pick", options.candidates, k);
+    if (options.candidates > 0) static_cast<void>(find_acquisition(options.candidates_by));
+    JointOptions settings = options.joint;
+    settings.k = k;
+    settings.similarity = similarity_named(options.similarity);
+    check_joint_options(*joint, settings);
+}
+
+std::vector<std::string_view> needs_of_choice(const ChoiceOptions& options,
+                                              const std::string& acquisition) {
+    std::vector<std::string> names{acquisition};
+    if (options.candidates > 0) names.push_back(options.candidates_by);
+    std::vector<std::string_view> needs = needs_of(names);
+    if (options.balance == "predictions") needs.emplace_back("log_probs");
+    return needs;
+}
+
+Choice choose_by_scores(Job& job, const ShardScores& shard, const ChoiceOptions& options,
+                        const std::string& acquisition, std::int64_t k, std::uint32_t round,
+                        std::span<const std::uint8_t> excluded) {
+    const ScoredRows rows{shard.scores.at(acquisition), shard.rows.begin, shard.ids, excluded};
+    if (options.budget <= 0.0) {
+        const Selector selector = options.selector.selector(job.common().seed, round);
+        return timed_choice(job, shard,
+                            [&] { return select_rows(job.collective(), rows, k, selector); });
+    }
+    std::vector<float> costs;
+    agree(job.collective(), [&] {
+        costs = io::read_row_values(options.cost_file, options.cost, shard.total_rows, shard.rows);
+    });
+    double spent = 0.0;
+    Choice choice = timed_choice(job, shard, [&] {
+        BudgetedSelection bought =
+            select_within_budget(job.collective(), rows, costs, options.budget);
+        spent = bought.spent;
+        return std::move(bought.selection);
+    });
+    choice.spent = spent;
+    return choice;
+}
+
+namespace {
+
+/// The class of each row of a view: its target, or the likeliest under the mean prediction; -1
+/// where there is none.
+void classes_of(const PredictionView& view, bool by_targets, std::span<std::int32_t> classes) {
+    const auto samples = static_cast<std::size_t>(view.samples);
+    const auto width = static_cast<std::size_t>(view.classes);
+    std::vector<double> mean(width);
+    for (std::size_t row = 0; row < classes.size(); ++row) {
+        if (by_targets) {
+            classes[row] = static_cast<std::int32_t>(view.targets[row]);
+            continue;
+        }
+        std::fill(mean.begin(), mean.end(), 0.0);
+        for (std::size_t i = 0; i < samples * width; ++i) {
+            mean[i % width] += std::exp(double{view.log_probs[row * samples * width + i]});
+        }
+        const auto likeliest = std::max_element(mean.begin(), mean.end());
+        classes[row] =
+            std::isfinite(*likeliest) ? static_cast<std::int32_t>(likeliest - mean.begin()) : -1;
+    }
+}
+
+Choice choose_balanced(Job& job, PredictionStream& stream, const ChoiceOptions& options,
+                       const std::string& acquisition, std::int64_t k, std::uint32_t round,
+                       std::span<const std::uint8_t> excluded, const Comparisons& comparisons) {
+    const bool by_targets = options.balance == "targets";
+    const std::vector<std::string> available = stream.available();
+    const auto offers = [&](const char* word) {
+        return std::find(available.begin(), available.end(), word) != available.end();
+    };
+    THRESHER_CHECK_AS(UsageError, offers(by_targets ? "targets" : "log_probs"),
+                      "--balance {} needs {}, but there are none; the predictions hold {}",
+                      options.balance, by_targets ? "a pool with targets" : "class predictions",
+                      fmt::join(available, ", "));
+    std::vector<std::int32_t> classes(static_cast<std::size_t>(stream.owned_rows().size()));
+    const ShardScores shard = score_stream(
+        job, stream, {acquisition}, round, comparisons,
+        [&](const PredictionView& view, RowRange rows) {
+            classes_of(view, by_targets,
+                       std::span(classes).subspan(
+                           static_cast<std::size_t>(rows.begin - stream.owned_rows().begin),
+                           static_cast<std::size_t>(rows.size())));
+        });
+    std::int64_t count = 0;
+    for (const std::int32_t c : classes) count = std::max<std::int64_t>(count, c + 1);
+    job.collective().all_reduce_max(std::span(&count, 1));
+    return timed_choice(job, shard, [&] {
+        return select_balanced(
+            job.collective(), {shard.scores.at(acquisition), shard.rows.begin, shard.ids, excluded},
+            classes, count, k, options.selector.selector(job.common().seed, round));
+    });
+}
+
+}  // namespace
+
+Choice choose(Job& job, PredictionStream& stream, const ChoiceOptions& options,
+              const std::string& acquisition, std::int64_t k, std::uint32_t round,
+              std::span<const std::uint8_t> excluded, const Comparisons& comparisons) {
+    if (const JointAcquisition* joint = find_joint_acquisition(acquisition)) {
+        return choose_jointly(job, stream, options, *joint, k, round, excluded, comparisons);
+    }
+    if (options.balance != "none") {
+        return choose_balanced(job, stream, options, acquisition, k, round, excluded, comparisons);
+    }
+    const ShardScores shard = score_stream(job, stream, {acquisition}, round, comparisons);
+    return choose_by_scores(job, shard, options, acquisition, k, round, excluded);
+}
+
+}  // namespace thresher::jobs

@@ -1,0 +1,60 @@
+#pragma once
+
+// One batch, by any acquisition: pointwise scores and a selector, or rows picked jointly. Shared by
+// select and loop.
+
+#include <CLI/CLI.hpp>
+
+#include "jobs/score_source.hpp"
+#include "jobs/selector_options.hpp"
+#include "src/acquisition/joint/joint.hpp"
+
+namespace thresher::jobs {
+
+struct ChoiceOptions {
+    SelectorOptions selector;
+    JointOptions joint;
+    std::string similarity = "cosine";
+    std::int64_t candidates = 0;  ///< 0: all rows
+    std::string candidates_by = "random";
+    std::string balance = "none";  ///< or "targets", "predictions": a share for each class
+    /// > 0: instead of k rows, as many as their costs allow, from a dataset of a file.
+    double budget = 0.0;
+    std::string cost_file, cost;
+};
+
+/// Adds the options of selectors and of joint acquisitions.
+void add_choice_options(CLI::App& app, ChoiceOptions& options);
+
+/// Throws UsageError unless the size of the batch, its budget and its selector go together. Local.
+void check_share(const ChoiceOptions& options, std::int64_t k);
+
+/// Throws UsageError for what can be refused before anything is read: an unknown acquisition,
+/// options out of range or of the wrong kind of acquisition. Local.
+void check_choice(const ChoiceOptions& options, const std::string& acquisition, std::int64_t k);
+
+/// Words of Acquisition::needs that the choice reads.
+std::vector<std::string_view> needs_of_choice(const ChoiceOptions& options,
+                                              const std::string& acquisition);
+
+struct Choice {
+    Selection selection;
+    std::vector<QuarantinedRow> quarantine;  ///< of all ranks, at the root
+    Traffic traffic;                         ///< of the selection, this rank's
+    double spent = 0.0;                      ///< of the budget, at the root
+};
+
+/// The batch by scores that are there. `excluded` marks own rows that may not be picked, or is
+/// empty. Throws as select_rows. Collective.
+Choice choose_by_scores(Job& job, const ShardScores& shard, const ChoiceOptions& options,
+                        const std::string& acquisition, std::int64_t k, std::uint32_t round,
+                        std::span<const std::uint8_t> excluded);
+
+/// The batch by an acquisition over a stream. `excluded` marks own rows that may not be picked,
+/// labelled ones included. Throws UsageError where the acquisition does not fit the stream.
+/// Collective.
+Choice choose(Job& job, PredictionStream& stream, const ChoiceOptions& options,
+              const std::string& acquisition, std::int64_t k, std::uint32_t round,
+              std::span<const std::uint8_t> excluded, const Comparisons& comparisons);
+
+}  // namespace thresher::jobs

@@ -1,0 +1,240 @@
+#include "jobs/prediction_stream.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <unordered_set>
+
+#include "io/block_reader.hpp"
+#include "io/predictions_file.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+/// `rows` cut into runs that are read in one go: neighbours, up to `most` rows from first to last.
+template <class Body>
+void for_each_run(std::span<const std::int64_t> rows, std::int64_t most, Body body) {
+    for (std::size_t first = 0, last = 0; first < rows.size(); first = last) {
+        while (last < rows.size() && rows[last] - rows[first] < most) ++last;
+        body(RowRange{rows[first], rows[last - 1] + 1}, rows.subspan(first, last - first));
+    }
+}
+
+class FileStream final : public PredictionStream {
+  public:
+    FileStream(const std::string& path, const io::PoolFile* pool, int rank, int ranks)
+        : reader_(io::open_predictions(path, rank, ranks, block_rows(path, ranks))) {
+        const io::PredictionsInfo& info = reader_->info();
+        total_rows_ = info.rows;
+        owned_ = reader_->owned_rows();
+        if (info.output_kind != io::OutputKind::none) {
+            shape_.samples = info.samples;
+            shape_.classes = info.classes;
+        }
+        shape_.embedding_size = info.embedding_size;
+        shape_.loss_roles = info.loss_roles;
+        if (pool != nullptr) {
+            THRESHER_CHECK_AS(UsageError, pool->info().rows == info.rows,
+                              "{} has {} rows, but {} predictions are in {}; give the pool they "
+                              "were made from",
+                              pool->info().path, pool->info().rows, info.rows, path);
+            has_targets_ = pool->info().has_targets;
+            pool_ = *pool;
+        }
+        if (info.has_ids) {
+            ids_.resize(static_cast<std::size_t>(owned_.size()));
+            reader_->read_ids(owned_, ids_);
+        }
+    }
+
+    bool next(PredictionView& view, RowRange& rows) override {
+        io::PredictionBlock block;
+        if (!reader_->next(block)) return false;
+        rows = block.rows;
+        view.ids = block.ids;
+        view.log_probs = to_log_probs(block.outputs);
+        view.samples = shape_.samples;
+        view.classes = shape_.classes;
+        view.embeddings = block.embeddings;
+        view.embedding_size = shape_.embedding_size;
+        view.losses = std::move(block.losses);
+        if (has_targets_) {
+            targets_.resize(static_cast<std::size_t>(rows.size()));
+            pool_->read_targets(rows, targets_);
+            view.targets = targets_;
+        }
+        return true;
+    }
+
+    RowPredictions predict(std::span<const std::int64_t> rows) override {
+        RowPredictions found;
+        for_each_run(rows, reader_->info().block_rows, [&](RowRange run, auto wanted) {
+            io::PredictionBlock block;
+            reader_->read(run, block);
+            const std::span<const float> log_probs = to_log_probs(block.outputs);
+            const auto outputs = static_cast<std::size_t>(shape_.samples * shape_.classes);
+            const auto size = static_cast<std::size_t>(shape_.embedding_size);
+            for (const std::int64_t row : wanted) {
+                const auto offset = static_cast<std::size_t>(row - run.begin);
+                found.ids.push_back(block.ids[offset]);
+                const auto some = log_probs.subspan(offset * outputs, outputs);
+                found.log_probs.insert(found.log_probs.end(), some.begin(), some.end());
+                const auto embedding = block.embeddings.subspan(offset * size, size);
+                found.embeddings.insert(found.embeddings.end(), embedding.begin(), embedding.end());
+            }
+        });
+        return found;
+    }
+
+    std::vector<QuarantinedRow> quarantine() const override { return reader_->quarantine(); }
+    double seconds_waiting() const override { return reader_->seconds_waiting(); }
+
+  private:
+    /// Blocks so small that every rank has some: scores do not depend on how rows are cut.
+    static std::int64_t block_rows(const std::string& path, int ranks) {
+        const io::PredictionsInfo info = io::describe_predictions(path);
+        return std::clamp<std::int64_t>(info.rows / (4 * ranks), 1, info.block_rows);
+    }
+
+    std::span<const float> to_log_probs(std::span<const float> outputs) {
+        const io::OutputKind kind = reader_->info().output_kind;
+        if (kind != io::OutputKind::logits && kind != io::OutputKind::probabilities) return outputs;
+        log_probs_.resize(outputs.size());
+        (kind == io::OutputKind::logits ? logits_to_log_probs : probabilities_to_log_probs)(
+            outputs, shape_.classes, log_probs_);
+        return log_probs_;
+    }
+
+    std::unique_ptr<io::PredictionsReader> reader_;
+    std::optional<io::PoolFile> pool_;
+    std::vector<float> log_probs_;
+    std::vector<std::int64_t> targets_;
+};
+
+class ModelStream final : public PredictionStream {
+  public:
+    ModelStream(Job& job, const io::PoolFile& pool, std::unique_ptr<Predictor> predictor)
+        : pool_(pool),
+          predictor_(std::move(predictor)),
+          source_(io::make_block_reader(pool, job.collective().rank(), job.collective().size())),
+          phases_(job.phases()) {
+        total_rows_ = pool.info().rows;
+        owned_ = source_->owned_rows();
+        has_targets_ = pool.info().has_targets;
+        if (predictor_) shape_ = predictor_->shape();
+        if (pool.info().has_ids) {
+            ids_.resize(static_cast<std::size_t>(owned_.size()));
+            pool.read_ids(owned_, ids_);
+        }
+        if (!shape_.loss_roles.empty()) {
+            quarantine_ = pool.bad_targets(owned_);
+            for (const QuarantinedRow& row : quarantine_) bad_targets_.insert(row.id);
+        }
+    }
+
+    bool next(PredictionView& view, RowRange& rows) override {
+        if (!source_->next(block_)) return false;
+        rows = block_.rows;
+        view.ids = block_.ids;
+        view.targets = has_targets_ ? block_.targets : std::span<const std::int64_t>{};
+        if (!predictor_) return true;
+        const auto timer = phases_.time("predict");
+        predictor_->predict(block_, predictions_);
+        for (const QuarantinedRow& row : predictions_.quarantined) {
+            if (!bad_targets_.contains(row.id)) quarantine_.push_back(row);
+        }
+        view.log_probs = predictions_.log_probs;
+        view.samples = predictions_.samples;
+        view.classes = predictions_.classes;
+        view.embeddings = predictions_.embeddings;
+        view.embedding_size = predictions_.embedding_size;
+        for (const auto& [role, losses] : predictions_.losses) view.losses[role] = losses;
+        return true;
+    }
+
+    RowPredictions predict(std::span<const std::int64_t> rows) override {
+        RowPredictions found;
+        if (rows.empty()) return found;
+        const auto timer = phases_.time("predict");
+        const auto examples = io::make_example_source(pool_, rows, std::int64_t{64} << 20);
+        Examples some;
+        Predictions predictions;
+        std::vector<std::int64_t> positions;
+        const std::int64_t step = pool_.info().block_rows;
+        for (std::int64_t begin = 0; begin < examples->size(); begin += step) {
+            const RowRange piece{begin, std::min(examples->size(), begin + step)};
+            positions.resize(static_cast<std::size_t>(piece.size()));
+            std::iota(positions.begin(), positions.end(), begin);
+            examples->fetch(positions, some);
+            predictor_->predict({piece, some.inputs, some.targets, some.ids}, predictions);
+            found.ids.insert(found.ids.end(), some.ids.begin(), some.ids.end());
+            found.log_probs.insert(found.log_probs.end(), predictions.log_probs.begin(),
+                                   predictions.log_probs.end());
+            found.embeddings.insert(found.embeddings.end(), predictions.embeddings.begin(),
+                                    predictions.embeddings.end());
+        }
+        return found;
+    }
+
+    std::vector<QuarantinedRow> quarantine() const override { return quarantine_; }
+    double seconds_waiting() const override { return source_->seconds_waiting(); }
+    std::map<std::string, double> flops() const override {
+        return predictor_ ? predictor_->flops() : std::map<std::string, double>{};
+    }
+
+  private:
+    io::PoolFile pool_;
+    std::unique_ptr<Predictor> predictor_;
+    std::unique_ptr<BlockSource> source_;
+    Phases& phases_;
+    Block block_;
+    Predictions predictions_;
+    std::vector<QuarantinedRow> quarantine_;
+    std::unordered_set<std::int64_t> bad_targets_;
+};
+
+}  // namespace
+
+std::vector<std::string> PredictionStream::available() const {
+    std::vector<std::string> words;
+    if (shape_.classes > 0) words.emplace_back("log_probs");
+    if (shape_.samples > 1) words.emplace_back("samples");
+    if (shape_.embedding_size > 0) words.emplace_back("embeddings");
+    for (const std::string& role : shape_.loss_roles) words.push_back("losses/" + role);
+    if (has_targets_) words.emplace_back("targets");
+    return words;
+}
+
+std::unique_ptr<PredictionStream> stream_predictions_file(Job& job, const std::string& path,
+                                                          const io::PoolFile* pool) {
+    std::unique_ptr<PredictionStream> stream;
+    agree(job.collective(), [&] {
+        stream = std::make_unique<FileStream>(path, pool, job.collective().rank(),
+                                              job.collective().size());
+    });
+    return stream;
+}
+
+std::unique_ptr<PredictionStream> stream_models(Job& job, const io::PoolFile& pool,
+                                                std::unique_ptr<Predictor> predictor) {
+    std::unique_ptr<PredictionStream> stream;
+    agree(job.collective(),
+          [&] { stream = std::make_unique<ModelStream>(job, pool, std::move(predictor)); });
+    return stream;
+}
+
+RowPredictions gather_predictions(Collective& collective, PredictionStream& stream,
+                                  std::span<const std::int64_t> own_rows) {
+    RowPredictions own;
+    agree(collective, [&] { own = stream.predict(own_rows); });
+    RowPredictions all;
+    all.ids = collective.all_gather_v(std::span<const std::int64_t>(own.ids)).values;
+    all.log_probs = collective.all_gather_v(std::span<const float>(own.log_probs)).values;
+    all.embeddings = collective.all_gather_v(std::span<const float>(own.embeddings)).values;
+    return all;
+}
+
+}  // namespace thresher::jobs

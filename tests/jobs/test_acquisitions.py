@@ -1,0 +1,129 @@
+"""Every acquisition, from predictions and from models, picks the same batch over any number of ranks."""
+
+import re
+import unittest
+
+import h5py
+import numpy
+
+from support import JobTest
+
+ROWS, SAMPLES, CLASSES, WIDTH = 1203, 3, 4, 6
+
+
+class Acquisitions(JobTest):
+    def names(self, table):
+        text = self.run_ok("list", table).out
+        return re.findall(r"^  (\S+) ", text, re.MULTILINE)
+
+    def make_predictions(self, name, rows, seed):
+        random = numpy.random.default_rng(seed)
+        logits = random.normal(0, 2, (rows, SAMPLES, CLASSES))
+        with h5py.File(self.path(name), "w") as file:
+            file.create_dataset("logits", data=logits.astype("f4"))
+            file.create_dataset("embeddings", data=random.normal(0, 1, (rows, WIDTH)).astype("f4"))
+            for role in ("learner", "reference"):
+                file.create_dataset(f"losses/{role}", data=random.exponential(1, rows).astype("f4"))
+        return self.path(name)
+
+    def make_ids(self, name, ids):
+        with open(self.path(name), "w") as file:
+            file.write("\n".join(map(str, ids)))
+        return self.path(name)
+
+    def check_same(self, ranks, *arguments):
+        """The batch of one process, once more with each number of ranks."""
+        first = None
+        for count in (0, *ranks):
+            self.run_ok("select", *arguments, "-o", self.path("batch.h5"), "--overwrite", ranks=count)
+            found = self.batch()
+            first = first or found
+            self.assertEqual(found[0].tobytes(), first[0].tobytes(), f"{arguments}, {count} ranks")
+            self.assertEqual(found[1].tobytes(), first[1].tobytes(), f"{arguments}, {count} ranks")
+        return first
+
+    def test_every_acquisition_from_predictions(self):
+        pool = self.make_pool(rows=ROWS, classes=CLASSES)
+        predictions = self.make_predictions("predictions.h5", ROWS, 1)
+        target = self.make_predictions("target.h5", 100, 2)
+        labelled = list(range(5, 300, 29))
+        common = ("--predictions", predictions, "--pool", pool, "--target-predictions", target, "--labelled",
+                  self.make_ids("labelled.txt", labelled), "-k", 6)
+        names = self.names("acquisitions") + self.names("joint")
+        self.assertGreaterEqual(len(names), 25)
+        for name in names:
+            ids, scores = self.check_same((2, 3, 4), *common, "--acquisition", name)
+            self.assertEqual(len(set(ids.tolist())), 6, name)
+            self.assertFalse(set(ids.tolist()) & set(labelled), name)
+            self.assertTrue(numpy.isfinite(scores).all(), name)
+
+    def test_acquisitions_from_models(self):
+        pool = self.make_pool(rows=5003, shape=(1, 28, 28))
+        learner = self.train(pool, "learner", "--epochs", 1, "--dropout", 0.5, model="cnn")
+        labelled = self.make_ids("labelled.txt", range(0, 5003, 131))
+        for name in ("bald", "epig", "typicality", "distance-to-labelled", "gradient-norm", "batchbald", "badge",
+                     "k-center", "typiclust"):
+            options = ("--samples", 3, "--consistent-masks") if name in ("bald", "epig", "batchbald") else ()
+            target = ("--target-pool", pool) if name == "epig" else ()
+            self.check_same((3,), "--pool", pool, "--learner", learner, "--acquisition", name, "-k", 5, "--labelled",
+                            labelled, *options, *target)
+
+    def test_k_center_is_the_greedy_one(self):
+        predictions = self.make_predictions("predictions.h5", 400, 3)
+        labelled = [3, 77]
+        ids, scores = self.check_same((3,), "--predictions", predictions, "--acquisition", "k-center", "-k", 10,
+                                      "--labelled", self.make_ids("labelled.txt", labelled))
+        with h5py.File(predictions) as file:
+            points = file["embeddings"][:].astype("f8")
+        nearest = numpy.min([((points - points[i]) ** 2).sum(1) for i in labelled], axis=0)
+        for picked, score in zip(ids, scores):
+            self.assertEqual(picked, nearest.argmax())
+            self.assertAlmostEqual(score, nearest.max() ** 0.5, places=5)
+            nearest = numpy.minimum(nearest, ((points - points[picked]) ** 2).sum(1))
+
+    def test_what_does_not_fit_is_refused_with_the_reason_and_what_would(self):
+        pool = self.make_pool(rows=60)
+        learner = self.train(pool, "learner", "--epochs", 1)
+        with h5py.File(self.path("one.h5"), "w") as file:
+            file.create_dataset("probabilities", data=numpy.full((60, 4), 0.25, "f4"))
+        out = ("-k", 3, "-o", self.path("b.h5"))
+        one = ("--predictions", self.path("one.h5"), *out)
+        self.assert_fails(2, ["bald", "needs samples", "monte-carlo or ensemble", "entropy"], "select", *one,
+                          "--acquisition", "bald", ranks=2)
+        self.assert_fails(2, ["k-center", "needs embeddings", "strategy embedding"], "select", *one, "--acquisition",
+                          "k-center")
+        self.assert_fails(2, ["distance-to-labelled", "--labelled"], "select", *one, "--acquisition",
+                          "distance-to-labelled")
+        self.assert_fails(2, ["dropout"], "select", "--pool", pool, "--learner", learner, "--acquisition", "bald", *out)
+        self.assert_fails(2, ["badge", "thresher select"], "score", "--pool", pool, "--learner", learner,
+                          "--acquisition", "badge", "-o", self.path("s.h5"))
+        self.assert_fails(2, ["--balance predictions", "class predictions"], "select", "--pool", pool, "--acquisition",
+                          "random", "--balance", "predictions", "--strategy", "random", *out)
+
+    def test_shares_budgets_and_weights(self):
+        random = numpy.random.default_rng(4)
+        minutes = random.integers(1, 40, 500).astype("f4") / 8
+        pool = self.make_pool(rows=500, minutes=minutes)
+        predictions = self.make_predictions("predictions.h5", 500, 5)
+        common = ("--predictions", predictions, "--pool", pool, "--acquisition", "entropy")
+        ids, _ = self.check_same((3,), *common, "-k", 42, "--balance", "targets")
+        with h5py.File(pool) as file:
+            self.assertEqual(sorted(numpy.bincount(file["targets"][:][ids])), [10, 10, 11, 11])
+        ids, scores = self.check_same((3,), *common, "--budget", 20, "--cost", "/minutes")
+        self.assertLessEqual(minutes[ids].sum(), 20)
+        self.assertTrue((numpy.diff(scores / minutes[ids]) <= 0).all())
+        self.check_same((3,), *common, "-k", 20, "--selector", "power", "--weights")
+        with h5py.File(self.path("batch.h5")) as file:
+            numpy.testing.assert_allclose(file["weights"][:] * file["inclusion_probabilities"][:] * 500, 1)
+
+    def test_candidates_narrow_a_joint_choice(self):
+        predictions = self.make_predictions("predictions.h5", 500, 6)
+        common = ("--predictions", predictions)
+        best, _ = self.check_same((), *common, "--acquisition", "margin", "-k", 30)
+        ids, _ = self.check_same((2,), *common, "--acquisition", "k-center", "-k", 8, "--candidates", 30,
+                                 "--candidates-by", "margin")
+        self.assertLessEqual(set(ids.tolist()), set(best.tolist()))
+
+
+if __name__ == "__main__":
+    unittest.main()
