@@ -31,7 +31,7 @@ void add_options(CLI::App& app, SelectOptions& options) {
     app.add_option("-k,--k", options.k, "Rows to pick");
     app.add_option("--budget", options.choice.budget,
                    "Instead of -k: pick by score per cost, as much as this allows")
-        ->check(CLI::PositiveNumber);
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--cost", options.choice.cost,
                    "Dataset of the pool's file: what each row costs");
     add_choice_options(app, options.choice);

@@ -45,7 +45,7 @@ void add_strategy_options(CLI::App& app, StrategyOptions& options) {
         ->delimiter(',');
     app.add_option("--samples", predictor.samples,
                    fmt::format("monte-carlo: passes; {} unless given", kDefaultSamples))
-        ->check(CLI::PositiveNumber);
+        ->check(CLI::NonNegativeNumber);
     app.add_flag("--consistent-masks", predictor.consistent_masks,
                  "monte-carlo: one mask a pass for the whole pool");
     app.add_option("--round", predictor.round, "Another round draws other random numbers")
