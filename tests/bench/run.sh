@@ -28,12 +28,12 @@ if [ "${THRESHER_BENCH_TORCH:-0}" = 1 ] && ! "$venv/bin/python" -c 'import torch
     "$venv/bin/pip" install --quiet --disable-pip-version-check torch
 fi
 
-rivals="modAL-python"
+rivals=(modAL-python)
 # baal without the training frameworks that its heuristics do not use.
-rivals_alone="baal torchmetrics lightning-utilities structlog tqdm packaging pillow torchvision"
+rivals_alone=(baal torchmetrics lightning-utilities structlog tqdm packaging pillow torchvision)
 if [ "${THRESHER_BENCH_TORCH:-0}" = 1 ] && ! "$venv/bin/python" -c 'import modAL, baal' 2>/dev/null; then
-    "$venv/bin/pip" install --quiet --disable-pip-version-check $rivals || true
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps $rivals_alone || true
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "${rivals[@]}" || true
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps "${rivals_alone[@]}" || true
 fi
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
