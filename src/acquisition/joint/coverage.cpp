@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <mutex>
@@ -18,14 +17,6 @@ namespace {
 constexpr std::size_t kTileRows = 64;
 constexpr std::int64_t kGrain = 256;  // rows a thread takes at a time
 constexpr float kUncovered = -std::numeric_limits<float>::infinity();
-
-/// The largest of the ranks' values >= 0. Floats that are not negative have the order of their
-/// bits.
-float largest_of_ranks(Collective& collective, float value) {
-    std::array<std::int64_t, 1> bits{std::bit_cast<std::int32_t>(value)};
-    collective.all_reduce_max(bits);
-    return std::bit_cast<float>(static_cast<std::int32_t>(bits[0]));
-}
 
 }  // namespace
 
@@ -117,6 +108,8 @@ void Coverage::for_each_tile(const PackedRows& packed, std::span<const std::size
                     to_cosine_similarity(pairs, width, std::span(factors).first(count));
                 } else if (similarity_ == Similarity::rbf) {
                     to_rbf_similarity(pairs, 1.0F / static_cast<float>(d));
+                } else if (distances_ && covered_) {
+                    for (float& value : pairs) value = -value;
                 }
                 use(first, count, pairs);
             }
@@ -133,9 +126,6 @@ void Coverage::add_gains(const PackedRows& packed, std::span<const std::size_t> 
         if (without_origin()) {
             largest = subtract_distances(tile, width, packed.rows(), 0.0F, grid_->magic(), part);
         } else {
-            if (distances_) {
-                for (float& value : tile) value = -value;
-            }
             std::array<float, kTileRows> best;
             for (std::size_t i = 0; i < rows; ++i) best[i] = best_[covered[first + i]];
             add_improvements(tile, width, std::span(best).first(rows), grid_->magic(), part);
@@ -146,18 +136,51 @@ void Coverage::add_gains(const PackedRows& packed, std::span<const std::size_t> 
     });
 }
 
-void Coverage::cover(const PackedRows& packed, std::span<const std::size_t> covered) {
+void Coverage::add_changes(const PackedRows& packed, const CoverageChanges& changes,
+                           std::span<const std::size_t> starts, std::span<double> sums) const {
     const std::size_t width = packed.width();
+    const std::size_t begin = *std::min_element(starts.begin(), starts.end());
+    std::vector<double> padded_starts(width, 0.0);
+    std::copy(starts.begin(), starts.end(), padded_starts.begin());
+    std::mutex mutex;
+    for_each_tile(packed, std::span(changes.rows).subspan(begin),
+                  [&](std::size_t first, std::size_t rows, std::span<float> tile) {
+                      std::vector<double> part(width, 0.0);
+                      thresher::add_changes(tile, width,
+                                            std::span(changes.before).subspan(begin + first, rows),
+                                            std::span(changes.after).subspan(begin + first, rows),
+                                            begin + first, padded_starts, grid_->magic(), part);
+                      const std::lock_guard lock(mutex);
+                      for (std::size_t j = 0; j < packed.rows(); ++j) sums[j] += part[j];
+                  });
+}
+
+void Coverage::cover(const PackedRows& packed, std::span<const std::size_t> covered,
+                     CoverageChanges& changes) {
+    covered_ = true;
+    const std::size_t width = packed.width();
+    std::mutex mutex;
     for_each_tile(packed, covered, [&](std::size_t first, std::size_t rows, std::span<float> tile) {
+        std::array<float, kTileRows> after;
+        bool any = false;
         for (std::size_t i = 0; i < rows; ++i) {
-            float& best = best_[covered[first + i]];
+            after[i] = best_[covered[first + i]];
             for (std::size_t j = 0; j < packed.rows(); ++j) {
-                const float value = tile[i * width + j];
-                best = std::max(best, distances_ ? -value : value);
+                after[i] = std::max(after[i], tile[i * width + j]);
             }
+            any = any || after[i] > best_[covered[first + i]];
+        }
+        if (!any) return;
+        const std::lock_guard lock(mutex);
+        for (std::size_t i = 0; i < rows; ++i) {
+            const std::size_t row = covered[first + i];
+            if (!(after[i] > best_[row])) continue;
+            changes.rows.push_back(row);
+            changes.before.push_back(best_[row]);
+            changes.after.push_back(after[i]);
+            best_[row] = after[i];
         }
     });
-    covered_ = true;
 }
 
 }  // namespace thresher

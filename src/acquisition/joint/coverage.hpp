@@ -16,6 +16,12 @@
 
 namespace thresher {
 
+/// Rows of one rank whose best similarity rose, in the order in which it did.
+struct CoverageChanges {
+    std::vector<std::size_t> rows;     ///< offsets
+    std::vector<float> before, after;  ///< best_i
+};
+
 /// best_i is the similarity of row i to the most similar of the rows that cover it, and starts at
 /// 0; under neg_squared_distance it starts at the similarity, 0 once shifted, of the pair of rows
 /// furthest apart. The similarities of every pair are computed anew whenever they are needed.
@@ -37,8 +43,15 @@ class Coverage {
     void add_gains(const PackedRows& packed, std::span<const std::size_t> covered,
                    std::span<double> sums, float& largest_distance) const;
 
-    /// Lets the packed rows cover rows. Local.
-    void cover(const PackedRows& packed, std::span<const std::size_t> covered);
+    /// sums[j] += by how much the changes from starts[j] on changed what add_gains() gives,
+    /// exactly. Changes of rows that nothing had covered under neg_squared_distance are not among
+    /// them. Local.
+    void add_changes(const PackedRows& packed, const CoverageChanges& changes,
+                     std::span<const std::size_t> starts, std::span<double> sums) const;
+
+    /// Lets the packed rows cover rows; appends to `changes`. Local.
+    void cover(const PackedRows& packed, std::span<const std::size_t> covered,
+               CoverageChanges& changes);
 
     /// True under neg_squared_distance until something covers the rows.
     bool without_origin() const { return distances_ && !covered_; }

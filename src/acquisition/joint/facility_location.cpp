@@ -3,9 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cmath>
-#include <optional>
+#include <numeric>
+#include <tuple>
 
 #include "src/acquisition/joint/acquisitions.hpp"
 #include "src/acquisition/joint/coverage.hpp"
@@ -17,8 +16,11 @@ namespace thresher {
 
 namespace {
 
-constexpr std::size_t kSharedRows = 256;               // candidates shared at a time
-constexpr std::size_t kLazyRows = PackedRows::kPanel;  // candidates whose gain is renewed at once
+constexpr std::size_t kSharedRows = 256;  // candidates, or labelled rows, shared at a time
+/// Candidates whose gain is renewed at once: few at first, then more and more.
+constexpr std::size_t kFirstRenewed = PackedRows::kPanel, kMostRenewed = 256;
+/// Candidates that go through the same changes, those that the one of them needs that needs most.
+constexpr std::size_t kSameChanges = 4 * PackedRows::kPanel;
 
 /// A candidate of this rank: its gain when last computed bounds its gain now (lazy greedy, Minoux
 /// 1978).
@@ -39,42 +41,108 @@ struct Offer {
     double bound;
     std::int64_t id;
     std::int64_t computed;
+    std::int64_t rank;
 };
+
+/// What the picks changed, on this rank, so that a gain of an earlier pick can be brought up to
+/// date from the rows whose best similarity rose since. Kept as far back as that takes less than
+/// computing the gain anew.
+class ChangeLog {
+  public:
+    /// Before any pick; `covered` rows over all ranks.
+    explicit ChangeLog(std::int64_t covered) : covered_(covered) {}
+
+    CoverageChanges& changes() { return changes_; }
+    const CoverageChanges& changes() const { return changes_; }
+
+    /// After a pick changed what is new in changes(). Collective.
+    void finish_pick(Collective& collective) {
+        std::array<std::int64_t, 1> rows{
+            static_cast<std::int64_t>(changes_.rows.size() - begins_.back())};
+        begins_.push_back(changes_.rows.size());
+        collective.all_reduce_sum(rows);
+        all_rows_.push_back(rows[0]);
+        for (std::int64_t sum =
+                 std::accumulate(all_rows_.begin() + static_cast<std::ptrdiff_t>(oldest_),
+                                 all_rows_.end(), std::int64_t{0});
+             sum >= covered_ && oldest_ < all_rows_.size(); ++oldest_) {
+            sum -= all_rows_[oldest_];
+        }
+        if (begins_[oldest_] > changes_.rows.size() / 2) forget();
+    }
+
+    /// True where the changes since `computed` picks were made are all there.
+    bool reaches(std::int64_t computed) const {
+        return static_cast<std::size_t>(computed) >= oldest_;
+    }
+    /// Where they begin in changes().
+    std::size_t begin(std::int64_t computed) const {
+        return begins_[static_cast<std::size_t>(computed)];
+    }
+
+  private:
+    /// Drops what no bound is brought up to date from.
+    void forget() {
+        const std::size_t count = begins_[oldest_];
+        const auto drop = [&](auto& values) {
+            values.erase(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(count));
+        };
+        drop(changes_.rows);
+        drop(changes_.before);
+        drop(changes_.after);
+        for (std::size_t& begin : begins_) begin -= std::min(begin, count);
+    }
+
+    std::int64_t covered_;
+    CoverageChanges changes_;
+    std::vector<std::size_t> begins_{0};  ///< of each pick, in changes_
+    std::vector<std::int64_t> all_rows_;  ///< changed by each pick, over all ranks
+    std::size_t oldest_ = 0;              ///< the first pick that is kept
+};
+
+std::int64_t sum_over_ranks(Collective& collective, std::size_t value) {
+    std::array<std::int64_t, 1> sum{static_cast<std::int64_t>(value)};
+    collective.all_reduce_sum(sum);
+    return sum[0];
+}
 
 class Greedy {
   public:
     Greedy(Collective& collective, const JointShard& shard, Coverage& coverage,
            std::span<const std::size_t> covered, std::span<const std::size_t> candidates)
-        : collective_(collective), shard_(shard), coverage_(coverage), covered_(covered) {
+        : collective_(collective),
+          shard_(shard),
+          coverage_(coverage),
+          covered_(covered),
+          all_covered_(sum_over_ranks(collective, covered.size())),
+          log_(all_covered_) {
         compute_all(candidates);
     }
 
-    /// The best candidate and its gain; offset says where it is on its own rank. It covers rows
-    /// from now on. Collective.
     struct Pick {
         ScoredId best;
         int owner;
-        std::size_t offset;
+        std::size_t offset;  ///< on its own rank
     };
+
+    /// The best candidate and its gain; it covers rows from now on. Collective.
     Pick next() {
-        for (;;) {
+        for (std::size_t renewed = kFirstRenewed;; renewed = std::min(2 * renewed, kMostRenewed)) {
             // The first few of each rank, in one order that all ranks know.
-            std::vector<Candidate> own = first_own();
+            std::vector<Candidate> own = first_own(renewed);
             std::vector<Offer> offers;
-            for (const Candidate& c : own) offers.push_back({c.bound, c.id, c.computed});
-            const auto all = collective_.all_gather_v(std::span<const Offer>(offers));
-            std::vector<std::pair<Offer, int>> order;
-            for (int rank = 0; rank < collective_.size(); ++rank) {
-                for (const Offer& offer : all.of(rank)) order.emplace_back(offer, rank);
+            for (const Candidate& c : own) {
+                offers.push_back({c.bound, c.id, c.computed, collective_.rank()});
             }
-            std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
-                return ScoredId{a.first.bound, a.first.id}.before({b.first.bound, b.first.id});
+            std::vector<Offer> order =
+                collective_.all_gather_v(std::span<const Offer>(offers)).values;
+            std::sort(order.begin(), order.end(), [](const Offer& a, const Offer& b) {
+                return ScoredId{a.bound, a.id}.before({b.bound, b.id});
             });
-            if (order.front().first.computed == picks_) {
-                return finish(order.front().first, order.front().second, own);
-            }
-            if (order.size() > kLazyRows) order.resize(kLazyRows);
-            compute_again(order, own);
+            if (order.front().computed == picks_) return finish(order.front(), own);
+            if (order.size() > renewed) order.resize(renewed);
+            std::erase_if(order, [&](const Offer& offer) { return offer.computed == picks_; });
+            renew(order, own);
             for (const Candidate& candidate : own) push(candidate);
         }
     }
@@ -110,21 +178,16 @@ class Greedy {
 
     /// What turns a sum of -|x_i - x_j|^2 into one of similarities >= 0. Collective.
     double shift_of_distances(float largest) {
-        std::array<std::int64_t, 2> values{std::bit_cast<std::int32_t>(largest), 0};
-        collective_.all_reduce_max(std::span(values).first(1));
-        values[1] = static_cast<std::int64_t>(covered_.size());
-        collective_.all_reduce_sum(std::span(values).subspan(1));
-        const double distance =
-            coverage_.on_grid(double{std::bit_cast<float>(static_cast<std::int32_t>(values[0]))});
+        const double distance = coverage_.on_grid(double{largest_of_ranks(collective_, largest)});
         // Each term was rounded on its own, by half a step at most: later gains may be that much
         // above these.
-        slack_ = static_cast<double>(values[1]) * coverage_.grid_step();
-        return static_cast<double>(values[1]) * distance;
+        slack_ = static_cast<double>(all_covered_) * coverage_.grid_step();
+        return static_cast<double>(all_covered_) * distance;
     }
 
-    std::vector<Candidate> first_own() {
+    std::vector<Candidate> first_own(std::size_t most) {
         std::vector<Candidate> own;
-        while (own.size() < kLazyRows && !heap_.empty()) {
+        while (own.size() < most && !heap_.empty()) {
             std::pop_heap(heap_.begin(), heap_.end());
             own.push_back(heap_.back());
             heap_.pop_back();
@@ -137,38 +200,75 @@ class Greedy {
         std::push_heap(heap_.begin(), heap_.end());
     }
 
-    /// Renews the bounds of those in `order` that are not of this step; `own` are this rank's among
-    /// them. Collective.
-    void compute_again(std::span<const std::pair<Offer, int>> order, std::span<Candidate> own) {
+    /// Brings the bounds of those in `order` up to date; `own` holds this rank's among them.
+    /// Collective.
+    void renew(std::vector<Offer>& order, std::span<Candidate> own) {
+        // Those that are computed anew first, then those that need the fewest changes.
+        std::sort(order.begin(), order.end(), [&](const Offer& a, const Offer& b) {
+            const bool anew_a = !log_.reaches(a.computed), anew_b = !log_.reaches(b.computed);
+            if (anew_a != anew_b) return anew_a;
+            return std::tie(b.computed, a.id) < std::tie(a.computed, b.id);
+        });
+        const std::vector<float> rows = gather_rows(order, own);
         const std::size_t d = shard_.embedding_size();
-        std::vector<float> rows;
-        std::vector<std::size_t> place(static_cast<std::size_t>(collective_.size()), 0);
-        std::vector<Candidate*> renewed;
-        for (const auto& [offer, rank] : order) {
-            if (offer.computed == picks_ || rank != collective_.rank()) continue;
-            const auto candidate = std::find_if(
-                own.begin(), own.end(), [&](const Candidate& c) { return c.id == offer.id; });
-            const auto values = shard_.embedding(candidate->offset);
-            rows.insert(rows.end(), values.begin(), values.end());
-            renewed.push_back(&*candidate);
-        }
-        const auto all = collective_.all_gather_v(std::span<const float>(rows));
-        coverage_.pack(all.values, packed_);
-        std::array<double, kLazyRows> gains{};
-        const auto sums = std::span(gains).first(packed_.rows());
+        std::vector<double> sums(order.size(), 0.0);
+        std::size_t anew = 0;
+        while (anew < order.size() && !log_.reaches(order[anew].computed)) ++anew;
         float unused = 0.0F;
-        coverage_.add_gains(packed_, covered_, sums, unused);
-        collective_.all_reduce_sum(sums);
-        std::size_t begin = 0;
-        for (int rank = 0; rank < collective_.rank(); ++rank) begin += all.of(rank).size() / d;
-        for (std::size_t i = 0; i < renewed.size(); ++i) {
-            renewed[i]->bound = gains[begin + i];
-            renewed[i]->computed = picks_;
+        if (anew > 0) {
+            coverage_.pack(std::span(rows).first(anew * d), packed_);
+            coverage_.add_gains(packed_, covered_, std::span(sums).first(anew), unused);
+        }
+        for (std::size_t first = anew; first < order.size(); first += kSameChanges) {
+            const std::size_t count = std::min(kSameChanges, order.size() - first);
+            std::vector<std::size_t> starts;
+            for (std::size_t i = first; i < first + count; ++i) {
+                starts.push_back(log_.begin(order[i].computed));
+            }
+            coverage_.pack(std::span(rows).subspan(first * d, count * d), packed_);
+            coverage_.add_changes(packed_, log_.changes(), starts,
+                                  std::span(sums).subspan(first, count));
+        }
+        collective_.all_reduce_sum(std::span(sums));
+        for (std::size_t i = 0; i < order.size(); ++i) {
+            if (order[i].rank != collective_.rank()) continue;
+            Candidate& candidate = *find(own, order[i].id);
+            candidate.bound = i < anew ? sums[i] : candidate.bound + sums[i];
+            candidate.computed = picks_;
         }
     }
 
-    Pick finish(const Offer& best, int owner, std::span<const Candidate> own) {
-        Pick pick{{best.bound, best.id}, owner, 0};
+    /// The embeddings of those in `order`, on every rank. Collective.
+    std::vector<float> gather_rows(std::span<const Offer> order, std::span<Candidate> own) {
+        const std::size_t d = shard_.embedding_size();
+        std::vector<float> mine;
+        for (const Offer& offer : order) {
+            if (offer.rank != collective_.rank()) continue;
+            const auto values = shard_.embedding(find(own, offer.id)->offset);
+            mine.insert(mine.end(), values.begin(), values.end());
+        }
+        const auto all = collective_.all_gather_v(std::span<const float>(mine));
+        std::vector<std::size_t> next(static_cast<std::size_t>(collective_.size()), 0);
+        for (std::size_t rank = 1; rank < next.size(); ++rank) {
+            next[rank] = next[rank - 1] + static_cast<std::size_t>(all.counts[rank - 1]);
+        }
+        std::vector<float> rows;
+        for (const Offer& offer : order) {
+            std::size_t& from = next[static_cast<std::size_t>(offer.rank)];
+            const auto values = std::span(all.values).subspan(from, d);
+            rows.insert(rows.end(), values.begin(), values.end());
+            from += d;
+        }
+        return rows;
+    }
+
+    static Candidate* find(std::span<Candidate> own, std::int64_t id) {
+        return &*std::find_if(own.begin(), own.end(),
+                              [&](const Candidate& candidate) { return candidate.id == id; });
+    }
+
+    Pick finish(const Offer& best, std::span<const Candidate> own) {
+        Pick pick{{best.bound, best.id}, static_cast<int>(best.rank), 0};
         std::vector<float> row(shard_.embedding_size());
         for (const Candidate& candidate : own) {
             if (candidate.id != best.id) {
@@ -179,9 +279,10 @@ class Greedy {
                 std::copy(values.begin(), values.end(), row.begin());
             }
         }
-        collective_.broadcast(std::span(row), owner);
+        collective_.broadcast(std::span(row), pick.owner);
         coverage_.pack(row, packed_);
-        coverage_.cover(packed_, covered_);
+        coverage_.cover(packed_, covered_, log_.changes());
+        log_.finish_pick(collective_);
         ++picks_;
         if (slack_ > 0.0) {
             for (Candidate& candidate : heap_) candidate.bound += slack_;
@@ -194,13 +295,13 @@ class Greedy {
     const JointShard& shard_;
     Coverage& coverage_;
     std::span<const std::size_t> covered_;
+    std::int64_t all_covered_;
+    ChangeLog log_;
     std::vector<Candidate> heap_;
     PackedRows packed_;
     std::int64_t picks_ = 0;
     double slack_ = 0.0;
 };
-
-constexpr std::size_t kLabelledBatch = 256;
 
 /// Nothing but the labelled rows covers the others. Collective.
 void start(Collective& collective, const JointShard& shard, Coverage& coverage,
@@ -208,10 +309,11 @@ void start(Collective& collective, const JointShard& shard, Coverage& coverage,
     coverage.reset();
     if (shard.all_labelled() == 0) return;
     PackedRows packed;
-    share_rows(collective, shard, shard.offsets(RowState::labelled), kLabelledBatch,
+    CoverageChanges changes;  // of no interest: no gain was computed before
+    share_rows(collective, shard, shard.offsets(RowState::labelled), kSharedRows,
                [&](std::span<const float> rows, int, std::size_t) {
                    coverage.pack(rows, packed);
-                   coverage.cover(packed, covered);
+                   coverage.cover(packed, covered, changes);
                });
 }
 
@@ -229,11 +331,10 @@ std::vector<std::size_t> pick_from_parts(Collective& collective, const JointShar
         for (const std::size_t row : open) {
             if (random.integer(shard.id(row), parts) == part) rows.push_back(row);
         }
-        std::array<std::int64_t, 1> all_rows{static_cast<std::int64_t>(rows.size())};
-        collective.all_reduce_sum(all_rows);
+        const std::int64_t all_rows = sum_over_ranks(collective, rows.size());
         start(collective, shard, coverage, rows);
         Greedy greedy(collective, shard, coverage, rows, rows);
-        for (std::int64_t pick = 0; pick < std::min(options.k, all_rows[0]); ++pick) {
+        for (std::int64_t pick = 0; pick < std::min(options.k, all_rows); ++pick) {
             const Greedy::Pick best = greedy.next();
             if (best.owner == collective.rank()) picked.push_back(best.offset);
         }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <mutex>
@@ -129,12 +128,9 @@ class KMeans {
                 largest = std::max(largest, std::abs(value));
             }
         }
-        // Floats that are not negative have the order of their bits.
-        std::array<std::int64_t, 1> bits{std::bit_cast<std::int32_t>(largest)};
         std::array<std::int64_t, 1> rows{static_cast<std::int64_t>(rows_.size())};
-        collective_.all_reduce_max(bits);
         collective_.all_reduce_sum(rows);
-        return {double{std::bit_cast<float>(static_cast<std::int32_t>(bits[0]))}, rows[0]};
+        return {double{largest_of_ranks(collective_, largest)}, rows[0]};
     }
 
     void count() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -119,16 +120,21 @@ void JointShard::count(Collective& collective) {
 std::span<const float> JointShard::embeddings_of(std::span<const std::size_t> offsets,
                                                  std::vector<float>& copies) const {
     if (offsets.empty()) return {};
-    if (offsets.back() - offsets.front() == offsets.size() - 1) {
+    bool consecutive = true;
+    for (std::size_t i = 0; i < offsets.size(); ++i) {
+        consecutive = consecutive && offsets[i] == offsets.front() + i;
+    }
+    if (consecutive) {
         return rows_.embeddings.subspan(offsets.front() * embedding_size(),
                                         offsets.size() * embedding_size());
     }
-    copies.clear();
+    copies.resize(std::max(copies.size(), offsets.size() * embedding_size()));
+    float* to = copies.data();
     for (const std::size_t row : offsets) {
         const auto values = embedding(row);
-        copies.insert(copies.end(), values.begin(), values.end());
+        to = std::copy(values.begin(), values.end(), to);
     }
-    return copies;
+    return std::span(copies).first(offsets.size() * embedding_size());
 }
 
 std::vector<std::size_t> JointShard::offsets(RowState state) const {
@@ -156,6 +162,13 @@ Proposal best_of_pieces(
     Proposal best;
     for (const Proposal& piece : pieces) best.consider(piece);
     return best;
+}
+
+float largest_of_ranks(Collective& collective, float value) {
+    // Floats that are not negative have the order of their bits.
+    std::array<std::int64_t, 1> bits{std::bit_cast<std::int32_t>(value)};
+    collective.all_reduce_max(bits);
+    return std::bit_cast<float>(static_cast<std::int32_t>(bits[0]));
 }
 
 void add_pick(const Collective& collective, Selection& selection, std::int64_t id, double gain) {

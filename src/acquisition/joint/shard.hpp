@@ -76,6 +76,9 @@ class JointShard {
 Proposal best_of_pieces(std::size_t n, std::vector<Proposal>& pieces,
                         const std::function<Proposal(std::size_t begin, std::size_t end)>& propose);
 
+/// The largest of the ranks' values, each >= 0. Collective.
+float largest_of_ranks(Collective& collective, float value);
+
 /// Adds a pick to the batch at the root.
 void add_pick(const Collective& collective, Selection& selection, std::int64_t id, double gain);
 

@@ -65,6 +65,31 @@ void add_improvements(const float* HWY_RESTRICT tile, std::size_t rows, std::siz
     }
 }
 
+void add_changes(const float* HWY_RESTRICT tile, std::size_t rows, std::size_t width,
+                 const float* HWY_RESTRICT before, const float* HWY_RESTRICT after,
+                 std::size_t first, const double* HWY_RESTRICT starts, double magic,
+                 double* HWY_RESTRICT sums) {
+    const Doubles tag;
+    const Floats narrow;
+    const std::size_t lanes = hn::Lanes(tag);
+    const auto rounder = hn::Set(tag, magic);
+    const auto zero = hn::Zero(tag);
+    for (std::size_t c = 0; c < width; c += lanes) {
+        auto sum = hn::LoadU(tag, sums + c);
+        const auto start = hn::LoadU(tag, starts + c);
+        for (std::size_t i = 0; i < rows; ++i) {
+            const auto value = hn::PromoteTo(tag, hn::LoadU(narrow, tile + i * width + c));
+            const auto old_gain = hn::Max(hn::Sub(value, hn::Set(tag, double{before[i]})), zero);
+            const auto new_gain = hn::Max(hn::Sub(value, hn::Set(tag, double{after[i]})), zero);
+            const auto change = hn::Sub(hn::Sub(hn::Add(new_gain, rounder), rounder),
+                                        hn::Sub(hn::Add(old_gain, rounder), rounder));
+            const auto applies = hn::Ge(hn::Set(tag, static_cast<double>(first + i)), start);
+            sum = hn::Add(sum, hn::IfThenElseZero(applies, change));
+        }
+        hn::StoreU(sum, tag, sums + c);
+    }
+}
+
 float subtract_distances(const float* HWY_RESTRICT tile, std::size_t rows, std::size_t width,
                          std::size_t columns, float largest, double magic,
                          double* HWY_RESTRICT sums) {
@@ -96,6 +121,7 @@ namespace thresher {
 HWY_EXPORT(to_cosine_similarity);
 HWY_EXPORT(to_rbf_similarity);
 HWY_EXPORT(add_improvements);
+HWY_EXPORT(add_changes);
 HWY_EXPORT(subtract_distances);
 
 void to_cosine_similarity(std::span<float> tile, std::size_t width,
@@ -112,6 +138,14 @@ void add_improvements(std::span<const float> tile, std::size_t width, std::span<
                       double magic, std::span<double> sums) {
     HWY_DYNAMIC_DISPATCH(add_improvements)
     (tile.data(), best.size(), width, best.data(), magic, sums.data());
+}
+
+void add_changes(std::span<const float> tile, std::size_t width, std::span<const float> before,
+                 std::span<const float> after, std::size_t first, std::span<const double> starts,
+                 double magic, std::span<double> sums) {
+    HWY_DYNAMIC_DISPATCH(add_changes)
+    (tile.data(), before.size(), width, before.data(), after.data(), first, starts.data(), magic,
+     sums.data());
 }
 
 float subtract_distances(std::span<const float> tile, std::size_t width, std::size_t columns,
