@@ -14,8 +14,8 @@ namespace thresher {
 
 namespace {
 
-constexpr std::size_t kTileRows = 64;
-constexpr std::int64_t kGrain = 256;  // rows a thread takes at a time
+constexpr std::size_t kTileRows = 60;           // six at a time (distances.cpp)
+constexpr std::int64_t kGrain = 4 * kTileRows;  // rows a thread takes at a time
 constexpr float kUncovered = -std::numeric_limits<float>::infinity();
 
 }  // namespace

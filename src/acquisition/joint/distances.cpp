@@ -213,13 +213,20 @@ void pair_up(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d,
             const float* HWY_RESTRICT columns = packed + panel * d + c;
             float* HWY_RESTRICT to = out + panel + c;
             std::size_t i = 0;
-            for (; i + 4 <= n; i += 4) {
+            // As many sums in flight as there are registers for.
+            for (; i + 6 <= n; i += 6) {
                 const float* HWY_RESTRICT r0 = rows + i * d;
                 const float* HWY_RESTRICT r1 = r0 + d;
                 const float* HWY_RESTRICT r2 = r1 + d;
                 const float* HWY_RESTRICT r3 = r2 + d;
-                auto s00 = hn::Zero(tag), s01 = s00, s10 = s00, s11 = s00;
-                auto s20 = s00, s21 = s00, s30 = s00, s31 = s00;
+                const float* HWY_RESTRICT r4 = r3 + d;
+                const float* HWY_RESTRICT r5 = r4 + d;
+                auto s00 = hn::Zero(tag), s01 = s00;
+                auto s10 = s00, s11 = s00;
+                auto s20 = s00, s21 = s00;
+                auto s30 = s00, s31 = s00;
+                auto s40 = s00, s41 = s00;
+                auto s50 = s00, s51 = s00;
                 for (std::size_t j = 0; j < d; ++j) {
                     const auto low = hn::LoadU(tag, columns + j * PackedRows::kPanel);
                     const auto high = hn::LoadU(tag, columns + j * PackedRows::kPanel + lanes);
@@ -227,15 +234,22 @@ void pair_up(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d,
                     add_pair<kDot>(r1[j], low, high, s10, s11);
                     add_pair<kDot>(r2[j], low, high, s20, s21);
                     add_pair<kDot>(r3[j], low, high, s30, s31);
+                    add_pair<kDot>(r4[j], low, high, s40, s41);
+                    add_pair<kDot>(r5[j], low, high, s50, s51);
                 }
-                hn::StoreU(s00, tag, to + i * width);
-                hn::StoreU(s01, tag, to + i * width + lanes);
-                hn::StoreU(s10, tag, to + (i + 1) * width);
-                hn::StoreU(s11, tag, to + (i + 1) * width + lanes);
-                hn::StoreU(s20, tag, to + (i + 2) * width);
-                hn::StoreU(s21, tag, to + (i + 2) * width + lanes);
-                hn::StoreU(s30, tag, to + (i + 3) * width);
-                hn::StoreU(s31, tag, to + (i + 3) * width + lanes);
+                float* HWY_RESTRICT at = to + i * width;
+                hn::StoreU(s00, tag, at + 0 * width);
+                hn::StoreU(s01, tag, at + 0 * width + lanes);
+                hn::StoreU(s10, tag, at + 1 * width);
+                hn::StoreU(s11, tag, at + 1 * width + lanes);
+                hn::StoreU(s20, tag, at + 2 * width);
+                hn::StoreU(s21, tag, at + 2 * width + lanes);
+                hn::StoreU(s30, tag, at + 3 * width);
+                hn::StoreU(s31, tag, at + 3 * width + lanes);
+                hn::StoreU(s40, tag, at + 4 * width);
+                hn::StoreU(s41, tag, at + 4 * width + lanes);
+                hn::StoreU(s50, tag, at + 5 * width);
+                hn::StoreU(s51, tag, at + 5 * width + lanes);
             }
             for (; i < n; ++i) {
                 auto low_sum = hn::Zero(tag), high_sum = low_sum;

@@ -18,7 +18,7 @@ namespace thresher::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 /// A width is a multiple of PackedRows::kPanel, and so of the lanes.
-using Doubles = hn::CappedTag<double, PackedRows::kPanel>;
+using Doubles = hn::CappedTag<double, PackedRows::kPanel / 2>;
 using Floats = hn::Rebind<float, Doubles>;
 
 void to_cosine_similarity(float* HWY_RESTRICT tile, std::size_t rows, std::size_t width,
@@ -42,26 +42,31 @@ void to_rbf_similarity(float* HWY_RESTRICT tile, std::size_t count, float scale)
     }
 }
 
+/// max(0, value - from) on the grid.
+template <class V>
+HWY_INLINE V rounded_gain(Doubles tag, V value, V from, V rounder) {
+    const auto gain = hn::Max(hn::Sub(value, from), hn::Zero(tag));
+    return hn::Sub(hn::Add(gain, rounder), rounder);
+}
+
 void add_improvements(const float* HWY_RESTRICT tile, std::size_t rows, std::size_t width,
                       const float* HWY_RESTRICT best, double magic, double* HWY_RESTRICT sums) {
     const Doubles tag;
     const Floats narrow;
     const std::size_t lanes = hn::Lanes(tag);
     const auto rounder = hn::Set(tag, magic);
-    const auto zero = hn::Zero(tag);
-    const auto add = [&](auto sum, const float* HWY_RESTRICT at, double from) HWY_ATTR {
-        const auto value = hn::PromoteTo(tag, hn::LoadU(narrow, at));
-        const auto gain = hn::Max(hn::Sub(value, hn::Set(tag, from)), zero);
-        return hn::Add(sum, hn::Sub(hn::Add(gain, rounder), rounder));
-    };
-    for (std::size_t j = 0; j < width; j += PackedRows::kPanel) {
-        for (std::size_t c = j; c < j + PackedRows::kPanel; c += lanes) {
-            auto sum = hn::LoadU(tag, sums + c);
-            for (std::size_t i = 0; i < rows; ++i) {
-                sum = add(sum, tile + i * width + c, double{best[i]});
-            }
-            hn::StoreU(sum, tag, sums + c);
+    for (std::size_t c = 0; c < width; c += 2 * lanes) {
+        auto low = hn::LoadU(tag, sums + c), high = hn::LoadU(tag, sums + c + lanes);
+        for (std::size_t i = 0; i < rows; ++i) {
+            const float* HWY_RESTRICT at = tile + i * width + c;
+            const auto from = hn::Set(tag, double{best[i]});
+            const auto value_low = hn::PromoteTo(tag, hn::LoadU(narrow, at));
+            const auto value_high = hn::PromoteTo(tag, hn::LoadU(narrow, at + lanes));
+            low = hn::Add(low, rounded_gain(tag, value_low, from, rounder));
+            high = hn::Add(high, rounded_gain(tag, value_high, from, rounder));
         }
+        hn::StoreU(low, tag, sums + c);
+        hn::StoreU(high, tag, sums + c + lanes);
     }
 }
 
@@ -73,20 +78,25 @@ void add_changes(const float* HWY_RESTRICT tile, std::size_t rows, std::size_t w
     const Floats narrow;
     const std::size_t lanes = hn::Lanes(tag);
     const auto rounder = hn::Set(tag, magic);
-    const auto zero = hn::Zero(tag);
-    for (std::size_t c = 0; c < width; c += lanes) {
-        auto sum = hn::LoadU(tag, sums + c);
-        const auto start = hn::LoadU(tag, starts + c);
+    for (std::size_t c = 0; c < width; c += 2 * lanes) {
+        auto low = hn::LoadU(tag, sums + c), high = hn::LoadU(tag, sums + c + lanes);
+        const auto start_low = hn::LoadU(tag, starts + c);
+        const auto start_high = hn::LoadU(tag, starts + c + lanes);
         for (std::size_t i = 0; i < rows; ++i) {
-            const auto value = hn::PromoteTo(tag, hn::LoadU(narrow, tile + i * width + c));
-            const auto old_gain = hn::Max(hn::Sub(value, hn::Set(tag, double{before[i]})), zero);
-            const auto new_gain = hn::Max(hn::Sub(value, hn::Set(tag, double{after[i]})), zero);
-            const auto change = hn::Sub(hn::Sub(hn::Add(new_gain, rounder), rounder),
-                                        hn::Sub(hn::Add(old_gain, rounder), rounder));
-            const auto applies = hn::Ge(hn::Set(tag, static_cast<double>(first + i)), start);
-            sum = hn::Add(sum, hn::IfThenElseZero(applies, change));
+            const float* HWY_RESTRICT at = tile + i * width + c;
+            const auto from = hn::Set(tag, double{before[i]}), to = hn::Set(tag, double{after[i]});
+            const auto place = hn::Set(tag, static_cast<double>(first + i));
+            const auto value_low = hn::PromoteTo(tag, hn::LoadU(narrow, at));
+            const auto value_high = hn::PromoteTo(tag, hn::LoadU(narrow, at + lanes));
+            const auto change_low = hn::Sub(rounded_gain(tag, value_low, to, rounder),
+                                            rounded_gain(tag, value_low, from, rounder));
+            const auto change_high = hn::Sub(rounded_gain(tag, value_high, to, rounder),
+                                             rounded_gain(tag, value_high, from, rounder));
+            low = hn::Add(low, hn::IfThenElseZero(hn::Ge(place, start_low), change_low));
+            high = hn::Add(high, hn::IfThenElseZero(hn::Ge(place, start_high), change_high));
         }
-        hn::StoreU(sum, tag, sums + c);
+        hn::StoreU(low, tag, sums + c);
+        hn::StoreU(high, tag, sums + c + lanes);
     }
 }
 
