@@ -1,10 +1,12 @@
 #include "src/acquisition/joint/joint.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <optional>
 
+#include "src/acquisition/acquisition.hpp"
 #include "src/acquisition/joint/acquisitions.hpp"
 #include "src/acquisition/joint/shard.hpp"
 #include "src/base/agreement.hpp"
@@ -21,7 +23,7 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
          "min over centres c of |x - c|",
          "Gonzalez 1985; Sener and Savarese 2018 (arXiv 1708.00489)",
          "(k + L) N d / P",
-         "4 N / P",
+         "5 N / P",
          "(k + L) (4 d + 16)",
          pick_k_center},
         {"batchbald",
@@ -31,8 +33,8 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
          "is right; labelled rows have no part in it",
          "I(y_1..y_b; w) - I(y_1..y_(b-1); w)",
          "Kirsch, van Amersfoort and Gal 2019 (arXiv 1906.08158)",
-         "k N S min(C^b, configurations) / P, and far fewer while exact",
-         "16 N / P + 16 S configurations / C",
+         "k N S min(C^b, configurations) / P at most, far fewer while exact",
+         "16 N / P + 24 S configurations / C",
          "k (4 S C + 16)",
          pick_batchbald},
         {"badge",
@@ -42,7 +44,7 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
          "min over picks b of |g - g_b|, g = (p - onehot(argmax p)) x h; the first |g|",
          "Ash et al. 2020 (arXiv 1906.03671)",
          "k N (C + d) / P",
-         "(4 C + 8) N / P",
+         "(4 C + 9) N / P",
          "k (4 (C + d) + 20)",
          pick_badge},
         {"centroid",
@@ -75,9 +77,9 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
          "/ 10, 2 k) random parts, then k of those, compared on exact_rows random rows",
          "sum over rows i of max(0, s_ij - max over picked and labelled c of s_ic)",
          "Minoux 1978; Mirzasoleiman et al. 2016 (JMLR 17); Wei, Iyer and Bilmes 2015",
-         "N (min(N, exact_rows) + L) d / P",
-         "16 N / P + 8 min(N, exact_rows)",
-         "4 N d + k times about 100 (d + 24)",
+         "N (min(N, exact_rows) + L) d / P, a few times",
+         "24 N / P + 8 min(N, exact_rows)",
+         "4 N d + k times some 100 (d + 32)",
          pick_facility_location},
         {"cluster-margin",
          {"log_probs", "embeddings"},
@@ -98,6 +100,23 @@ const JointAcquisition* find_joint_acquisition(std::string_view name) {
         if (acquisition.name == name) return &acquisition;
     }
     return nullptr;
+}
+
+void check_fits(const JointAcquisition& acquisition, std::span<const std::string> available) {
+    const auto missing = missing_needs(acquisition.needs, available);
+    if (missing.empty()) return;
+    std::vector<std::string_view> remedies, fitting;
+    for (const std::string_view need : missing) remedies.push_back(remedy_for(need));
+    for (const JointAcquisition& other : joint_acquisitions()) {
+        if (missing_needs(other.needs, available).empty()) fitting.push_back(other.name);
+    }
+    fail<UsageError>(
+        "acquisition \"{}\" needs {}, but the predictions hold {}; {}; joint acquisitions that fit "
+        "what is there: {}",
+        acquisition.name, fmt::join(missing, " and "),
+        available.empty() ? "nothing" : fmt::format("{}", fmt::join(available, ", ")),
+        fmt::join(remedies, "; "),
+        fitting.empty() ? "none" : fmt::format("{}", fmt::join(fitting, ", ")));
 }
 
 Similarity similarity_named(std::string_view name) {

@@ -83,6 +83,10 @@ const std::vector<JointAcquisition>& joint_acquisitions();
 /// Null where no joint acquisition has this name.
 const JointAcquisition* find_joint_acquisition(std::string_view name);
 
+/// Throws UsageError unless everything `acquisition` needs is in `available`, in the words of
+/// Acquisition::needs; says what is missing, how to get it, and which joint acquisitions would fit.
+void check_fits(const JointAcquisition& acquisition, std::span<const std::string> available);
+
 /// Throws UsageError for an option out of range: what can be said before there are rows. Local.
 void check_joint_options(const JointAcquisition& acquisition, const JointOptions& options);
 

@@ -78,3 +78,12 @@ TEST_CASE("every joint acquisition says what it is, needs and costs") {
         check_joint_options(*find_joint_acquisition("cluster-margin"), {.margin_factor = 0}),
         UsageError);
 }
+
+TEST_CASE("a joint acquisition that does not fit names what is missing and those that would do") {
+    const std::vector<std::string> embeddings{"embeddings"};
+    CHECK_NOTHROW(check_fits(*find_joint_acquisition("k-center"), embeddings));
+    CHECK_THROWS_AS(check_fits(*find_joint_acquisition("badge"), embeddings), UsageError);
+    CHECK_THROWS_WITH(check_fits(*find_joint_acquisition("badge"), embeddings),
+                      contains("needs log_probs, but the predictions hold embeddings") &&
+                          contains("fit what is there: k-center, centroid"));
+}
