@@ -17,33 +17,10 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using Floats = hn::ScalableTag<float>;
 
-/// What one row contributes to a sum over its coordinates: even and odd vectors apart, so that the
-/// processor adds two at a time; then the lanes, then the coordinates that fill no vector. Every
-/// row goes through these steps alone, however many are in flight.
-struct RowSum {
-    hn::Vec<Floats> even, odd;
-
-    HWY_INLINE RowSum() : even(hn::Zero(Floats())), odd(hn::Zero(Floats())) {}
-
-    HWY_INLINE float total() const {
-        return hn::GetLane(hn::SumOfLanes(Floats(), hn::Add(even, odd)));
-    }
-};
-
-HWY_INLINE void add_square(const float* HWY_RESTRICT row, const float* HWY_RESTRICT centre,
-                           hn::Vec<Floats>& sum) {
+HWY_INLINE hn::Vec<Floats> add_square(const float* HWY_RESTRICT row,
+                                      const float* HWY_RESTRICT centre, hn::Vec<Floats> sum) {
     const auto difference = hn::Sub(hn::LoadU(Floats(), row), hn::LoadU(Floats(), centre));
-    sum = hn::MulAdd(difference, difference, sum);
-}
-
-HWY_INLINE float finish(const RowSum& sum, const float* HWY_RESTRICT row,
-                        const float* HWY_RESTRICT centre, std::size_t from, std::size_t d) {
-    float total = sum.total();
-    for (std::size_t j = from; j < d; ++j) {
-        const float difference = row[j] - centre[j];
-        total += difference * difference;
-    }
-    return total;
+    return hn::MulAdd(difference, difference, sum);
 }
 
 void squared_norms(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d,
@@ -64,52 +41,29 @@ void squared_norms(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d,
     }
 }
 
+/// Rows in their order, so that memory is read as one stream.
 void update_nearest(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d,
                     const float* HWY_RESTRICT centre, float* HWY_RESTRICT nearest) {
-    const std::size_t lanes = hn::Lanes(Floats());
-    std::size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        const float* HWY_RESTRICT r0 = rows + i * d;
-        const float* HWY_RESTRICT r1 = r0 + d;
-        const float* HWY_RESTRICT r2 = r1 + d;
-        const float* HWY_RESTRICT r3 = r2 + d;
-        RowSum s0, s1, s2, s3;
-        std::size_t j = 0;
-        for (; j + 2 * lanes <= d; j += 2 * lanes) {
-            add_square(r0 + j, centre + j, s0.even);
-            add_square(r1 + j, centre + j, s1.even);
-            add_square(r2 + j, centre + j, s2.even);
-            add_square(r3 + j, centre + j, s3.even);
-            add_square(r0 + j + lanes, centre + j + lanes, s0.odd);
-            add_square(r1 + j + lanes, centre + j + lanes, s1.odd);
-            add_square(r2 + j + lanes, centre + j + lanes, s2.odd);
-            add_square(r3 + j + lanes, centre + j + lanes, s3.odd);
-        }
-        if (j + lanes <= d) {
-            add_square(r0 + j, centre + j, s0.even);
-            add_square(r1 + j, centre + j, s1.even);
-            add_square(r2 + j, centre + j, s2.even);
-            add_square(r3 + j, centre + j, s3.even);
-            j += lanes;
-        }
-        nearest[i] = std::min(nearest[i], finish(s0, r0, centre, j, d));
-        nearest[i + 1] = std::min(nearest[i + 1], finish(s1, r1, centre, j, d));
-        nearest[i + 2] = std::min(nearest[i + 2], finish(s2, r2, centre, j, d));
-        nearest[i + 3] = std::min(nearest[i + 3], finish(s3, r3, centre, j, d));
-    }
-    for (; i < n; ++i) {
+    const Floats tag;
+    const std::size_t lanes = hn::Lanes(tag);
+    for (std::size_t i = 0; i < n; ++i) {
         const float* HWY_RESTRICT row = rows + i * d;
-        RowSum sum;
+        auto even = hn::Zero(tag), odd = even;
         std::size_t j = 0;
         for (; j + 2 * lanes <= d; j += 2 * lanes) {
-            add_square(row + j, centre + j, sum.even);
-            add_square(row + j + lanes, centre + j + lanes, sum.odd);
+            even = add_square(row + j, centre + j, even);
+            odd = add_square(row + j + lanes, centre + j + lanes, odd);
         }
         if (j + lanes <= d) {
-            add_square(row + j, centre + j, sum.even);
+            even = add_square(row + j, centre + j, even);
             j += lanes;
         }
-        nearest[i] = std::min(nearest[i], finish(sum, row, centre, j, d));
+        float total = hn::GetLane(hn::SumOfLanes(tag, hn::Add(even, odd)));
+        for (; j < d; ++j) {
+            const float difference = row[j] - centre[j];
+            total += difference * difference;
+        }
+        nearest[i] = std::min(nearest[i], total);
     }
 }
 
