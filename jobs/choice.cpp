@@ -50,25 +50,6 @@ struct ShardPredictions {
     }
 };
 
-/// Throws UsageError unless the stream has what the acquisition needs.
-void check_fits_jointly(const JointAcquisition& acquisition,
-                        const std::vector<std::string>& available) {
-    const auto missing = missing_needs(acquisition.needs, available);
-    if (missing.empty()) return;
-    std::vector<std::string_view> remedies, fitting;
-    for (const std::string_view need : missing) remedies.push_back(remedy_for(need));
-    for (const JointAcquisition& other : joint_acquisitions()) {
-        if (missing_needs(other.needs, available).empty()) fitting.push_back(other.name);
-    }
-    fail<UsageError>(
-        "acquisition \"{}\" needs {}, but the predictions hold {}; {}; joint acquisitions that fit "
-        "what is there: {}",
-        acquisition.name, fmt::join(missing, " and "),
-        available.empty() ? "nothing" : fmt::format("{}", fmt::join(available, ", ")),
-        fmt::join(remedies, "; "),
-        fitting.empty() ? "none" : fmt::format("{}", fmt::join(fitting, ", ")));
-}
-
 /// Marks all own rows but the M best by the scores, and but those marked already.
 std::vector<std::uint8_t> exclude_all_but(Job& job, const ShardScores& shard,
                                           const std::string& acquisition, std::int64_t candidates,
@@ -86,7 +67,7 @@ std::vector<std::uint8_t> exclude_all_but(Job& job, const ShardScores& shard,
 Choice choose_jointly(Job& job, PredictionStream& stream, const ChoiceOptions& options,
                       const JointAcquisition& acquisition, std::int64_t k, std::uint32_t round,
                       std::span<const std::uint8_t> excluded, const Comparisons& comparisons) {
-    check_fits_jointly(acquisition, stream.available());
+    check_fits(acquisition, stream.available());
     const auto rows = static_cast<std::size_t>(stream.owned_rows().size());
     const PredictionsShape& shape = stream.shape();
     const auto reads = [&](std::string_view need) {
@@ -212,6 +193,13 @@ void check_choice(const ChoiceOptions& options, const std::string& acquisition, 
     settings.k = k;
     settings.similarity = similarity_named(options.similarity);
     check_joint_options(*joint, settings);
+}
+
+void check_costs(Job& job, const ChoiceOptions& options, std::int64_t total_rows) {
+    if (options.budget <= 0.0) return;
+    agree(job.collective(), [&] {
+        io::read_row_values(options.cost_file, options.cost, total_rows, {0, 0});
+    });
 }
 
 std::vector<std::string_view> needs_of_choice(const ChoiceOptions& options,

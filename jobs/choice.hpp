@@ -33,6 +33,10 @@ void check_share(const ChoiceOptions& options, std::int64_t k);
 /// options out of range or of the wrong kind of acquisition. Local.
 void check_choice(const ChoiceOptions& options, const std::string& acquisition, std::int64_t k);
 
+/// Throws FileError, the same on all ranks, where there is a budget but no cost of each of
+/// `total_rows` rows: said before the work, not after. Collective.
+void check_costs(Job& job, const ChoiceOptions& options, std::int64_t total_rows);
+
 /// Words of Acquisition::needs that the choice reads.
 std::vector<std::string_view> needs_of_choice(const ChoiceOptions& options,
                                               const std::string& acquisition);

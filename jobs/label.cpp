@@ -142,7 +142,12 @@ int run_label(Job& job) {
         if (!job.is_root()) return;
         std::vector<std::string> class_names = options.class_names;
         if (class_names.empty() && !options.pool.path.empty()) {
-            class_names = io::open_pool(options.pool.path).info().class_names;
+            const PoolInfo info = io::open_pool(options.pool.path).info();
+            class_names = info.class_names;
+            if (class_names.empty()) {  // then their numbers are their names
+                for (std::int64_t c = 0; c < info.classes; ++c)
+                    class_names.push_back(std::to_string(c));
+            }
         }
         THRESHER_CHECK_AS(UsageError, !class_names.empty(),
                           "the names of the classes are not known; give --class-names, or --pool "

@@ -105,6 +105,95 @@ Marks mark_rows(Job& job, const SelectOptions& options, const OwnRows& own) {
     return marks;
 }
 
+/// What was picked, and from what.
+struct Outcome {
+    Choice choice;
+    std::string acquisition;
+    std::int64_t total_rows = 0;
+    std::map<std::string, double> flops;  ///< by role
+};
+
+Outcome choose_from_scores(Job& job, const SelectOptions& options, std::uint32_t round) {
+    const ScoreSourceOptions& source = options.source;
+    const ShardScores shard = read_scores(job, source.scores, source.acquisitions);
+    const std::string acquisition = source.acquisitions.empty()
+                                        ? only_acquisition(source.scores, shard)
+                                        : source.acquisitions.front();
+    const Marks marks = mark_rows(job, options, shard.own());
+    return {
+        choose_by_scores(job, shard, options.choice, acquisition, options.k, round, marks.excluded),
+        acquisition,
+        shard.total_rows,
+        {}};
+}
+
+Outcome choose_from_stream(Job& job, const SelectOptions& options, std::uint32_t round) {
+    const ScoreSourceOptions& source = options.source;
+    const std::string& acquisition = source.acquisitions.front();
+    const auto needs = needs_of_choice(options.choice, acquisition);
+    const auto stream = open_stream(job, source, needs);
+    const auto target = open_target_stream(job, source, needs);
+    check_costs(job, options.choice, stream->total_rows());
+    const Marks marks = mark_rows(job, options, {stream->owned_rows(), stream->ids()});
+    Choice choice = choose(job, *stream, options.choice, acquisition, options.k, round,
+                           marks.excluded, {marks.labelled, target.get()});
+    return {std::move(choice), acquisition, stream->total_rows(), stream->flops()};
+}
+
+io::Batch make_batch(const SelectOptions& options, const Outcome& outcome,
+                     const Selector& selector) {
+    const Selection& selection = outcome.choice.selection;
+    io::Batch batch;
+    batch.ids = selection.ids;
+    batch.scores = selection.scores;
+    for (const double p : selection.inclusion) {
+        batch.inclusion_probabilities.push_back(p);
+        batch.weights.push_back(1.0 / (p * static_cast<double>(selection.selectable)));
+    }
+    batch.acquisition = outcome.acquisition;
+    batch.seed = selector.seed;
+    batch.round = selector.round;
+    const ChoiceOptions& choice = options.choice;
+    if (options.source.scores.empty() && find_joint_acquisition(outcome.acquisition) != nullptr) {
+        batch.selector = "joint";
+        if (outcome.acquisition == "facility-location")
+            batch.settings["similarity"] = choice.similarity;
+        return batch;
+    }
+    batch.selector = selector.name;
+    if (selector.name != "top-k") batch.beta = selector.beta;
+    if (choice.balance != "none") batch.settings["balance"] = choice.balance;
+    if (choice.budget > 0.0) {
+        batch.settings["budget"] = fmt::format("{}", choice.budget);
+        batch.settings["spent"] = fmt::format("{}", outcome.choice.spent);
+    }
+    return batch;
+}
+
+/// Writes the batch, its CSV and what --export asks for. The root's business.
+void write_outcome(Job& job, SelectOptions& options, const Outcome& outcome,
+                   const Selector& selector) {
+    const auto timer = job.phases().time("write");
+    const ScoreSourceOptions& source = options.source;
+    io::Batch batch = make_batch(options, outcome, selector);
+    if (!source.pool.path.empty()) {
+        const io::PoolFile pool = io::open_pool(source.pool.path, source.pool.paths);
+        THRESHER_CHECK_AS(UsageError, pool.info().rows == outcome.total_rows,
+                          "{} has {} rows, but {} scores were read; give the pool that was scored",
+                          source.pool.path, pool.info().rows, outcome.total_rows);
+        if (pool.info().has_names) batch.names = pool.names_of(batch.ids);
+        if (options.tasks.class_names.empty()) options.tasks.class_names = pool.info().class_names;
+    }
+    for (const std::string& name : options.exports) {
+        io::write_tasks(options.output, batch, io::find_task_format(name), options.tasks,
+                        job.overwrite());
+    }
+    const std::string& input = !source.scores.empty()        ? source.scores
+                               : !source.predictions.empty() ? source.predictions
+                                                             : source.pool.path;
+    io::write_batch(options.output, batch, job.provenance(input), job.overwrite());
+}
+
 }  // namespace
 
 int run_select(Job& job) {
@@ -122,85 +211,23 @@ int run_select(Job& job) {
         job.check_output(io::task_path(options.output, io::find_task_format(name)), {});
     }
 
-    Choice choice;
-    std::int64_t total_rows = 0;
-    std::string acquisition;
-    std::map<std::string, double> flops;
-    if (!source.scores.empty()) {
-        const ShardScores shard = read_scores(job, source.scores, source.acquisitions);
-        acquisition = source.acquisitions.empty() ? only_acquisition(source.scores, shard)
-                                                  : source.acquisitions.front();
-        const Marks marks = mark_rows(job, options, shard.own());
-        total_rows = shard.total_rows;
-        choice = choose_by_scores(job, shard, options.choice, acquisition, options.k, round,
-                                  marks.excluded);
-    } else {
-        acquisition = source.acquisitions.front();
-        const auto needs = needs_of_choice(options.choice, acquisition);
-        const auto stream = open_stream(job, source, needs);
-        const auto target = open_target_stream(job, source, needs);
-        const Marks marks = mark_rows(job, options, {stream->owned_rows(), stream->ids()});
-        total_rows = stream->total_rows();
-        choice = choose(job, *stream, options.choice, acquisition, options.k, round, marks.excluded,
-                        {marks.labelled, target.get()});
-        flops = stream->flops();
-    }
+    const Outcome outcome = source.scores.empty() ? choose_from_stream(job, options, round)
+                                                  : choose_from_scores(job, options, round);
+    const Choice& choice = outcome.choice;
     log_quarantine(choice.quarantine);
-
-    const Selection& selection = choice.selection;
     agree(job.collective(), [&] {
-        if (!job.is_root()) return;
-        const auto timer = job.phases().time("write");
-        io::Batch batch;
-        batch.ids = selection.ids;
-        batch.scores = selection.scores;
-        if (!source.pool.path.empty()) {
-            const io::PoolFile pool = io::open_pool(source.pool.path, source.pool.paths);
-            THRESHER_CHECK_AS(
-                UsageError, pool.info().rows == total_rows,
-                "{} has {} rows, but {} scores were read; give the pool that was scored",
-                source.pool.path, pool.info().rows, total_rows);
-            if (pool.info().has_names) batch.names = pool.names_of(batch.ids);
-            if (options.tasks.class_names.empty()) {
-                options.tasks.class_names = pool.info().class_names;
-            }
-        }
-        batch.acquisition = acquisition;
-        const bool jointly =
-            source.scores.empty() && find_joint_acquisition(acquisition) != nullptr;
-        batch.selector = jointly ? "joint" : selector.name;
-        if (!jointly && selector.name != "top-k") batch.beta = selector.beta;
-        if (acquisition == "facility-location" && jointly)
-            batch.settings["similarity"] = options.choice.similarity;
-        if (options.choice.balance != "none") batch.settings["balance"] = options.choice.balance;
-        if (options.choice.budget > 0.0) {
-            batch.settings["budget"] = fmt::format("{}", options.choice.budget);
-            batch.settings["spent"] = fmt::format("{}", choice.spent);
-        }
-        for (const double p : selection.inclusion) {
-            batch.inclusion_probabilities.push_back(p);
-            batch.weights.push_back(1.0 / (p * static_cast<double>(selection.selectable)));
-        }
-        batch.seed = selector.seed;
-        batch.round = round;
-        const std::string& input = !source.scores.empty()        ? source.scores
-                                   : !source.predictions.empty() ? source.predictions
-                                                                 : source.pool.path;
-        for (const std::string& name : options.exports) {
-            io::write_tasks(options.output, batch, io::find_task_format(name), options.tasks,
-                            job.overwrite());
-        }
-        io::write_batch(options.output, batch, job.provenance(input), job.overwrite());
+        if (job.is_root()) write_outcome(job, options, outcome, selector);
     });
+    const Selection& selection = choice.selection;
     log::info("picked {} of {} rows by {}, {} quarantined, wrote {}", selection.ids.size(),
-              selection.selectable, acquisition, choice.quarantine.size(), options.output);
-    nlohmann::json facts{{"rows", total_rows},
+              selection.selectable, outcome.acquisition, choice.quarantine.size(), options.output);
+    nlohmann::json facts{{"rows", outcome.total_rows},
                          {"k", selection.ids.size()},
                          {"selectable", selection.selectable},
                          {"quarantined", choice.quarantine.size()},
                          {"selection_collectives", choice.traffic.collectives},
                          {"selection_bytes", choice.traffic.bytes}};
-    for (const auto& [role, operations] : flops) facts["flops"][role] = operations;
+    for (const auto& [role, flops] : outcome.flops) facts["flops"][role] = flops;
     job.finish(facts);
     return 0;
 }
