@@ -88,6 +88,7 @@ Selection select_balanced(Collective& collective, const ScoredRows& rows,
     check_selection(k, selector);
     THRESHER_CHECK(classes_of_rows.size() == rows.scores.size(), "{} classes for {} scores",
                    classes_of_rows.size(), rows.scores.size());
+    check_rows(collective, rows);
     Selection batch;
     static_cast<void>(count_selectable(collective, rows, batch.quarantined));
     const RowsByClass own = sort_by_class(rows, classes_of_rows, classes);

@@ -9,7 +9,6 @@
 
 #include "src/base/check.hpp"
 #include "src/selection/ordered_key.hpp"
-#include "src/selection/unique_ids.hpp"
 
 namespace thresher {
 
@@ -88,7 +87,7 @@ BudgetedSelection select_within_budget(Collective& collective, const ScoredRows&
                       "the budget is {}; it must be a finite number above 0", budget);
     THRESHER_CHECK(costs.size() == rows.scores.size(), "{} costs for {} scores", costs.size(),
                    rows.scores.size());
-    if (!rows.ids.empty()) check_unique_ids(collective, rows.ids);
+    check_rows(collective, rows);
 
     BudgetedSelection result;
     const int unit = std::ilogb(budget) + 1 - kBudgetBits;  // its power of two

@@ -109,23 +109,27 @@ void check_selection(std::int64_t k, const Selector& selector) {
                       "one of the selectors that draw (softmax, power, softrank)");
 }
 
-namespace {
-
-/// Chooses by score, or by logits [n] and noise.
-Selection select_by_key(Collective& collective, const ScoredRows& rows,
-                        std::span<const float> logits, std::int64_t k, const Selector& selector) {
+std::int64_t check_rows(Collective& collective, const ScoredRows& rows) {
     const auto own_rows = static_cast<std::int64_t>(rows.scores.size());
     std::array<std::int64_t, 3> totals{own_rows, own_rows >= (std::int64_t{1} << 32) ? 1 : 0,
                                        rows.ids.empty() ? 0 : 1};
     collective.all_reduce_sum(totals);
-    const std::int64_t all_rows = totals[0];
     THRESHER_CHECK(totals[1] == 0,
                    "a rank owns more than 2^32 of the {} rows; run the selection over more ranks",
-                   all_rows);
+                   totals[0]);
+    // A rank without rows has no ids, and takes part all the same.
+    if (totals[2] > 0) check_unique_ids(collective, rows.ids);
+    return totals[0];
+}
+
+namespace {
+
+/// Chooses by score, or by logits [n] and noise, among `all_rows` rows of all ranks.
+Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int64_t all_rows,
+                        std::span<const float> logits, std::int64_t k, const Selector& selector) {
+    const auto own_rows = static_cast<std::int64_t>(rows.scores.size());
     THRESHER_CHECK(k <= all_rows, "k is {}, but the pool has {} rows; choose a smaller k", k,
                    all_rows);
-    if (totals[2] > 0) check_unique_ids(collective, rows.ids);
-
     Keys keys(rows, logits, selector);
     const Estimate estimate = estimate_threshold(collective, keys, rows, all_rows, k);
     THRESHER_CHECK_AS(
@@ -191,8 +195,8 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows,
 }
 
 /// In proportion to score^beta: a softmax of beta log score.
-Selection select_by_power(Collective& collective, const ScoredRows& rows, std::int64_t k,
-                          const Selector& selector) {
+Selection select_by_power(Collective& collective, const ScoredRows& rows, std::int64_t all_rows,
+                          std::int64_t k, const Selector& selector) {
     std::vector<float> logits(rows.scores.size());
     std::vector<std::uint8_t> excluded(rows.excluded.begin(), rows.excluded.end());
     excluded.resize(rows.scores.size(), 0);
@@ -209,8 +213,8 @@ Selection select_by_power(Collective& collective, const ScoredRows& rows, std::i
     THRESHER_CHECK(!any_rank(collective, negative),
                    "selector power draws in proportion to score^beta, but some scores are below 0; "
                    "use softmax or softrank");
-    return select_by_key(collective, {rows.scores, rows.first_row, rows.ids, excluded}, logits, k,
-                         selector);
+    return select_by_key(collective, {rows.scores, rows.first_row, rows.ids, excluded}, all_rows,
+                         logits, k, selector);
 }
 
 /// In proportion to rank^-beta. Which ranks are drawn does not depend on the scores, so they are
@@ -231,7 +235,8 @@ Selection select_by_rank(Collective& collective, const ScoredRows& rows, std::in
         logits[i] = static_cast<float>(
             -std::log(static_cast<double>(own.begin + 1) + static_cast<double>(i)));
     }
-    Selection ranks = select_by_key(collective, {logits, own.begin, {}, {}}, logits, k, selector);
+    Selection ranks = select_by_key(collective, {logits, own.begin, {}, {}}, selection.selectable,
+                                    logits, k, selector);
     ranks.ids.resize(static_cast<std::size_t>(k));
     collective.broadcast(std::span(ranks.ids));
     const std::vector<ScoredRow> found = rows_at_places(collective, rows, ranks.ids);
@@ -248,9 +253,10 @@ Selection select_by_rank(Collective& collective, const ScoredRows& rows, std::in
 Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64_t k,
                       const Selector& selector) {
     check_selection(k, selector);
-    if (selector.name == "power") return select_by_power(collective, rows, k, selector);
+    const std::int64_t all_rows = check_rows(collective, rows);
+    if (selector.name == "power") return select_by_power(collective, rows, all_rows, k, selector);
     if (selector.name == "softrank") return select_by_rank(collective, rows, k, selector);
-    return select_by_key(collective, rows, rows.scores, k, selector);
+    return select_by_key(collective, rows, all_rows, rows.scores, k, selector);
 }
 
 }  // namespace thresher

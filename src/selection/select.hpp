@@ -61,6 +61,10 @@ struct Selection {
 /// probabilities of top-k: what can be said before there are scores. Local.
 void check_selection(std::int64_t k, const Selector& selector);
 
+/// The rows of all ranks. Throws Error on all ranks alike where a rank owns 2^32 rows or more, or
+/// an id occurs twice: what every selection asks of its rows. Collective.
+std::int64_t check_rows(Collective& collective, const ScoredRows& rows);
+
 /// Chooses k rows over all ranks. Throws on all ranks alike: UsageError as check_selection; Error
 /// for k beyond the selectable rows, for an id that occurs twice and for a score below 0 under
 /// power (where a score of 0 is never drawn unless beta is 0). Memory: up to 8 bytes for each row

@@ -40,7 +40,10 @@ inline std::vector<std::int64_t> by_definition(const Pool& pool, std::size_t k) 
 inline std::size_t shard_begin(std::size_t rows, int rank, int ranks) {
     if (rank == 0) return 0;
     if (rank >= ranks) return rows;
-    if (ranks > 4 && rank >= 3) --rank, --ranks;  // rank 2 and 3 of the deal begin at the same row
+    if (ranks > 4) {  // ranks 2 and 3 begin at the same row
+        if (rank >= 3) --rank;
+        --ranks;
+    }
     return rows * static_cast<std::size_t>(rank * rank) / static_cast<std::size_t>(ranks * ranks);
 }
 

@@ -226,6 +226,8 @@ TEST_CASE("requests that cannot be met are refused, with the reason") {
     CHECK_THROWS_WITH(select_over(2, pool, 1, {.inclusion = true}),
                       contains("top-k picks the same rows always"));
     CHECK_THROWS_WITH(select_over(2, Pool{}, 1, {}), contains("the pool has 0 rows"));
-    CHECK_THROWS_WITH(select_over(2, Pool{{1, 2, 3}, {4, 1, 4}, {}}, 1, {}),
-                      contains("the id 4 occurs more than once"));
+    for (const char* name : {"top-k", "softmax", "power", "softrank"}) {
+        CHECK_THROWS_WITH(select_over(2, Pool{{1, 2, 3}, {4, 1, 4}, {}}, 1, {.name = name}),
+                          contains("the id 4 occurs more than once"));
+    }
 }
