@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -168,7 +169,11 @@ class Reader final : public PredictionsReader {
   public:
     Reader(const std::string& path, int rank, int ranks, std::int64_t block_rows)
         : open_(path),
-          partition_{open_.info.rows, block_rows > 0 ? block_rows : open_.info.block_rows, ranks},
+          partition_{open_.info.rows,
+                     block_rows > 0 ? block_rows
+                                    : std::clamp<std::int64_t>(open_.info.rows / (4 * ranks), 1,
+                                                               open_.info.block_rows),
+                     ranks},
           rows_(partition_.owned_rows(rank)),
           checked_until_(rows_.begin),
           blocks_(partition_.owned_blocks(rank), [this](std::int64_t block, Buffer& buffer) {

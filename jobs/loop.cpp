@@ -35,6 +35,7 @@ class Loop {
           pool_(open_pool(job, options.pool)),
           test_pool_(open_pool(job, options.test_pool)),
           clock_(options.training.checkpoint_every_s, options.training.max_walltime_s) {
+        if (!options.target_pool.empty()) target_pool_ = open_pool(job, options.target_pool);
         agree(collective(), [&] {
             check_fits(options.model.spec(pool_.info()), test_pool_.info(), options.test_pool);
             if (!options.reference.empty())
@@ -293,16 +294,14 @@ class Loop {
         const Method& method = methods_[a];
         const auto round = static_cast<std::uint32_t>(repeat * options_.cycles + cycle);
         std::unique_ptr<Predictor> pool_predictor, target_predictor;
-        std::optional<io::PoolFile> target_pool;
-        if (!options_.target_pool.empty()) target_pool = open_pool(job_, options_.target_pool);
         agree(collective(), [&] {
             pool_predictor = predictor(model, method, round, pool_.info());
-            if (target_pool)
-                target_predictor = predictor(model, method, round, target_pool->info());
+            if (target_pool_)
+                target_predictor = predictor(model, method, round, target_pool_->info());
         });
         const auto stream = stream_models(job_, pool_, std::move(pool_predictor));
         std::unique_ptr<PredictionStream> target;
-        if (target_pool) target = stream_models(job_, *target_pool, std::move(target_predictor));
+        if (target_pool_) target = stream_models(job_, *target_pool_, std::move(target_predictor));
         const std::vector<std::uint8_t> labelled =
             mark_ids(collective(), state_.track(a, repeat).ids,
                      {stream->owned_rows(), stream->ids()}, options_.pool.path);
@@ -322,6 +321,7 @@ class Loop {
     const io::RunDirectory& run_;
     TrainOptions train_;
     io::PoolFile pool_, test_pool_;
+    std::optional<io::PoolFile> target_pool_;
     std::unique_ptr<Model> reference_;
     CheckpointClock clock_;
     LoopState state_;

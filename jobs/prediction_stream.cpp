@@ -26,7 +26,7 @@ void for_each_run(std::span<const std::int64_t> rows, std::int64_t most, Body bo
 class FileStream final : public PredictionStream {
   public:
     FileStream(const std::string& path, const io::PoolFile* pool, int rank, int ranks)
-        : reader_(io::open_predictions(path, rank, ranks, block_rows(path, ranks))) {
+        : reader_(io::open_predictions(path, rank, ranks)) {
         const io::PredictionsInfo& info = reader_->info();
         total_rows_ = info.rows;
         owned_ = reader_->owned_rows();
@@ -93,12 +93,6 @@ class FileStream final : public PredictionStream {
     double seconds_waiting() const override { return reader_->seconds_waiting(); }
 
   private:
-    /// Blocks so small that every rank has some: scores do not depend on how rows are cut.
-    static std::int64_t block_rows(const std::string& path, int ranks) {
-        const io::PredictionsInfo info = io::describe_predictions(path);
-        return std::clamp<std::int64_t>(info.rows / (4 * ranks), 1, info.block_rows);
-    }
-
     std::span<const float> to_log_probs(std::span<const float> outputs) {
         const io::OutputKind kind = reader_->info().output_kind;
         if (kind != io::OutputKind::logits && kind != io::OutputKind::probabilities) return outputs;

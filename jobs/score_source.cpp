@@ -148,8 +148,7 @@ ShardScores read_scores(Job& job, const std::string& path, std::vector<std::stri
             shard.ids.resize(static_cast<std::size_t>(shard.rows.size()));
             file.read_ids(shard.rows, shard.ids);
         }
-        const std::vector<QuarantinedRow> quarantine = file.quarantine();
-        if (job.is_root()) shard.quarantine = quarantine;
+        if (job.is_root()) shard.quarantine = file.quarantine();
     });
     drop_quarantined(shard);
     return shard;

@@ -91,7 +91,7 @@ TEST_CASE("probabilities of another framework are taken, and bad rows set apart 
     const TemporaryDirectory directory;
     write_outputs(directory / "p.h5", "/probabilities", {4, 2},
                   {0.5F, 0.5F, 0.9F, 0.2F, 1.1F, -0.1F, 1.0F, 0.0F});
-    const auto reader = open_predictions(directory / "p.h5", 0, 1);
+    const auto reader = open_predictions(directory / "p.h5", 0, 1, 4);
     CHECK(reader->info().output_kind == OutputKind::probabilities);
     CHECK(reader->info().samples == 1);
     PredictionBlock block;
@@ -112,7 +112,7 @@ TEST_CASE("a log-probability of -inf is legal, NaN and +inf are not") {
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
     write_outputs(directory / "p.h5", "/log_probs", {4, 1, 2},
                   {0.0F, -kInfinity, std::nanf(""), 0.0F, -kInfinity, -kInfinity, 0.5F, -1.0F});
-    const auto reader = open_predictions(directory / "p.h5", 0, 1);
+    const auto reader = open_predictions(directory / "p.h5", 0, 1, 4);
     PredictionBlock block;
     CHECK(reader->next(block));
     REQUIRE(reader->quarantine().size() == 3);
