@@ -2,39 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "src/acquisition/acquisition.hpp"
-#include "tests/support/catch.hpp"
+#include "tests/support/golden.hpp"
 
 using namespace thresher;
+using namespace thresher::test;
 
 namespace {
-
-nlohmann::json golden() {
-    std::ifstream file(THRESHER_GOLDEN_DIR "/acquisitions.json");
-    if (!file) {
-        WARN("skipped: no " THRESHER_GOLDEN_DIR "/acquisitions.json");
-        return nullptr;
-    }
-    return nlohmann::json::parse(file);
-}
-
-float number(const nlohmann::json& value) {
-    if (value.is_number()) return value.get<float>();
-    if (value == "nan") return std::numeric_limits<float>::quiet_NaN();
-    const float infinity = std::numeric_limits<float>::infinity();
-    return value == "inf" ? infinity : -infinity;
-}
-
-std::vector<float> numbers(const nlohmann::json& values) {
-    std::vector<float> result;
-    for (const auto& value : values) result.push_back(number(value));
-    return result;
-}
 
 struct Outputs {
     std::vector<float> log_probs;
@@ -43,7 +19,7 @@ struct Outputs {
 
 Outputs outputs_of(const nlohmann::json& test) {
     const auto& shape = test["input"]["shape"];
-    Outputs outputs{numbers(test["input"]["data"]), shape[0], shape[1], shape[2]};
+    Outputs outputs{floats(test["input"]), shape[0], shape[1], shape[2]};
     const std::vector<float> raw = outputs.log_probs;
     if (test["input_kind"] == "logits") {
         logits_to_log_probs(raw, outputs.classes, outputs.log_probs);
@@ -66,14 +42,9 @@ std::vector<float> score(const char* name, const Outputs& outputs) {
 void check_close(const std::vector<float>& found, const nlohmann::json& expected) {
     REQUIRE(found.size() == expected.size());
     for (std::size_t i = 0; i < found.size(); ++i) {
-        const double value = expected[i].get<double>();
-        CHECK(std::abs(found[i] - value) <= 2e-5 * std::max(1.0, std::abs(value)));
+        CHECK(close(found[i], expected[i].get<double>()));
     }
 }
-
-}  // namespace
-
-namespace {
 
 /// Our name for each key of the reference file.
 const std::map<std::string, const char*> kNames{{"least_confidence", "least-confidence"},
@@ -89,7 +60,7 @@ const std::map<std::string, const char*> kNames{{"least_confidence", "least-conf
 }  // namespace
 
 TEST_CASE("scores of class outputs agree with the reference numbers") {
-    const nlohmann::json cases = golden();
+    const nlohmann::json cases = golden("acquisitions.json");
     if (cases.is_null()) return;
     for (const char* group : {"cases", "adversarial"}) {
         for (const auto& test : cases[group]) {
@@ -131,12 +102,12 @@ TEST_CASE("scores of class outputs agree with the reference numbers") {
 }
 
 TEST_CASE("el2n and gradient norms agree with the reference numbers") {
-    const nlohmann::json cases = golden();
+    const nlohmann::json cases = golden("acquisitions.json");
     if (cases.is_null()) return;
     for (const auto& test : cases["el2n"]) {
         INFO(test["name"]);
         const auto& shape = test["probs"]["shape"];
-        std::vector<float> log_probs = numbers(test["probs"]["data"]);
+        std::vector<float> log_probs = floats(test["probs"]);
         const std::vector<float> raw = log_probs;
         probabilities_to_log_probs(raw, shape[2], log_probs);
         const auto targets = test["labels"].get<std::vector<std::int64_t>>();
@@ -149,14 +120,13 @@ TEST_CASE("el2n and gradient norms agree with the reference numbers") {
         find_acquisition("el2n").score(view, scores);
         check_close(scores, test["expected"]["el2n"]);
     }
-    std::ifstream file(THRESHER_GOLDEN_DIR "/selection.json");
-    if (!file) return;
-    const nlohmann::json selection = nlohmann::json::parse(file);
+    const nlohmann::json selection = golden("selection.json");
+    if (selection.is_null()) return;
     for (const auto& test : selection["badge"]) {
         INFO(test["name"]);
-        std::vector<float> log_probs = numbers(test["probs"]["data"]);
+        std::vector<float> log_probs = floats(test["probs"]);
         const std::vector<float> raw = log_probs;
-        const std::vector<float> embeddings = numbers(test["embeddings"]["data"]);
+        const std::vector<float> embeddings = floats(test["embeddings"]);
         PredictionView view;
         view.samples = 1;
         view.classes = test["probs"]["shape"][1];
@@ -171,13 +141,13 @@ TEST_CASE("el2n and gradient norms agree with the reference numbers") {
 }
 
 TEST_CASE("alignment losses of pairs agree with the reference numbers") {
-    const nlohmann::json cases = golden();
+    const nlohmann::json cases = golden("acquisitions.json");
     if (cases.is_null()) return;
     const auto& test = cases["alignment"];
     std::map<std::string, std::vector<float>> losses;
     for (const auto& [role, key] : {std::pair("learner", "online"), {"reference", "reference"}}) {
-        const std::vector<float> images = numbers(test[std::string(key) + "_image"]["data"]);
-        const std::vector<float> texts = numbers(test[std::string(key) + "_text"]["data"]);
+        const std::vector<float> images = floats(test[std::string(key) + "_image"]);
+        const std::vector<float> texts = floats(test[std::string(key) + "_text"]);
         const std::size_t rows = test["expected"]["learnability"].size();
         for (std::size_t row = 0; row < rows; ++row) {
             double dot = 0.0;
@@ -197,7 +167,7 @@ TEST_CASE("alignment losses of pairs agree with the reference numbers") {
 }
 
 TEST_CASE("loss scores agree with the reference numbers") {
-    const nlohmann::json cases = golden();
+    const nlohmann::json cases = golden("acquisitions.json");
     if (cases.is_null()) return;
     for (const auto& test : cases["losses"]) {
         INFO(test["name"]);
@@ -206,7 +176,7 @@ TEST_CASE("loss scores agree with the reference numbers") {
             if (test.contains("labels")) {
                 const auto& logits = test[std::string(role) + "_logits"];
                 const std::size_t classes = logits["shape"][1];
-                const std::vector<float> raw = numbers(logits["data"]);
+                const std::vector<float> raw = floats(logits);
                 std::vector<float> log_probs(raw.size());
                 logits_to_log_probs(raw, static_cast<std::int64_t>(classes), log_probs);
                 for (std::size_t row = 0; row < test["labels"].size(); ++row) {
@@ -214,7 +184,7 @@ TEST_CASE("loss scores agree with the reference numbers") {
                         -log_probs[row * classes + test["labels"][row].get<std::size_t>()]);
                 }
             } else {
-                losses[role] = numbers(test[std::string(role) + "_loss"]);
+                losses[role] = floats(test[std::string(role) + "_loss"]);
             }
         }
         PredictionView view;

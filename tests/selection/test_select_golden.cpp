@@ -1,25 +1,14 @@
 // The project's reference numbers for selections, where they are at hand.
 
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "tests/selection/select_support.hpp"
-#include "tests/support/catch.hpp"
+#include "tests/support/golden.hpp"
 
 using namespace thresher;
 using namespace thresher::test;
 
 namespace {
-
-nlohmann::json golden() {
-    std::ifstream file(THRESHER_GOLDEN_DIR "/selection.json");
-    if (!file) {
-        WARN("skipped: no " THRESHER_GOLDEN_DIR "/selection.json");
-        return nullptr;
-    }
-    return nlohmann::json::parse(file);
-}
 
 /// How often each id is among the k of many rounds.
 void check_inclusion(const std::string& selector_name, const std::vector<float>& scores,
@@ -42,7 +31,7 @@ void check_inclusion(const std::string& selector_name, const std::vector<float>&
 }  // namespace
 
 TEST_CASE("top-k agrees with the reference cases, dealt to any ranks") {
-    const nlohmann::json cases = golden();
+    const nlohmann::json cases = golden("selection.json");
     if (cases.is_null()) return;
     for (const auto& test : cases["top_k"]) {
         // A score is finite or quarantined; the case of infinities ranks them, which is another
@@ -64,7 +53,7 @@ TEST_CASE("top-k agrees with the reference cases, dealt to any ranks") {
 }
 
 TEST_CASE("softmax sampling has the reference inclusion probabilities") {
-    const nlohmann::json cases = golden();
+    const nlohmann::json cases = golden("selection.json");
     if (cases.is_null()) return;
     for (const auto& test : cases["plackett_luce"]) {
         std::vector<float> scores;
@@ -80,7 +69,7 @@ TEST_CASE("softmax sampling has the reference inclusion probabilities") {
 }
 
 TEST_CASE("one draw follows the reference laws of softmax, power and softrank") {
-    const nlohmann::json cases = golden();
+    const nlohmann::json cases = golden("selection.json");
     if (cases.is_null()) return;
     for (const auto& test : cases["single_draw_laws"]) {
         const auto scores = test["scores"].get<std::vector<float>>();

@@ -1,8 +1,8 @@
 #include <numeric>
 
 #include "src/acquisition/joint/configurations.hpp"
-#include "tests/acquisition/joint/golden.hpp"
 #include "tests/acquisition/joint/joint_support.hpp"
+#include "tests/support/golden.hpp"
 
 using namespace thresher;
 using namespace thresher::test;

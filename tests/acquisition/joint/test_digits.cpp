@@ -4,8 +4,8 @@
 
 #include <sstream>
 
-#include "tests/acquisition/joint/golden.hpp"
 #include "tests/acquisition/joint/joint_support.hpp"
+#include "tests/support/golden.hpp"
 
 using namespace thresher;
 using namespace thresher::test;

@@ -2,8 +2,8 @@
 #include <numeric>
 
 #include "src/base/thread_team.hpp"
-#include "tests/acquisition/joint/golden.hpp"
 #include "tests/acquisition/joint/joint_support.hpp"
+#include "tests/support/golden.hpp"
 
 using namespace thresher;
 using namespace thresher::test;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -22,8 +23,21 @@ inline nlohmann::json golden(const std::string& name) {
     return nlohmann::json::parse(file);
 }
 
+/// A number, or "nan", "inf", "-inf", which JSON does not know.
+inline float to_float(const nlohmann::json& value) {
+    if (value.is_number()) return value.get<float>();
+    if (value == "nan") return std::numeric_limits<float>::quiet_NaN();
+    const float infinity = std::numeric_limits<float>::infinity();
+    return value == "inf" ? infinity : -infinity;
+}
+
+/// A list of numbers, or what stands under "data".
 inline std::vector<float> floats(const nlohmann::json& array) {
-    return array["data"].get<std::vector<float>>();
+    std::vector<float> values;
+    for (const auto& value : array.is_array() ? array : array["data"]) {
+        values.push_back(to_float(value));
+    }
+    return values;
 }
 
 inline std::vector<float> logs(const nlohmann::json& array) {
