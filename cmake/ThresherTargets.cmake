@@ -28,5 +28,6 @@ function(thresher_add_library name)
     set_target_properties(thresher_${name} PROPERTIES EXPORT_NAME ${name})
     target_include_directories(thresher_${name} PUBLIC
         "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>" "$<INSTALL_INTERFACE:include/thresher>")
+    target_compile_features(thresher_${name} PUBLIC cxx_std_20)
     target_link_libraries(thresher_${name} PUBLIC $<BUILD_INTERFACE:thresher_flags>)
 endfunction()
