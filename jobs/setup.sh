@@ -89,7 +89,7 @@ import importlib.metadata as m; m.version("torch"); m.version("nvidia-cuda-runti
         "$venv/bin/pip" install -q --disable-pip-version-check --no-deps torch==2.11.0 nvidia-cuda-cupti \
             nvidia-cuda-runtime
     fi
-    if ! "$venv/bin/python" -c 'import thresher_report' 2>/dev/null && [ -f "$root/jobs/report/pyproject.toml" ]; then
+    if [ ! -x "$venv/bin/thresher-table" ]; then
         "$venv/bin/pip" install -q --disable-pip-version-check --no-deps -e "$root/jobs/report"
     fi
 }

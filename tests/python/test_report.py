@@ -24,6 +24,7 @@ from thresher_report import pool as pool_module  # noqa: E402
 from thresher_report import runs, scores as scores_module, style  # noqa: E402
 from thresher_report.cli import main  # noqa: E402
 from thresher_report.pool import Pool  # noqa: E402
+from thresher_report.table import main as table_main  # noqa: E402
 
 NAN = float("nan")
 
@@ -189,6 +190,18 @@ class Numbers(ReportTest):
         text = self.report(self.make_loop())
         # 0.6 and 0.8: mean 0.7, sample deviation 0.1414; 1 and 1.5: 1.25, 0.3536; seconds: 2.5.
         self.row(text, "entropy", "20", "70.00 ± 14.14 %", "1.250 ± 0.354", "2.5 s", "2 of 2", "2 of 2")
+
+    def test_a_table_has_the_accuracies_at_some_numbers_of_labels(self):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            self.assertEqual(table_main([self.make_loop(), "--at", "20", "30"]), 0)
+        # As above; nothing was measured with 30 labels.
+        self.assertEqual(out.getvalue(), "| test accuracy [%] with | 20 labels | 30 labels |\n| --- | --- | --- |\n"
+                                         "| entropy | 70.0 ± 14.1 (60.0 to 80.0) | - |\n")
+        err = io.StringIO()
+        with contextlib.redirect_stderr(err):
+            self.assertEqual(table_main([self.make_batch([1, 2]), "--at", "20"]), 1)
+        self.assertIn("is no run of loop", err.getvalue())
 
     def test_cycles_that_have_not_run_are_left_out(self):
         late = {name: [[1.0, 2.0], [3.0, NAN]] for name in ("labelled", "test_loss", "seconds")}
