@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mpi/checked.hpp"
+#include "mpi/failure_notices.hpp"
 #include "src/base/check.hpp"
 #include "src/base/narrow.hpp"
 
@@ -69,6 +70,12 @@ class MpiCollective final : public Collective {
     }
 
     void do_barrier() override { THRESHER_MPI(MPI_Barrier(raw())); }
+
+    void do_announce_failure() override { notices_.announce(communicator_); }
+    bool do_failure_announced() override { return notices_.announced(communicator_); }
+    void do_settle_failures(std::span<const int> failed) override {
+        notices_.settle(communicator_, failed);
+    }
 
     void do_broadcast(std::span<std::byte> bytes, int root) override {
         broadcast_slices(bytes.data(), static_cast<std::int64_t>(bytes.size()), root);
@@ -187,6 +194,7 @@ class MpiCollective final : public Collective {
     }
 
     Communicator communicator_;
+    FailureNotices notices_;
     std::int64_t slice_;
 };
 

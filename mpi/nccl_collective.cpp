@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mpi/checked.hpp"
+#include "mpi/failure_notices.hpp"
 #include "mpi/nccl_communicator.hpp"
 
 namespace thresher::mpi {
@@ -173,7 +174,14 @@ class NcclCollective final : public Collective {
 
     void do_barrier() override { THRESHER_MPI(MPI_Barrier(nccl_.mpi().raw())); }
 
+    void do_announce_failure() override { notices_.announce(nccl_.mpi()); }
+    bool do_failure_announced() override { return notices_.announced(nccl_.mpi()); }
+    void do_settle_failures(std::span<const int> failed) override {
+        notices_.settle(nccl_.mpi(), failed);
+    }
+
     NcclCommunicator nccl_;
+    FailureNotices notices_;
 };
 
 }  // namespace

@@ -1,9 +1,6 @@
 #include "mpi/watchdog.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -11,17 +8,9 @@
 
 #include "mpi/environment.hpp"
 #include "src/base/check.hpp"
+#include "src/base/host_name.hpp"
 
 namespace thresher::mpi {
-
-namespace {
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "an unnamed host";
-}
-
-}  // namespace
 
 Watchdog::Watchdog(int rank, double timeout_s, Handler on_overdue)
     : rank_(rank), timeout_s_(timeout_s), on_overdue_(std::move(on_overdue)) {

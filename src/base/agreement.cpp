@@ -3,12 +3,16 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "src/base/check.hpp"
 
 namespace thresher {
 
 namespace {
+
+/// Thrown in the work of a rank that has not failed itself; never leaves this file.
+struct OtherRankFailed {};
 
 enum class Kind : char { none, error, file, usage, requeue };
 
@@ -69,6 +73,7 @@ void agree(Collective& collective, const std::function<void()>& work) {
     std::exception_ptr exception;
     try {
         work();
+    } catch (const OtherRankFailed&) {  // that rank has more to say
     } catch (...) {
         exception = std::current_exception();
     }
@@ -76,14 +81,19 @@ void agree(Collective& collective, const std::function<void()>& work) {
         if (exception) std::rethrow_exception(exception);
         return;
     }
+    if (exception) collective.announce_failure();
     std::int64_t failed = exception ? 1 : 0;
-    collective.all_reduce_sum(std::span(&failed, 1));
+    collective.all_reduce_sum_patiently(std::span(&failed, 1));
     if (failed == 0) return;
 
     const std::string packed = exception ? pack(describe(exception)) : std::string();
     const auto all = collective.all_gather_v(std::span<const char>(packed));
-    int first = 0;
-    while (all.counts[static_cast<std::size_t>(first)] == 0) ++first;
+    std::vector<int> failed_ranks;
+    for (int rank = 0; rank < collective.size(); ++rank) {
+        if (all.counts[static_cast<std::size_t>(rank)] > 0) failed_ranks.push_back(rank);
+    }
+    collective.settle_failures(failed_ranks);
+    const int first = failed_ranks.front();
     const Outcome outcome = unpack(all.of(first));
     const std::string others = failed == 1 ? ""
                                : failed == collective.size()
@@ -91,6 +101,10 @@ void agree(Collective& collective, const std::function<void()>& work) {
                                    : fmt::format(", of {} that failed", failed);
     raise(outcome, fmt::format("{} (on rank {} of {}{})", outcome.message, first, collective.size(),
                                others));
+}
+
+void give_up_if_others_failed(Collective& collective) {
+    if (collective.failure_announced()) throw OtherRankFailed{};
 }
 
 bool any_rank(Collective& collective, bool value) {

@@ -13,21 +13,14 @@ namespace thresher {
 /// Runs `work` on each rank (it must contain no collective operation), then lets the ranks agree.
 /// If it threw anywhere, every rank throws an Error with the message of the lowest failing rank,
 /// which names that rank and says how many failed; exit code and type (FileError, UsageError,
-/// Requeue) are kept. Collective.
+/// Requeue) are kept. The wait for the last rank may be as long as its work. Collective.
 void agree(Collective& collective, const std::function<void()>& work);
 
-/// As above; returns what `work` returned on this rank.
-template <class Result>
-Result agree_on(Collective& collective, const std::function<Result()>& work);
+/// For long work inside agree(), now and then: ends the work of this rank, by an exception that
+/// agree() alone catches, where another rank has failed already. Local.
+void give_up_if_others_failed(Collective& collective);
 
 /// True on all ranks if `value` is true on any. Collective.
 bool any_rank(Collective& collective, bool value);
-
-template <class Result>
-Result agree_on(Collective& collective, const std::function<Result()>& work) {
-    Result result{};
-    agree(collective, [&] { result = work(); });
-    return result;
-}
 
 }  // namespace thresher

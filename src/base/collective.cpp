@@ -33,6 +33,11 @@ void Collective::all_reduce_sum(std::span<std::int64_t> values) {
     do_sum(values);
 }
 
+void Collective::all_reduce_sum_patiently(std::span<std::int64_t> values) {
+    Operation operation(traffic_, nullptr, "", values.size_bytes());
+    do_sum(values);
+}
+
 void Collective::all_reduce_sum(std::span<double> values) {
     Operation operation(traffic_, observer_, "all-reduce (sum, float64)", values.size_bytes());
     do_sum(values);
@@ -121,6 +126,9 @@ class LocalCollective final : public Collective {
         return do_all_gather(bytes);
     }
     void do_barrier() override {}
+    void do_announce_failure() override {}
+    bool do_failure_announced() override { return false; }
+    void do_settle_failures(std::span<const int>) override {}
 };
 
 }  // namespace

@@ -122,6 +122,18 @@ class Collective {
 
     void barrier();
 
+    /// As all_reduce_sum, for ranks that come when their work is done, however long that takes: the
+    /// observer is not told, so the watchdog does not count the wait.
+    void all_reduce_sum_patiently(std::span<std::int64_t> values);
+
+    /// Tells the other ranks that this one has failed, without waiting for them. Every rank then
+    /// calls settle_failures with the ranks that did, once it knows them. agree() does both. Local.
+    void announce_failure() { do_announce_failure(); }
+    void settle_failures(std::span<const int> failed) { do_settle_failures(failed); }
+
+    /// Whether another rank has announced a failure that is not settled. Local, and cheap.
+    bool failure_announced() { return do_failure_announced(); }
+
     const Traffic& traffic() const { return traffic_; }
 
     /// At most one observer; null to remove it. It must outlive the collective or be removed.
@@ -143,6 +155,9 @@ class Collective {
     virtual Gathered<std::byte> do_all_to_all(std::span<const std::byte> bytes,
                                               std::span<const std::int64_t> counts) = 0;
     virtual void do_barrier() = 0;
+    virtual void do_announce_failure() = 0;
+    virtual bool do_failure_announced() = 0;
+    virtual void do_settle_failures(std::span<const int> failed) = 0;
 
     void broadcast_bytes(std::span<std::byte> bytes, int root);
     Gathered<std::byte> gather_bytes(std::span<const std::byte> bytes, int root);

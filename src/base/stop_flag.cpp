@@ -4,7 +4,6 @@
 
 #include <atomic>
 
-#include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher {
@@ -38,10 +37,6 @@ void install_stop_signals() {
 }
 
 bool stop_requested() { return stop.load(std::memory_order_relaxed); }
-
-bool stop_requested(Collective& collective) { return any_rank(collective, stop_requested()); }
-
-void request_stop() { stop.store(true); }
 
 void clear_stop_request() {
     stop.store(false);

@@ -4,21 +4,15 @@
 // schedulers send one of them before they end a job); long loops look at it between steps, write a
 // checkpoint and throw Requeue. A second SIGTERM ends the process at once.
 
-#include "src/base/collective.hpp"
-
 namespace thresher {
 
-/// Installs the handlers. Local; call once, before threads start.
+/// Installs the handlers. Local.
 void install_stop_signals();
 
-/// True once a stop signal has arrived, or request_stop() was called. Local.
+/// True once a stop signal has arrived. Local.
 bool stop_requested();
 
-/// True on all ranks if any rank was asked to stop. Collective.
-bool stop_requested(Collective& collective);
-
-/// As if a signal had come; for tests and for --max-walltime. Local.
-void request_stop();
+/// As if none had come. Local.
 void clear_stop_request();
 
 }  // namespace thresher

@@ -1,6 +1,7 @@
 #include "src/base/thread_collective.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -78,6 +79,9 @@ class Board {
         changed_.notify_all();
     }
 
+    /// Failures that ranks have announced so far.
+    std::atomic<std::int64_t>& failures() { return failures_; }
+
     void rethrow() const {
         if (exception_) std::rethrow_exception(exception_);
     }
@@ -89,6 +93,7 @@ class Board {
     std::uint64_t generation_ = 0;
     int waiting_ = 0, finished_ = 0;
     bool failed_ = false;
+    std::atomic<std::int64_t> failures_{0};
     std::exception_ptr exception_;
 };
 
@@ -204,8 +209,15 @@ class ThreadCollective final : public Collective {
         board_.wait();
     }
 
+    void do_announce_failure() override { ++board_.failures(); }
+    bool do_failure_announced() override { return board_.failures() > settled_failures_; }
+    void do_settle_failures(std::span<const int> failed) override {
+        settled_failures_ += std::ssize(failed);
+    }
+
     Board& board_;
     int rank_;
+    std::int64_t settled_failures_ = 0;
 };
 
 }  // namespace

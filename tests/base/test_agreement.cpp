@@ -34,10 +34,11 @@ Seen seen_by(Collective& collective, const std::function<void()>& work) {
 
 }  // namespace
 
-TEST_CASE("where no rank fails, agreement throws nothing and returns each rank's result",
+TEST_CASE("where no rank fails, agreement throws nothing and each rank has done its work",
           "[agreement]") {
     on_all_ranks([](Collective& collective) {
-        const int result = agree_on<int>(collective, [&] { return 10 * collective.rank(); });
+        int result = -1;
+        agree(collective, [&] { result = 10 * collective.rank(); });
         CHECK_ON_RANK(collective, result == 10 * collective.rank());
     });
 }
@@ -100,6 +101,29 @@ TEST_CASE("exceptions that are no Thresher errors are agreed on too", "[agreemen
         CHECK_ON_RANK(collective, seen.type == "error");
         CHECK_ON_RANK(collective, seen.message == fmt::format("out of memory (on rank 0 of {})",
                                                               collective.size()));
+    });
+}
+
+TEST_CASE("long work is given up once another rank has failed, again and again", "[agreement]") {
+    on_all_ranks([](Collective& collective) {
+        if (collective.size() == 1) return;
+        for (int round = 0; round < 3; ++round) {
+            const int last = collective.size() - 1;
+            const auto seen = seen_by(collective, [&] {
+                if (collective.rank() == last) fail<FileError>("shard {} is truncated", round);
+                for (;;) give_up_if_others_failed(collective);  // would never end by itself
+            });
+            CHECK_ON_RANK(collective, seen.type == "file");
+            CHECK_ON_RANK(collective,
+                          seen.message == fmt::format("shard {} is truncated (on rank {} of {})",
+                                                      round, last, collective.size()));
+            bool worked = false;
+            agree(collective, [&] {
+                give_up_if_others_failed(collective);
+                worked = true;
+            });
+            CHECK_ON_RANK(collective, worked);
+        }
     });
 }
 

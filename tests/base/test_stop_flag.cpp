@@ -4,7 +4,7 @@
 #include <csignal>
 
 #include "src/base/stop_flag.hpp"
-#include "tests/support/ranks.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace thresher;
 
@@ -33,19 +33,4 @@ TEST_CASE("a second SIGTERM ends the process", "[stop]") {
     REQUIRE(waitpid(child, &status, 0) == child);
     CHECK(WIFSIGNALED(status));
     CHECK(WTERMSIG(status) == SIGTERM);
-}
-
-TEST_CASE("a request on any rank is seen by all", "[stop]") {
-    clear_stop_request();
-    test::on_all_ranks([](Collective& collective) {
-        const bool before = stop_requested(collective);
-        CHECK_ON_RANK(collective, !before);
-        if (collective.is_root()) request_stop();
-        const bool after = stop_requested(collective);
-        CHECK_ON_RANK(collective, after);
-        collective.barrier();
-        if (collective.is_root()) clear_stop_request();
-        collective.barrier();
-    });
-    clear_stop_request();
 }
