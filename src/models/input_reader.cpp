@@ -37,7 +37,8 @@ void normalise_rows(const Element* in, float* out, std::int64_t rows, std::int64
 
 }  // namespace
 
-InputReader::InputReader(const ModelSpec& spec, ElementType element_type, std::string device)
+InputReader::InputReader(const ModelSpec& spec, ElementType element_type, double scale,
+                         std::string device)
     : shape_(spec.input_shape), element_type_(element_type), device_(std::move(device)) {
     std::int64_t elements = 1;
     for (std::int64_t extent : shape_) elements *= extent;
@@ -58,7 +59,7 @@ InputReader::InputReader(const ModelSpec& spec, ElementType element_type, std::s
         const double std = spec.std.size() == 1 ? spec.std[0] : spec.std[c];
         THRESHER_CHECK(std > 0.0, "the normalisation divides channel {} by {}; it must be above 0",
                        c, std);
-        factor_.push_back(static_cast<float>(spec.scale / std));
+        factor_.push_back(static_cast<float>(scale / std));
         offset_.push_back(static_cast<float>(-mean / std));
     }
 }

@@ -17,8 +17,9 @@ namespace thresher {
 
 class InputReader {
   public:
-    /// `spec` gives shape and normalisation, `element_type` what the bytes are.
-    InputReader(const ModelSpec& spec, ElementType element_type, std::string device);
+    /// `spec` gives shape, mean and std; `element_type` is what the bytes are, and `scale` what a
+    /// unit of them is worth, in the pool that is read.
+    InputReader(const ModelSpec& spec, ElementType element_type, double scale, std::string device);
 
     /// `rows` examples as float32 [rows, ...] on the device. Throws Error where the size does not
     /// fit. On a GPU the copy runs from pinned memory, behind the work already queued.

@@ -99,11 +99,11 @@ BudgetedSelection select_within_budget(Collective& collective, const ScoredRows&
     for (std::uint32_t i = 0; i < rows.scores.size(); ++i) {
         if (!rows.excluded.empty() && rows.excluded[i] != 0) continue;
         const float score = rows.scores[i], cost = costs[i];
-        if (!std::isfinite(score) || score < 0.0F) {
+        if (!std::isfinite(score)) {
             result.selection.quarantined.push_back({rows.id(i), fmt::format("score is {}", score)});
         } else if (!std::isfinite(cost) || cost <= 0.0F) {
             result.selection.quarantined.push_back({rows.id(i), fmt::format("cost is {}", cost)});
-        } else {
+        } else if (score >= 0.0F) {
             // Ascending keys are descending scores per cost.
             open.push_back({~ordered_key(score / cost), i});
         }
@@ -148,9 +148,11 @@ BudgetedSelection select_within_budget(Collective& collective, const ScoredRows&
     Gathered<Pick> all = collective.gather_v(std::span<const Pick>(own));
     std::int64_t picked = std::ssize(own);
     collective.all_reduce_sum(std::span(&picked, 1));
-    THRESHER_CHECK(picked > 0,
-                   "no row fits the budget of {}; the {} rows that can be picked cost more each",
-                   budget, selectable);
+    THRESHER_CHECK(
+        picked > 0,
+        "no row can be bought for the budget of {}: {} rows have a score of 0 or more, and "
+        "each of them costs more",
+        budget, selectable);
     std::sort(all.values.begin(), all.values.end(), [](const Pick& a, const Pick& b) {
         return a.key != b.key ? a.key < b.key : a.id < b.id;
     });

@@ -24,11 +24,6 @@ std::int64_t default_micro_batch(const Model& model) {
 }
 
 /// The model's normalisation, for elements in the pool's units.
-ModelSpec in_units_of(ModelSpec spec, const PoolInfo& pool) {
-    spec.scale = pool.scale;
-    return spec;
-}
-
 /// A result on its way from the device: row i of `values` goes to [i * stride, i * stride + width).
 struct Arrival {
     at::Tensor values;
@@ -53,7 +48,7 @@ void store(const Arrival& arrival) {
 
 ModelRunner::ModelRunner(const Model& model, const PoolInfo& pool, std::int64_t micro_batch)
     : model_(model.scoring_form()),
-      reader_(in_units_of(model.spec(), pool), pool.element_type, model.device()),
+      reader_(model.spec(), pool.element_type, pool.scale, model.device()),
       micro_batch_(micro_batch > 0 ? micro_batch : default_micro_batch(model)) {}
 
 void ModelRunner::run(const Block& block, MaskKeys keys, const ModelResults& results) {

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "src/base/check.hpp"
@@ -104,6 +105,25 @@ void check_ability(Model& model, const GivenModel& given, const StrategyInfo& st
     }
 }
 
+/// False where a model made no number of a row: the input is none, or the model has diverged.
+bool is_number(const Predictions& predictions, std::size_t row) {
+    const auto part = [row](const std::vector<float>& values, std::int64_t width) {
+        return std::span(values).subspan(row * static_cast<std::size_t>(width),
+                                         static_cast<std::size_t>(width));
+    };
+    const auto log_probs = part(predictions.log_probs, predictions.samples * predictions.classes);
+    // A sample that holds a NaN is NaN throughout; -inf is the logarithm of a probability of 0.
+    for (std::size_t i = 0; i < log_probs.size();
+         i += static_cast<std::size_t>(predictions.classes)) {
+        if (std::isnan(log_probs[i])) return false;
+    }
+    for (const float value : part(predictions.embeddings, predictions.embedding_size)) {
+        if (!std::isfinite(value)) return false;
+    }
+    return std::none_of(predictions.losses.begin(), predictions.losses.end(),
+                        [row](const auto& losses) { return std::isnan(losses.second[row]); });
+}
+
 }  // namespace
 
 /// A model at work: what is wanted of it, and where its log-probabilities go.
@@ -200,15 +220,17 @@ void Predictor::predict(const Block& block, Predictions& predictions) {
             cross_entropy_rows(results.log_probs, classes, block.targets, losses);
         }
     }
-    if (shape_.loss_roles.empty()) return;
     for (std::size_t i = 0; i < rows; ++i) {
-        const std::int64_t target = block.targets[i];
-        if (target >= 0 && target < loss_classes_) continue;
-        predictions.quarantined.push_back(
-            {block.ids[i],
-             target == -1 ? std::string("no target")
-                          : fmt::format("target {} is outside [0, {})", target, loss_classes_)});
+        std::string reason = shape_.loss_roles.empty() ? "" : bad_target(block.targets[i]);
+        if (reason.empty() && !is_number(predictions, i)) reason = "the prediction is no number";
+        if (!reason.empty()) predictions.quarantined.push_back({block.ids[i], std::move(reason)});
     }
+}
+
+std::string Predictor::bad_target(std::int64_t target) const {
+    if (target >= 0 && target < loss_classes_) return "";
+    if (target == -1) return "no target";
+    return fmt::format("target {} is outside [0, {})", target, loss_classes_);
 }
 
 std::map<std::string, double> Predictor::flops() const {

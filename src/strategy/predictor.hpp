@@ -27,8 +27,9 @@ struct Predictions {
     std::vector<float> log_probs;           ///< [n, S, C]; empty unless asked for
     std::vector<float> embeddings;          ///< [n, d]; empty unless asked for
     std::map<std::string, std::vector<float>>
-        losses;                               ///< role -> [n]; NaN where the row is quarantined
-    std::vector<QuarantinedRow> quarantined;  ///< rows of this block without a usable target
+        losses;  ///< role -> [n]; NaN where the row is quarantined
+    /// Rows of this block without a usable target, or of which a model made no number.
+    std::vector<QuarantinedRow> quarantined;
 };
 
 /// The models a predictor may use; null where there is none. Its constructor alone reads them.
@@ -78,6 +79,9 @@ class Predictor {
 
   private:
     struct Role;
+
+    /// Why losses cannot be had with this target; empty where they can.
+    std::string bad_target(std::int64_t target) const;
 
     std::vector<std::unique_ptr<Role>> roles_;
     PredictionsShape shape_;

@@ -23,11 +23,6 @@ std::span<float> span_of(const at::Tensor& tensor) {
     return {tensor.mutable_data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
 }
 
-ModelSpec in_units_of(ModelSpec spec, const PoolInfo& pool) {
-    spec.scale = pool.scale;
-    return spec;
-}
-
 std::vector<NamedTensor> pick(const std::vector<NamedTensor>& tensors, bool floating) {
     std::vector<NamedTensor> result;
     for (const NamedTensor& entry : tensors) {
@@ -36,12 +31,13 @@ std::vector<NamedTensor> pick(const std::vector<NamedTensor>& tensors, bool floa
     return result;
 }
 
-/// Copies the bytes of rank 0 to all. Collective.
-void broadcast(Collective& collective, const at::Tensor& tensor) {
+/// Copies the bytes of a rank to all. Collective.
+void broadcast(Collective& collective, const at::Tensor& tensor, int root = 0) {
     const c10::NoGradGuard no_grad;
     const at::Tensor host = tensor.cpu().contiguous();
     collective.broadcast(
-        std::span<std::byte>(static_cast<std::byte*>(host.mutable_data_ptr()), host.nbytes()));
+        std::span<std::byte>(static_cast<std::byte*>(host.mutable_data_ptr()), host.nbytes()),
+        root);
     tensor.copy_(host);
 }
 
@@ -51,15 +47,14 @@ BatchGradient::BatchGradient(Model& model, const PoolInfo& pool, const TrainOpti
                              std::int64_t batch_size, Collective& collective)
     : model_(model),
       collective_(collective),
-      reader_(in_units_of(model.spec(), pool), pool.element_type, model.device()),
+      reader_(model.spec(), pool.element_type, pool.scale, model.device()),
       label_smoothing_(options.label_smoothing),
       seed_(options.seed),
       reproducible_(options.reproducible),
       shards_(options.reproducible ? std::min(options.logical_shards, batch_size)
                                    : collective.size() * options.accumulate),
-      // Rounded up, so that rank 0 always has a shard.
-      first_shard_((shards_ * collective.rank() + collective.size() - 1) / collective.size()),
-      end_shard_((shards_ * (collective.rank() + 1) + collective.size() - 1) / collective.size()),
+      first_shard_(first_shard_of(collective.rank())),
+      end_shard_(first_shard_of(collective.rank() + 1)),
       parameters_(trainable(model.parameters())),
       statistics_(pick(model.buffers(), true)),
       counters_(pick(model.buffers(), false)) {
@@ -75,6 +70,11 @@ BatchGradient::BatchGradient(Model& model, const PoolInfo& pool, const TrainOpti
 }
 
 BatchGradient::~BatchGradient() { parameters_.bind_gradients(at::Tensor()); }
+
+/// Rounded up, so that rank 0 always has a shard.
+std::int64_t BatchGradient::first_shard_of(int rank) const {
+    return (shards_ * rank + collective_.size() - 1) / collective_.size();
+}
 
 RowRange BatchGradient::shard_rows(std::int64_t batch_rows, std::int64_t shard) const {
     return {batch_rows * shard / shards_, batch_rows * (shard + 1) / shards_};
@@ -101,6 +101,9 @@ TrainSums BatchGradient::compute(const Examples& own, std::int64_t batch_rows, s
         collective_, shards_, first_shard_,
         std::span<const double>(reinterpret_cast<const double*>(sums.data()), sums.size() * kSums),
         std::span<double>(reinterpret_cast<double*>(&total), kSums));
+    // Each rank divided by all rows; how many have a label is known only now.
+    const auto rows = static_cast<double>(batch_rows);
+    if (total.labelled > 0.0 && total.labelled < rows) gradient_.mul_(rows / total.labelled);
     return total;
 }
 
@@ -117,15 +120,15 @@ std::vector<TrainSums> BatchGradient::learn_own_shards(const Examples& own, std:
     std::vector<TrainSums> sums;
     for (std::int64_t shard = first_shard_; shard < end_shard_; ++shard) {
         const std::int64_t index = shard - first_shard_;
-        parameters_.bind_gradients(shard_gradients_[reproducible_ ? index : 0]);
-        statistics_.values().copy_(statistics_before);
-        for (std::size_t i = 0; i < counters_.size(); ++i) {
-            counters_[i].tensor.copy_(counters_before[i]);
-        }
         const RowRange rows = shard_rows(batch_rows, shard);
         if (rows.size() == 0) {
             sums.emplace_back();
             continue;
+        }
+        parameters_.bind_gradients(shard_gradients_[reproducible_ ? index : 0]);
+        statistics_.values().copy_(statistics_before);
+        for (std::size_t i = 0; i < counters_.size(); ++i) {
+            counters_[i].tensor.copy_(counters_before[i]);
         }
         model_.seed_dropout(random.bits(shard));
         sums.push_back(learn(own, {rows.begin - first_row, rows.end - first_row}, batch_rows));
@@ -186,12 +189,17 @@ void BatchGradient::reduce(const at::Tensor& own, const at::Tensor& total) {
 
 void BatchGradient::reduce_statistics(std::int64_t batch_rows) {
     reduce(shard_statistics_, statistics_.values());
-    std::int64_t active = 0;
-    for (std::int64_t shard = 0; shard < shards_; ++shard) {
-        active += shard_rows(batch_rows, shard).size() > 0 ? 1 : 0;
+    std::int64_t active = 0, first_active = shards_;
+    for (std::int64_t shard = shards_ - 1; shard >= 0; --shard) {
+        if (shard_rows(batch_rows, shard).size() == 0) continue;
+        ++active;
+        first_active = shard;
     }
     statistics_.values().div_(static_cast<double>(active));
-    for (const NamedTensor& counter : counters_) broadcast(collective_, counter.tensor);
+    // Every shard that had rows has counted the same; a rank may have had none.
+    int rank = 0;
+    while (first_shard_of(rank + 1) <= first_active) ++rank;
+    for (const NamedTensor& counter : counters_) broadcast(collective_, counter.tensor, rank);
 }
 
 }  // namespace thresher

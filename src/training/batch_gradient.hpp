@@ -38,9 +38,10 @@ class BatchGradient {
     /// The rows of a batch of `batch_rows` that this rank works on. Local.
     RowRange own_rows(std::int64_t batch_rows) const;
 
-    /// Fills gradient() with that of the mean loss over the batch, of which `own` holds this rank's
-    /// rows, and averages the running statistics that the shards leave behind. Rows without a
-    /// usable target count in no sum. Dropout is keyed by (seed, step, shard). Collective.
+    /// Fills gradient() with that of the mean loss over the labelled rows of the batch, of which
+    /// `own` holds this rank's rows, and averages the running statistics that the shards leave
+    /// behind. Rows without a usable target count in no sum. Dropout is keyed by (seed, step,
+    /// shard). Collective.
     TrainSums compute(const Examples& own, std::int64_t batch_rows, std::int64_t step,
                       Phases& phases);
 
@@ -51,6 +52,7 @@ class BatchGradient {
     const at::Tensor& gradient() const { return gradient_; }  ///< [parameters().size()]
 
   private:
+    std::int64_t first_shard_of(int rank) const;
     RowRange shard_rows(std::int64_t batch_rows, std::int64_t shard) const;
     std::vector<TrainSums> learn_own_shards(const Examples& own, std::int64_t batch_rows,
                                             std::int64_t step);

@@ -108,6 +108,7 @@ Evaluation evaluate_blocks(const Model& model, const PoolInfo& pool, Collective&
         Predictions predictions;
         Block block;
         while (next(block)) {
+            give_up_if_others_failed(collective);
             predictor.predict(block, predictions);
             tally.add_block(predictions.log_probs, block.targets);
         }

@@ -20,7 +20,8 @@ ModelSpec spec_of(const std::string& name, std::vector<std::int64_t> shape, std:
 }
 
 at::Tensor read_rows(const Model& model, const MemoryPool& pool) {
-    return InputReader(model.spec(), pool.info.element_type, "cpu").read(pool.inputs);
+    return InputReader(model.spec(), pool.info.element_type, pool.info.scale, "cpu")
+        .read(pool.inputs);
 }
 
 double largest_difference(const at::Tensor& a, const at::Tensor& b) {
@@ -151,8 +152,8 @@ TEST_CASE("inputs are normalised by channel and laid out channels-last") {
     spec.mean = {1.0, 2.0};
     spec.std = {0.5, 4.0};
     const std::vector<std::uint8_t> bytes{0, 2, 4, 100, 200, 255, 1, 3, 5, 7, 9, 11};
-    const at::Tensor x =
-        InputReader(spec, ElementType::uint8, "cpu").read(std::as_bytes(std::span(bytes)));
+    const at::Tensor x = InputReader(spec, ElementType::uint8, spec.scale, "cpu")
+                             .read(std::as_bytes(std::span(bytes)));
     REQUIRE(x.sizes() == at::IntArrayRef({2, 2, 1, 3}));
     CHECK(x.is_contiguous(at::MemoryFormat::ChannelsLast));
     for (std::int64_t n = 0; n < 2; ++n) {
@@ -167,7 +168,7 @@ TEST_CASE("inputs are normalised by channel and laid out channels-last") {
     }
     spec.mean = {1.0, 2.0, 3.0};
     CHECK_THROWS_WITH(
-        InputReader(spec, ElementType::uint8, "cpu"),
+        InputReader(spec, ElementType::uint8, spec.scale, "cpu"),
         thresher::test::contains("3 means") && thresher::test::contains("2 channels"));
 }
 

@@ -38,7 +38,8 @@ std::unique_ptr<Model> scripted(double dropout) {
 }
 
 at::Tensor read_rows(const Model& model, const MemoryPool& pool) {
-    return InputReader(model.spec(), pool.info.element_type, "cpu").read(pool.inputs);
+    return InputReader(model.spec(), pool.info.element_type, pool.info.scale, "cpu")
+        .read(pool.inputs);
 }
 
 MemoryPool four_vectors() {

@@ -7,44 +7,21 @@
 #include "src/strategy/log_softmax.hpp"
 #include "src/strategy/strategy.hpp"
 #include "tests/models/model_bytes.hpp"
+#include "tests/strategy/predict_all.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/toy_pool.hpp"
 
 using namespace thresher;
+using namespace thresher::test;
 
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-struct Whole {
-    std::vector<float> log_probs, learner, reference;
-    std::vector<std::int64_t> quarantined;
-};
-
-Whole predict_all(const ModelRoles& models, const MemoryPool& pool,
-                  const std::vector<std::string>& strategy_names, int ranks) {
-    Whole whole;
-    for (int rank = 0; rank < ranks; ++rank) {
-        Predictor predictor(models, pool.info, PredictorOptions{strategy_names, 8});
-        auto source = stream_blocks(pool, rank, ranks);
-        Block block;
-        Predictions part;
-        const auto append = [](std::vector<float>& to, const std::vector<float>& from) {
-            to.insert(to.end(), from.begin(), from.end());
-        };
-        while (source->next(block)) {
-            predictor.predict(block, part);
-            append(whole.log_probs, part.log_probs);
-            append(whole.learner, part.losses["learner"]);
-            append(whole.reference, part.losses["reference"]);
-            for (const QuarantinedRow& row : part.quarantined) whole.quarantined.push_back(row.id);
-        }
-    }
-    return whole;
-}
-
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+/// Of all rows, in micro-batches of 8.
+Predictions predictions_of(const ModelRoles& models, const MemoryPool& pool,
+                           const std::vector<std::string>& strategies, int ranks = 1) {
+    return predict_all(models, pool, PredictorOptions{strategies, 8}, ranks);
 }
 
 }  // namespace
@@ -84,18 +61,20 @@ TEST_CASE("a row's prediction has the same bits whatever the number of ranks") {
     auto learner = make_model(spec_for_pool("cnn", pool.info), 1);
     auto reference = make_model(spec_for_pool("mlp", pool.info), 2);
     const ModelRoles models{learner.get(), reference.get()};
-    const Whole one = predict_all(models, pool, {"deterministic", "loss"}, 1);
+    const Predictions one = predictions_of(models, pool, {"deterministic", "loss"});
+    const std::vector<float>& learner_losses = one.losses.at("learner");
     REQUIRE(one.log_probs.size() == 75 * 10);
-    REQUIRE(one.learner.size() == 75);
+    REQUIRE(learner_losses.size() == 75);
     for (std::size_t i = 0; i < 75; ++i) {
-        CHECK(one.learner[i] == -one.log_probs[i * 10 + i % 10]);
+        CHECK(learner_losses[i] == -one.log_probs[i * 10 + i % 10]);
     }
-    CHECK_FALSE(same_bits(one.learner, one.reference));
+    CHECK_FALSE(same_bits(learner_losses, one.losses.at("reference")));
     for (const int ranks : {2, 3, 4, 7}) {
-        const Whole many = predict_all(models, pool, {"deterministic", "loss"}, ranks);
+        const Predictions many = predictions_of(models, pool, {"deterministic", "loss"}, ranks);
         CHECK(same_bits(one.log_probs, many.log_probs));
-        CHECK(same_bits(one.learner, many.learner));
-        CHECK(same_bits(one.reference, many.reference));
+        for (const char* role : {"learner", "reference"}) {
+            CHECK(same_bits(one.losses.at(role), many.losses.at(role)));
+        }
     }
 }
 
@@ -104,7 +83,7 @@ TEST_CASE("scoring changes neither parameters nor buffers nor the mode of a mode
     auto model = make_model(spec_for_pool("resnet18", pool.info), 1);
     model->set_training(true);
     const auto before = bytes_of(*model);
-    predict_all({model.get(), model.get()}, pool, {"deterministic", "loss"}, 1);
+    predictions_of({model.get(), model.get()}, pool, {"deterministic", "loss"});
     CHECK(bytes_of(*model) == before);
     CHECK(model->is_training());
 }
@@ -114,13 +93,15 @@ TEST_CASE("rows without a usable target are quarantined from losses, and only fr
     pool.targets[3] = -1;
     pool.targets[17] = 10;
     auto model = make_model(spec_for_pool("mlp", pool.info), 1);
-    const Whole losses = predict_all({model.get(), nullptr}, pool, {"loss"}, 1);
-    CHECK(losses.quarantined == std::vector<std::int64_t>{3, 17});
+    const Predictions losses = predictions_of({model.get(), nullptr}, pool, {"loss"});
+    REQUIRE(losses.quarantined.size() == 2);
+    CHECK(losses.quarantined[0].id == 3);
+    CHECK(losses.quarantined[1].id == 17);
     CHECK(losses.log_probs.empty());
-    CHECK(std::isnan(losses.learner[3]));
-    CHECK(std::isnan(losses.learner[17]));
-    CHECK(std::isfinite(losses.learner[4]));
-    const Whole plain = predict_all({model.get(), nullptr}, pool, {"deterministic"}, 1);
+    CHECK(std::isnan(losses.losses.at("learner")[3]));
+    CHECK(std::isnan(losses.losses.at("learner")[17]));
+    CHECK(std::isfinite(losses.losses.at("learner")[4]));
+    const Predictions plain = predictions_of({model.get(), nullptr}, pool, {"deterministic"});
     CHECK(plain.quarantined.empty());
 
     Predictor predictor({model.get(), nullptr}, pool.info, PredictorOptions{{"loss"}, 0});
@@ -136,6 +117,20 @@ TEST_CASE("rows without a usable target are quarantined from losses, and only fr
     CHECK(predictions.quarantined[0].reason == "target 10 is outside [0, 10)");
 }
 
+TEST_CASE("rows of which a model makes no number are quarantined") {
+    MemoryPool pool = vector_pool({0, 1, std::numeric_limits<float>::quiet_NaN(), 0, 2, kInfinity},
+                                  2, {0, 1, 1}, 2);
+    auto model = make_model(spec_for_pool("mlp", pool.info), 1);
+    for (const char* strategy : {"deterministic", "embedding", "loss"}) {
+        INFO(strategy);
+        const Predictions made = predictions_of({model.get(), nullptr}, pool, {strategy});
+        REQUIRE(made.quarantined.size() == 2);
+        CHECK(made.quarantined[0].id == 1);
+        CHECK(made.quarantined[1].id == 2);
+        CHECK(made.quarantined[0].reason == "the prediction is no number");
+    }
+}
+
 TEST_CASE("strategies that cannot be followed are refused") {
     MemoryPool pool = byte_pool(20, {1, 28, 28}, 10);
     auto model = make_model(spec_for_pool("mlp", pool.info), 1);
@@ -144,14 +139,10 @@ TEST_CASE("strategies that cannot be followed are refused") {
     };
     CHECK_THROWS_AS(make({model.get(), nullptr}, "dreaming"), UsageError);
     CHECK_THROWS_WITH(make({model.get(), nullptr}, "dreaming"),
-                      thresher::test::contains("dreaming") &&
-                          thresher::test::contains("deterministic, monte-carlo, ensemble"));
-    CHECK_THROWS_WITH(make({nullptr, model.get()}, "deterministic"),
-                      thresher::test::contains("learner"));
+                      contains("dreaming") && contains("deterministic, monte-carlo, ensemble"));
+    CHECK_THROWS_WITH(make({nullptr, model.get()}, "deterministic"), contains("learner"));
     pool.info.has_targets = false;
-    CHECK_THROWS_WITH(make({model.get(), nullptr}, "loss"),
-                      thresher::test::contains("toy.h5 has none"));
+    CHECK_THROWS_WITH(make({model.get(), nullptr}, "loss"), contains("toy.h5 has none"));
     pool.info.input_shape = {3, 28, 28};
-    CHECK_THROWS_WITH(make({model.get(), nullptr}, "deterministic"),
-                      thresher::test::contains("[1, 28, 28]"));
+    CHECK_THROWS_WITH(make({model.get(), nullptr}, "deterministic"), contains("[1, 28, 28]"));
 }

@@ -10,10 +10,12 @@
 #include "src/strategy/strategy.hpp"
 #include "tests/models/model_bytes.hpp"
 #include "tests/models/scripted.hpp"
+#include "tests/strategy/predict_all.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/toy_pool.hpp"
 
 using namespace thresher;
+using namespace thresher::test;
 
 namespace {
 
@@ -50,38 +52,6 @@ PredictorOptions monte_carlo(std::int64_t samples, bool consistent = false) {
     options.samples = samples;
     options.consistent_masks = consistent;
     return options;
-}
-
-/// All rows of the pool, rank after rank, as one.
-Predictions predict_all(const ModelRoles& models, const MemoryPool& pool,
-                        const PredictorOptions& options, int ranks = 1) {
-    Predictions whole;
-    for (int rank = 0; rank < ranks; ++rank) {
-        Predictor predictor(models, pool.info, options);
-        auto source = stream_blocks(pool, rank, ranks);
-        Block block;
-        Predictions part;
-        const auto append = [](std::vector<float>& to, const std::vector<float>& from) {
-            to.insert(to.end(), from.begin(), from.end());
-        };
-        while (source->next(block)) {
-            predictor.predict(block, part);
-            CHECK(part.samples == predictor.shape().samples);
-            CHECK(part.classes == predictor.shape().classes);
-            CHECK(part.embedding_size == predictor.shape().embedding_size);
-            append(whole.log_probs, part.log_probs);
-            append(whole.embeddings, part.embeddings);
-            for (const auto& [role, losses] : part.losses) append(whole.losses[role], losses);
-        }
-        whole.samples = predictor.shape().samples;
-        whole.classes = predictor.shape().classes;
-        whole.embedding_size = predictor.shape().embedding_size;
-    }
-    return whole;
-}
-
-bool same_bits(std::span<const float> a, std::span<const float> b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
 /// log_probs[row, sample, :].

@@ -1,14 +1,19 @@
 #include "src/training/trainer.hpp"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/jit/api/module.h>
 
 #include <cmath>
+#include <cstring>
 #include <filesystem>
+#include <functional>
 
 #include "src/base/check.hpp"
 #include "src/base/thread_collective.hpp"
+#include "src/models/torchscript.hpp"
 #include "src/training/evaluate.hpp"
 #include "tests/models/model_bytes.hpp"
 #include "tests/support/catch.hpp"
@@ -40,11 +45,11 @@ TrainOptions reproducible_options() {
 }
 
 /// Trains over simulated ranks; what rank 0 ends with, having checked that all ranks agree.
-Result train_over(int ranks, const std::string& name, const MemoryPool& pool,
-                  const TrainOptions& options) {
+Result train_over(int ranks, const std::function<std::unique_ptr<Model>()>& make,
+                  const MemoryPool& pool, const TrainOptions& options) {
     std::vector<Result> results(static_cast<std::size_t>(ranks));
     run_simulated_ranks(ranks, [&](Collective& collective) {
-        auto model = make_model(spec_for_pool(name, pool.info), 7);
+        auto model = make();
         const auto source = all_examples(pool), held_out = all_examples(pool);
         Trainer trainer(*model, *source, held_out.get(), options, collective);
         trainer.run();
@@ -52,6 +57,12 @@ Result train_over(int ranks, const std::string& name, const MemoryPool& pool,
     });
     for (const Result& result : results) CHECK(result == results.front());
     return results.front();
+}
+
+Result train_over(int ranks, const std::string& name, const MemoryPool& pool,
+                  const TrainOptions& options) {
+    return train_over(
+        ranks, [&] { return make_model(spec_for_pool(name, pool.info), 7); }, pool, options);
 }
 
 }  // namespace
@@ -249,6 +260,57 @@ def forward(self, x):
     twin.run();
     CHECK(twin.curves().steps == trainer.curves().steps);
     CHECK(model->buffers().front().tensor[0].item<std::int64_t>() == 40);
+}
+
+TEST_CASE("counters of a TorchScript model count the updates, whatever rank had rows") {
+    // 19 rows: the last batch has 3, so that most of its 8 shards, and rank 0 of 4, have none.
+    const MemoryPool pool =
+        vector_pool(std::vector<float>(19 * 4, 0.5F), 4, std::vector<std::int64_t>(19, 1), 3);
+    const auto make = [&] {
+        torch::jit::Module module("Counting");
+        module.register_attribute("training", c10::BoolType::get(), true);
+        module.register_parameter("weight", at::ones({3, 4}).set_requires_grad(true), false);
+        module.register_buffer("seen", at::zeros({1}, at::kLong));
+        module.define(R"(
+def forward(self, x):
+    if self.training:
+        self.seen.add_(1)
+    return torch.matmul(x, self.weight.t())
+)");
+        ModelSpec spec;
+        spec.name = kTorchScript;
+        spec.input_shape = {4};
+        return wrap_torchscript(module, spec, "cpu", "user.pt");
+    };
+    TrainOptions options;
+    options.epochs = 1;
+    options.batch_size = 16;
+    options.reproducible = true;
+    const Result one = train_over(1, make, pool, options);
+    std::int64_t seen = 0;
+    std::memcpy(&seen, one.bytes.at("seen").data(), sizeof(seen));
+    CHECK(seen == 2);
+    for (const int ranks : {2, 3, 4}) CHECK(train_over(ranks, make, pool, options) == one);
+}
+
+TEST_CASE("a step is as long with unlabelled rows among the batch as without them") {
+    MemoryPool few = quadrant_pool(8), many = quadrant_pool(24);
+    for (std::size_t i = 8; i < 24; ++i) many.targets[i] = -1;
+    TrainOptions options;
+    options.updates = 1;
+    options.batch_size = 24;
+    const Result of_many = train_over(2, "mlp", many, options);
+    options.batch_size = 8;
+    const Result of_few = train_over(1, "mlp", few, options);
+    REQUIRE(of_many.bytes.size() == of_few.bytes.size());
+    for (const auto& [name, bytes] : of_few.bytes) {
+        std::vector<float> expected(bytes.size() / sizeof(float)), found(expected.size());
+        std::memcpy(expected.data(), bytes.data(), bytes.size());
+        std::memcpy(found.data(), of_many.bytes.at(name).data(), bytes.size());
+        for (std::size_t i = 0; i < found.size(); ++i) {
+            CHECK(found[i] == Approx(expected[i]).margin(1e-6));
+        }
+    }
 }
 
 TEST_CASE("rows without a target are counted and teach nothing") {
