@@ -1,12 +1,13 @@
 #include "io/batch_file.hpp"
 
+#include <fcntl.h>
 #include <fmt/compile.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <iterator>
 
 #include "io/csv.hpp"
+#include "io/descriptor.hpp"
 #include "io/hdf5/file.hpp"
 #include "src/base/check.hpp"
 
@@ -70,16 +71,25 @@ void write_h5(const std::string& path, const Batch& batch, const Provenance& pro
     file.close();
 }
 
-std::string csv_text(const Batch& batch) {
+void write_csv(const std::string& path, const Batch& batch) {
+    constexpr std::size_t kChunk = 1 << 16;
+    Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
     std::string text = "id,score,name,label\n";
-    text.reserve(text.size() + 32 * batch.ids.size());
-    const auto out = std::back_inserter(text);
     for (std::size_t i = 0; i < batch.ids.size(); ++i) {
-        fmt::format_to(out, FMT_COMPILE("{},{},"), batch.ids[i], batch.scores[i]);
+        char numbers[64];
+        const char* end =
+            fmt::format_to(numbers, FMT_COMPILE("{},{},"), batch.ids[i], batch.scores[i]);
+        text.append(numbers, static_cast<std::size_t>(end - numbers));
         if (!batch.names.empty()) text += csv_field(batch.names[i]);
         text += ",\n";
+        if (text.size() > kChunk) {
+            file.write(text);
+            text.clear();
+        }
     }
-    return text;
+    file.write(text);
+    file.sync();
+    file.close();
 }
 
 }  // namespace
@@ -88,20 +98,23 @@ std::string csv_path_of_batch(const std::string& path) {
     return std::filesystem::path(path).replace_extension(".csv").string();
 }
 
+void check_batch_path(const std::string& path) {
+    THRESHER_CHECK_AS(
+        UsageError, std::filesystem::path(path).extension() == ".h5",
+        "{}: a batch file must end in .h5; the list for people to label is put beside it as .csv",
+        path);
+}
+
 void write_batch(const std::string& path, const Batch& batch, const Provenance& provenance,
                  Overwrite overwrite) {
     THRESHER_CHECK(batch.ids.size() == batch.scores.size() &&
                        (batch.names.empty() || batch.names.size() == batch.ids.size()),
                    "{}: a batch of {} ids with {} scores and {} names", path, batch.ids.size(),
                    batch.scores.size(), batch.names.size());
-    THRESHER_CHECK_AS(
-        UsageError, std::filesystem::path(path).extension() == ".h5",
-        "{}: a batch file must end in .h5; the list for people to label is put beside it "
-        "as .csv",
-        path);
+    check_batch_path(path);
     AtomicFile file(path, overwrite), list(csv_path_of_batch(path), overwrite);
     write_h5(file.temporary(), batch, provenance);
-    write_file_synced(list.temporary(), csv_text(batch));
+    write_csv(list.temporary(), batch);
     list.commit();
     file.commit();
 }

@@ -40,4 +40,7 @@ Batch read_batch(const std::string& path);
 /// "batch.csv" for "batch.h5".
 std::string csv_path_of_batch(const std::string& path);
 
+/// Throws UsageError unless `path` ends in .h5. Local.
+void check_batch_path(const std::string& path);
+
 }  // namespace thresher::io

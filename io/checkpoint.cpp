@@ -7,9 +7,11 @@
 #include "io/atomic_file.hpp"
 #include "io/checksum.hpp"
 #include "io/descriptor.hpp"
+#include "io/provenance.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
+#include "src/base/text.hpp"
 
 namespace thresher::io {
 
@@ -47,7 +49,7 @@ void write_aside(const std::string& aside, std::int64_t step, const CheckpointFi
                       aside, error.message());
     Json manifest;
     manifest["format"] = "thresher-checkpoint";
-    manifest["format_version"] = 1;
+    manifest["format_version"] = kFormatVersion;
     manifest["step"] = step;
     manifest["files"] = Json::array();
     for (const auto& [name, bytes] : files) {
@@ -70,6 +72,7 @@ CheckpointFiles read_checked(const std::string& path) {
     const Json manifest = Json::parse(read_file(path + "/manifest.json"), nullptr, false);
     THRESHER_CHECK_AS(FileError, manifest.is_object() && manifest.contains("files"),
                       "{}/manifest.json: is damaged", path);
+    expect_version(path + "/manifest.json", manifest.value("format_version", 0.0));
     CheckpointFiles files;
     try {
         for (const Json& entry : manifest.at("files")) {
@@ -86,22 +89,6 @@ CheckpointFiles read_checked(const std::string& path) {
     }
     return files;
 }
-
-/// The root's bytes on every rank.
-void share(Collective& collective, std::string& bytes) {
-    auto size = static_cast<std::int64_t>(bytes.size());
-    collective.broadcast(std::span(&size, 1));
-    bytes.resize(static_cast<std::size_t>(size));
-    collective.broadcast(std::span<char>(bytes));
-}
-
-void share(Collective& collective, std::int64_t& value) {
-    collective.broadcast(std::span(&value, 1));
-}
-
-}  // namespace
-
-namespace {
 
 /// What jobs that were killed while they wrote have left behind.
 void remove_unfinished(const std::string& directory) {
@@ -160,17 +147,16 @@ std::optional<Checkpoint> load_newest_checkpoint(const std::string& directory,
                           "{}: no checkpoint is whole:\n  - {}", directory,
                           fmt::join(found.refused, "\n  - "));
     });
-    share(collective, found.step);
+    collective.broadcast(std::span(&found.step, 1));
     if (found.step < 0) return std::nullopt;
     found.path = path_of(directory, found.step);
     auto count = static_cast<std::int64_t>(found.files.size());
-    share(collective, count);
+    collective.broadcast(std::span(&count, 1));
     auto file = found.files.begin();
     for (std::int64_t i = 0; i < count; ++i) {
-        std::string name = collective.is_root() ? file->first : "";
-        std::string bytes = collective.is_root() ? std::move(file->second) : "";
-        share(collective, name);
-        share(collective, bytes);
+        std::string name = broadcast_text(collective, collective.is_root() ? file->first : "");
+        std::string bytes =
+            broadcast_text(collective, collective.is_root() ? std::move(file->second) : "");
         if (collective.is_root()) {
             (file++)->second = std::move(bytes);
         } else {

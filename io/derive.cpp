@@ -87,6 +87,7 @@ class Destination {
         schema.clean_targets = info.has_clean_targets || noise_.rows() > 0;
         schema.source_ids = true;
         schema.names = info.has_names;
+        schema.name_bytes = source.name_bytes();
         schema.class_names = info.class_names;
         schema.classes = info.classes;
         keeps_clean_ = schema.clean_targets;

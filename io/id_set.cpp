@@ -3,34 +3,30 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <optional>
-#include <unordered_map>
 
 #include "io/batch_file.hpp"
 #include "io/csv.hpp"
+#include "io/problem_list.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::io {
 
 namespace {
 
-constexpr std::size_t kMostReported = 10;
-
 /// Bad lines, reported together.
 class BadLines {
   public:
     explicit BadLines(std::string path) : path_(std::move(path)) {}
     void add(std::int64_t line, const std::string& what) {
-        if (++count_ <= kMostReported) text_ += fmt::format("\n  line {}: {}", line, what);
+        problems_.add(fmt::format("line {}: {}", line, what));
     }
     void report(const std::string& allowed) const {
-        THRESHER_CHECK_AS(FileError, count_ == 0, "{}: {} bad lines ({}):{}{}", path_, count_,
-                          allowed, text_, count_ > kMostReported ? "\n  ..." : "");
+        problems_.report(fmt::format("{}: {} bad lines ({})", path_, problems_.count(), allowed));
     }
 
   private:
-    std::string path_, text_;
-    std::size_t count_ = 0;
+    std::string path_;
+    ProblemList problems_;
 };
 
 std::optional<std::int64_t> integer_in(std::string_view text) {
@@ -100,16 +96,26 @@ std::vector<std::int64_t> read_id_set(const std::string& path) {
     return std::move(list.ids);
 }
 
+ClassNumbers::ClassNumbers(const std::vector<std::string>& class_names, std::int64_t classes)
+    : classes_(classes > 0 ? classes : std::ssize(class_names)) {
+    for (std::size_t c = 0; c < class_names.size(); ++c) {
+        number_of_[class_names[c]] = static_cast<std::int64_t>(c);
+    }
+}
+
+std::optional<std::int64_t> ClassNumbers::of(const std::string& label) const {
+    const auto named = number_of_.find(label);
+    if (named != number_of_.end()) return named->second;
+    const std::optional<std::int64_t> number = integer_in(label);
+    return number && *number >= 0 && *number < classes_ ? number : std::nullopt;
+}
+
 Labels read_labels(const std::string& path, const std::vector<std::string>& class_names,
                    std::int64_t classes) {
     const std::string contents = read_file(path);
     std::string_view text = without_byte_order_mark(contents), line;
     std::vector<std::string> fields;
-    std::unordered_map<std::string, std::int64_t> number_of;
-    for (std::size_t c = 0; c < class_names.size(); ++c) {
-        number_of[class_names[c]] = static_cast<std::int64_t>(c);
-    }
-    if (classes == 0) classes = static_cast<std::int64_t>(class_names.size());
+    const ClassNumbers numbers(class_names, classes);
 
     if (next_line(text, line)) split_csv_line(line, fields);
     const std::size_t id_column = column_called(fields, "id");
@@ -134,10 +140,8 @@ Labels read_labels(const std::string& path, const std::vector<std::string>& clas
             ++labels.unlabelled;
             continue;
         }
-        const auto named = number_of.find(label);
-        const std::optional<std::int64_t> value =
-            named != number_of.end() ? named->second : integer_in(label);
-        if (!value || *value < 0 || *value >= classes) {
+        const std::optional<std::int64_t> value = numbers.of(label);
+        if (!value) {
             bad.add(number, fmt::format("\"{}\" is no class", label));
             continue;
         }
@@ -145,7 +149,7 @@ Labels read_labels(const std::string& path, const std::vector<std::string>& clas
     }
     const std::string names =
         class_names.empty() ? "" : fmt::format(", or one of {}", fmt::join(class_names, ", "));
-    bad.report(fmt::format("{}; labels are 0 to {}{}", kIdsAllowed, classes - 1, names));
+    bad.report(fmt::format("{}; labels are 0 to {}{}", kIdsAllowed, numbers.classes() - 1, names));
     labels.ids = std::move(list.ids);
     return labels;
 }

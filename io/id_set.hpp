@@ -4,7 +4,9 @@
 // labels.
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "io/atomic_file.hpp"
@@ -16,6 +18,21 @@ namespace thresher::io {
 /// Throws FileError naming the line of anything that is no id, is negative, or comes twice. Local.
 std::vector<std::int64_t> read_id_set(const std::string& path);
 
+/// What people write as a label: the name of a class, or its number.
+class ClassNumbers {
+  public:
+    /// `classes` 0: as many as there are names.
+    ClassNumbers(const std::vector<std::string>& class_names, std::int64_t classes = 0);
+
+    std::int64_t classes() const { return classes_; }
+    /// Nothing where `label` is neither a name nor a number in [0, classes).
+    std::optional<std::int64_t> of(const std::string& label) const;
+
+  private:
+    std::unordered_map<std::string, std::int64_t> number_of_;
+    std::int64_t classes_;
+};
+
 struct Labels {
     std::vector<std::int64_t> ids;
     std::vector<std::int64_t> labels;  ///< [ids]; class numbers
@@ -23,7 +40,7 @@ struct Labels {
 };
 
 /// A CSV with columns `id` and `label`, in any order and among others, so a filled-in batch.csv
-/// will do. A label is a name out of `class_names` or a number in [0, classes). Throws FileError
+/// will do. Labels are read by ClassNumbers(class_names, classes). Throws FileError
 /// naming up to ten bad lines at once, with what is allowed. Local.
 Labels read_labels(const std::string& path, const std::vector<std::string>& class_names,
                    std::int64_t classes);

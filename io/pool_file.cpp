@@ -184,6 +184,20 @@ std::vector<std::string> PoolFile::read_names(RowRange rows) const {
     return names;
 }
 
+std::int64_t PoolFile::name_bytes() const {
+    std::int64_t bytes = 0;
+    if (!info().has_names) return bytes;
+    contents_->for_each_part({0, info().rows}, [&](const PoolShard& shard, RowRange, std::int64_t) {
+        bytes = std::max(bytes, shard.names->text_bytes());
+    });
+    if (bytes > 0) return bytes;
+    for (std::int64_t begin = 0; begin < info().rows; begin += info().block_rows) {
+        const RowRange rows{begin, std::min(info().rows, begin + info().block_rows)};
+        for (const std::string& name : read_names(rows)) bytes = std::max(bytes, std::ssize(name));
+    }
+    return bytes;
+}
+
 std::vector<QuarantinedRow> PoolFile::bad_targets(RowRange rows) const {
     std::vector<QuarantinedRow> bad;
     if (!info().has_targets) return bad;

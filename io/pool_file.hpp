@@ -42,6 +42,9 @@ class PoolFile {
     void read_source_ids(RowRange rows, std::span<std::int64_t> ids) const;
     /// Empty strings where the pool has no names.
     std::vector<std::string> read_names(RowRange rows) const;
+    /// Bytes that the longest name needs at most; 0 where the pool has none. Reads all names where
+    /// the file says nothing of their length.
+    std::int64_t name_bytes() const;
 
     /// The rows of [begin, end) whose target is below -1 or not below info().classes. One pass over
     /// their targets.

@@ -133,6 +133,7 @@ std::unique_ptr<PoolShard> open_pool_shard(const std::string& path, const PoolPa
         problems.push_back(fmt::format("it is a {} file", format));
         return shard;
     }
+    if (!format.empty()) expect_format(shard->file, format);
     read_inputs_info(*shard, paths, problems);
     if (shard->inputs && !shard->inputs->shape().empty()) {
         read_normalisation(*shard, problems);

@@ -95,6 +95,11 @@ class PoolWriter::Body {
             schema_.classes = std::max(largest_target_ + 1,
                                        static_cast<std::int64_t>(schema_.class_names.size()));
         }
+        THRESHER_CHECK_AS(FileError, !options_.append || schema_.class_names == class_names_there_,
+                          "{}: the rows to add have the classes [{}], the pool there [{}]; give "
+                          "--class-names in the order of the pool",
+                          path_, fmt::join(schema_.class_names, ", "),
+                          fmt::join(class_names_there_, ", "));
         const std::string manifest = path_ + "/manifest.json";
         for (std::size_t i = 0; i < shards_.size(); ++i) describe(shards_[i], i == 0);
         if (sharded() && !options_.append) fs::remove(manifest);
@@ -148,7 +153,7 @@ class PoolWriter::Body {
             schema_.scale = old.scale;
             schema_.mean = old.mean;
             schema_.std = old.std;
-            schema_.class_names = old.class_names;
+            schema_.class_names = class_names_there_ = old.class_names;
         } else {
             THRESHER_CHECK_AS(
                 FileError,
@@ -301,6 +306,7 @@ class PoolWriter::Body {
     Provenance provenance_;
     PoolWriterOptions options_;
     PoolInfo info_;
+    std::vector<std::string> class_names_there_;  ///< of the pool that rows are added to
     ShardManifest manifest_;
     std::size_t first_shard_ = 0;
     std::int64_t rows_ = 0, fixed_rows_ = 0, largest_target_ = -1;

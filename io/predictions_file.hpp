@@ -89,8 +89,9 @@ class PredictionsReader {
     /// Ids of any consecutive rows; the rows themselves where the file has none.
     virtual void read_ids(RowRange rows, std::span<std::int64_t> ids) const = 0;
     virtual double seconds_waiting() const = 0;
-    /// Rows met so far whose probabilities are negative or do not sum to 1 within 1e-3, or whose
-    /// outputs hold a NaN or +inf (log_probs: above 0 by 1e-3). Each row once.
+    /// Rows met so far that the file sets apart itself (/quarantine), whose probabilities are
+    /// negative or do not sum to 1 within 1e-3, or whose outputs hold a NaN or +inf (log_probs:
+    /// above 0 by 1e-3). Each row once.
     virtual const std::vector<QuarantinedRow>& quarantine() const = 0;
 };
 

@@ -3,11 +3,13 @@
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <unordered_map>
 
 #include "io/hdf5/file.hpp"
 #include "io/pool_shard.hpp"
 #include "io/predictions_file.hpp"
 #include "io/predictions_layout.hpp"
+#include "io/quarantine_table.hpp"
 #include "io/read_ahead.hpp"
 #include "src/base/check.hpp"
 
@@ -180,6 +182,9 @@ class Reader final : public PredictionsReader {
               fill(partition_.block(block), buffer);
           }) {
         open_.info.block_rows = partition_.block_rows;
+        for (QuarantinedRow& row : read_quarantine(open_.file)) {
+            reason_of_.emplace(row.id, std::move(row.reason));
+        }
     }
 
     const PredictionsInfo& info() const override { return open_.info; }
@@ -236,21 +241,33 @@ class Reader final : public PredictionsReader {
             buffer.losses[i].resize(count);
             open_.losses[i].read(rows, buffer.losses[i]);
         }
+        if (open_.outputs) {
+            buffer.outputs.resize(count * width);
+            open_.outputs->read(rows, buffer.outputs);
+        }
         buffer.bad.clear();
-        if (!open_.outputs) return;
-        buffer.outputs.resize(count * width);
-        open_.outputs->read(rows, buffer.outputs);
         for (std::size_t i = 0; i < count; ++i) {
-            const std::span<const float> row(buffer.outputs.data() + i * width, width);
-            std::string reason = what_is_wrong(info.output_kind, row, info.classes);
+            std::string reason = what_was_wrong(buffer.ids[i]);
+            if (reason.empty() && open_.outputs) {
+                const std::span<const float> row(buffer.outputs.data() + i * width, width);
+                reason = what_is_wrong(info.output_kind, row, info.classes);
+            }
             if (!reason.empty()) buffer.bad.push_back({buffer.ids[i], std::move(reason)});
         }
+    }
+
+    /// Why whoever wrote the file set this row apart; empty where it was not.
+    std::string what_was_wrong(std::int64_t id) const {
+        if (reason_of_.empty()) return {};
+        const auto found = reason_of_.find(id);
+        return found != reason_of_.end() ? found->second : std::string();
     }
 
     OpenPredictions open_;
     BlockPartition partition_;
     RowRange rows_;
     std::int64_t checked_until_;
+    std::unordered_map<std::int64_t, std::string> reason_of_;  ///< of the file's own quarantine
     std::vector<QuarantinedRow> quarantine_;
     Buffer single_;
     ReadAhead<Buffer> blocks_;

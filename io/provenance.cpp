@@ -7,12 +7,6 @@
 
 namespace thresher::io {
 
-namespace {
-
-constexpr std::int64_t kFormatVersion = 1;
-
-}  // namespace
-
 std::string producer_version() { return THRESHER_VERSION; }
 
 std::vector<std::pair<std::string, std::string>> library_versions() {
@@ -73,10 +67,13 @@ void expect_format(const hdf5::File& file, const std::string& expected) {
                           ? "is an HDF5 file that Thresher did not write (no attribute format)"
                           : "is a " + found + " file",
                       expected, expected);
-    const double version = hdf5::read_number(file.root(), "format_version").value_or(0.0);
+    expect_version(file.path(), hdf5::read_number(file.root(), "format_version").value_or(0.0));
+}
+
+void expect_version(const std::string& path, double version) {
     THRESHER_CHECK_AS(
         FileError, version >= 1 && version <= static_cast<double>(kFormatVersion),
-        "{}: has format_version {}, this program reads up to {}; use a newer Thresher", file.path(),
+        "{}: has format_version {}, this program reads up to {}; use a newer Thresher", path,
         version, kFormatVersion);
 }
 

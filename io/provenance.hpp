@@ -38,6 +38,12 @@ std::string format_of(const hdf5::File& file);
 /// program reads. Names the file and what it holds instead. Local.
 void expect_format(const hdf5::File& file, const std::string& expected);
 
+/// The newest version of every format that this program reads, and the one that it writes.
+inline constexpr std::int64_t kFormatVersion = 1;
+
+/// Throws FileError, naming the file, for a format_version that this program does not read. Local.
+void expect_version(const std::string& path, double version);
+
 /// This build: "0.1.0" and the commit it was configured from.
 std::string producer_version();
 /// Name and version of each library this program was built with.

@@ -10,17 +10,12 @@
 #include "io/atomic_file.hpp"
 #include "io/run_directory.hpp"
 #include "src/base/check.hpp"
+#include "src/base/host_name.hpp"
 #include "src/base/log.hpp"
 
 namespace thresher::io {
 
 namespace {
-
-std::string host_name() {
-    char name[256] = {};
-    ::gethostname(name, sizeof name - 1);
-    return name;
-}
 
 struct Holder {
     std::string host;

@@ -27,6 +27,7 @@ ShardManifest read_manifest(const std::string& directory, std::vector<std::strin
                       "{}: is no manifest of a sharded pool (JSON with \"format\": \"{}\")", path,
                       kFormat);
     ShardManifest manifest;
+    expect_version(path, json.value("format_version", 0.0));
     try {
         manifest.classes = json.at("classes").get<std::int64_t>();
         std::int64_t first_row = 0;
@@ -71,7 +72,7 @@ ShardManifest read_manifest(const std::string& directory, std::vector<std::strin
 void write_manifest(const std::string& directory, const ShardManifest& manifest) {
     Json json;
     json["format"] = kFormat;
-    json["format_version"] = 1;
+    json["format_version"] = kFormatVersion;
     json["created_utc"] = utc_now();
     json["producer_version"] = producer_version();
     json["rows"] = manifest.rows();

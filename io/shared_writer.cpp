@@ -29,6 +29,8 @@ SharedWriter::SharedWriter(const std::string& path, Overwrite overwrite, Collect
 }
 
 void SharedWriter::finish(const std::function<void(hdf5::File& file)>& complete) {
+    // Where one rank cannot write its part, none goes on to close, for which each waits for all.
+    agree(collective_, [&] { file_->flush(); });
     agree(collective_, [&] { file_->close(); });
     file_.reset();
     agree(collective_, [&] {

@@ -181,6 +181,10 @@ std::string attribute_text(const ObjectRef& object, const std::string& name) {
     if (kind == H5T_STRING) {
         const auto values = read_strings(object, name);
         for (const std::string& value : *values) join(value);
+    } else if (const auto integer = kind == H5T_INTEGER && open.size == 1
+                                        ? read_integer(object, name)
+                                        : std::nullopt) {
+        join(std::to_string(*integer));
     } else if (kind == H5T_INTEGER || kind == H5T_FLOAT) {
         const auto values = read_numbers(object, name);
         for (double value : *values) join(fmt::format("{}", value));

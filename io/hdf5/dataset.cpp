@@ -128,6 +128,14 @@ void Dataset::write_rows(RowRange rows, Type type, std::span<const std::byte> by
         std::cmp_equal(bytes.size(), rows.size() * elements_per_row() * bytes_of(type)) &&
             rows.begin >= 0 && rows.begin <= rows.end && rows.end <= this->rows(),
         "{}: {} bytes do not {} of {}", file_, bytes.size(), what, this->rows());
+    if (transfer == Transfer::independent && std::cmp_greater(bytes.size(), kPieceBytes) &&
+        rows.size() > 1) {
+        const std::int64_t middle = rows.begin + rows.size() / 2;
+        const auto first = static_cast<std::size_t>(middle - rows.begin) *
+                           (bytes.size() / static_cast<std::size_t>(rows.size()));
+        write_rows({rows.begin, middle}, type, bytes.first(first), transfer, was_collective);
+        return write_rows({middle, rows.end}, type, bytes.subspan(first), transfer, was_collective);
+    }
     const Selection selection = select_rows(handle_.id(), shape_, rows, file_, what);
     Handle properties;
     if (transfer == Transfer::collective) {

@@ -155,12 +155,17 @@ void File::create_group(const std::string& name) {
                 "create group " + name));
 }
 
+void File::flush() {
+    const auto guard = lock();
+    H5Eclear2(H5E_DEFAULT);
+    checked(H5Fflush(handle_.id(), H5F_SCOPE_LOCAL), path_, "write it out");
+}
+
 void File::close() {
     const auto guard = lock();
     if (!handle_.valid()) return;
-    H5Eclear2(H5E_DEFAULT);
-    // Flushing first: a failed H5Fclose would leave the library with a file it cannot close.
-    checked(H5Fflush(handle_.id(), H5F_SCOPE_LOCAL), path_, "write it out");
+    // First: a failed H5Fclose would leave the library with a file it cannot close.
+    flush();
     const std::int64_t id = handle_.id();
     checked(H5Fclose(id), path_, "close it");
     handle_ = Handle();

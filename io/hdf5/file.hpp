@@ -45,6 +45,9 @@ class File {
     void create_group(const std::string& name);
     ObjectRef root() const { return {handle_.id(), path_, "/"}; }
 
+    /// Writes out what is still in memory. All ranks of a file that was opened together call it.
+    void flush();
+
     /// Closes and reports what the destructor would have to swallow (a full disk shows up here).
     void close();
 

@@ -70,9 +70,12 @@ class CsvImport {
         };
         target_ = find(options_.target_column, "--target-column");
         id_ = find(options_.id_column, "--id-column");
+        // A row may lack a value; a header has no number among the inputs.
+        bool has_number = false;
         for (std::size_t i = 0; i < columns_; ++i) {
-            if (i != target_ && i != id_ && !number_in<double>(fields_[i])) is_header = true;
+            if (i != target_ && i != id_ && number_in<double>(fields_[i])) has_number = true;
         }
+        is_header = is_header || !has_number;
         const std::size_t inputs = columns_ - (target_ < columns_) - (id_ < columns_);
         THRESHER_CHECK_AS(FileError, inputs > 0, "{}: no column is left for the inputs",
                           options_.source);

@@ -17,32 +17,36 @@ ImportReport import_hdf5(const ImportOptions& options, const Provenance& provena
     schema.targets = info.has_targets;
     schema.ids = info.has_ids;
     schema.names = info.has_names;
+    schema.name_bytes = source.name_bytes();
+    schema.clean_targets = info.has_clean_targets;
     schema.class_names = info.class_names;
     schema.classes = info.classes;
     ImportSink sink(options, schema, provenance);
     std::vector<std::byte> inputs;
-    std::vector<std::int64_t> targets, ids;
+    std::vector<std::int64_t> targets, clean_targets, ids;
     const auto row_bytes = static_cast<std::size_t>(info.bytes_per_row());
     for (std::int64_t begin = 0; begin < info.rows; begin += info.block_rows) {
         const RowRange rows{begin, std::min(info.rows, begin + info.block_rows)};
         const auto count = static_cast<std::size_t>(rows.size());
         inputs.resize(count * row_bytes);
         targets.resize(count);
+        clean_targets.resize(count);
         ids.resize(count);
         source.read_inputs(rows, inputs);
         source.read_targets(rows, targets);
+        if (info.has_clean_targets) source.read_clean_targets(rows, clean_targets);
         source.read_ids(rows, ids);
         const std::vector<std::string> names = source.read_names(rows);
         const std::vector<QuarantinedRow> bad = source.bad_targets(rows);
         auto next_bad = bad.begin();
         for (std::size_t i = 0; i < count; ++i) {
             if (next_bad != bad.end() && next_bad->id == ids[i]) {
-                sink.quarantine(ids[i], (next_bad++)->reason);
+                sink.quarantine(begin + static_cast<std::int64_t>(i), (next_bad++)->reason);
                 continue;
             }
             sink.add(begin + static_cast<std::int64_t>(i),
                      std::span(inputs).subspan(i * row_bytes, row_bytes), targets[i], ids[i],
-                     names[i]);
+                     names[i], clean_targets[i]);
         }
     }
     return sink.finish();

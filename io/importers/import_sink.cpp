@@ -23,7 +23,7 @@ PoolInfo info_of(const PoolSchema& schema) {
 PoolWriterOptions writer_options(const ImportOptions& options, std::int64_t expected_rows) {
     return {.overwrite = options.overwrite,
             .rows_per_shard = options.rows_per_shard,
-            .append = false,
+            .append = options.append,
             .expected_rows = expected_rows};
 }
 
@@ -112,7 +112,7 @@ void ImportSink::set_class_names(std::vector<std::string> class_names) {
 }
 
 void ImportSink::add(std::int64_t position, std::span<const std::byte> inputs, std::int64_t target,
-                     std::int64_t id, const std::string& name) {
+                     std::int64_t id, const std::string& name, std::int64_t clean_target) {
     const auto classes = static_cast<std::int64_t>(schema_.class_names.size());
     if (schema_.targets && (target < -1 || (classes > 0 && target >= classes))) {
         quarantine(position, fmt::format("target {} is out of range, allowed are 0 to {}", target,
@@ -121,6 +121,7 @@ void ImportSink::add(std::int64_t position, std::span<const std::byte> inputs, s
     }
     inputs_.insert(inputs_.end(), inputs.begin(), inputs.end());
     if (schema_.targets) targets_.push_back(target);
+    if (schema_.clean_targets) clean_targets_.push_back(clean_target);
     if (schema_.ids) ids_.push_back(id);
     if (schema_.names) names_.push_back(name);
     if (std::cmp_greater_equal(inputs_.size(), block_rows_ * info_.bytes_per_row())) flush();
@@ -136,12 +137,14 @@ void ImportSink::flush() {
     if (rows.rows == 0) return;
     rows.inputs = inputs_;
     rows.targets = targets_;
+    rows.clean_targets = clean_targets_;
     rows.ids = ids_;
     rows.names = names_;
     writer_.append(rows);
     statistics_.add_block(inputs_);
     inputs_.clear();
     targets_.clear();
+    clean_targets_.clear();
     ids_.clear();
     names_.clear();
 }

@@ -44,7 +44,7 @@ class ImportSink {
     /// One row; `position` is its place in the source. A target outside [0, class_names) is
     /// quarantined.
     void add(std::int64_t position, std::span<const std::byte> inputs, std::int64_t target = -1,
-             std::int64_t id = -1, const std::string& name = "");
+             std::int64_t id = -1, const std::string& name = "", std::int64_t clean_target = -1);
     void quarantine(std::int64_t position, std::string reason);
     void set_class_names(std::vector<std::string> class_names);
 
@@ -62,7 +62,7 @@ class ImportSink {
     ChannelStatistics statistics_;
     std::int64_t block_rows_;
     std::vector<std::byte> inputs_;
-    std::vector<std::int64_t> targets_, ids_;
+    std::vector<std::int64_t> targets_, clean_targets_, ids_;
     std::vector<std::string> names_;
     std::vector<QuarantinedRow> bad_;
 };

@@ -31,6 +31,7 @@ struct ImportOptions {
     PoolPaths paths;                        ///< hdf5: where inputs and targets are
     std::vector<std::string> class_names;   ///< overrides the format's own
     std::int64_t rows_per_shard = 0;
+    bool append = false;  ///< add shards to a pool that is a directory of them
     Overwrite overwrite = Overwrite::no;
     BadLimit max_bad;
 };

@@ -122,13 +122,17 @@ std::string task_path(const std::string& batch_path, const TaskFormat& format) {
 
 void write_tasks(const std::string& batch_path, const Batch& batch, const TaskFormat& format,
                  const TaskOptions& options, Overwrite overwrite) {
-    THRESHER_CHECK_AS(UsageError, batch.names.size() == batch.ids.size(),
+    check_tasks(batch_path, batch.names.size() == batch.ids.size(), options);
+    write_file(task_path(batch_path, format), format.text(batch, options), overwrite);
+}
+
+void check_tasks(const std::string& batch_path, bool has_names, const TaskOptions& options) {
+    THRESHER_CHECK_AS(UsageError, has_names,
                       "{}: the rows have no names, and a labelling tool needs the name of each "
                       "image; give --pool with a pool that has names",
                       batch_path);
     THRESHER_CHECK_AS(UsageError, !options.class_names.empty(),
                       "{}: there are no classes to choose from; give --class-names", batch_path);
-    write_file(task_path(batch_path, format), format.text(batch, options), overwrite);
 }
 
 }  // namespace thresher::io

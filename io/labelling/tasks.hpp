@@ -30,8 +30,10 @@ const TaskFormat& find_task_format(std::string_view name);
 /// "batch.label-studio.json" for "batch.h5".
 std::string task_path(const std::string& batch_path, const TaskFormat& format);
 
-/// Writes the tasks beside the batch. Throws UsageError where rows have no names or there are no
-/// classes to choose from, FileError on the disk. Local.
+/// Throws UsageError where rows have no names or there are no classes to choose from. Local.
+void check_tasks(const std::string& batch_path, bool has_names, const TaskOptions& options);
+
+/// Writes the tasks beside the batch. Throws as check_tasks, and FileError on the disk. Local.
 void write_tasks(const std::string& batch_path, const Batch& batch, const TaskFormat& format,
                  const TaskOptions& options, Overwrite overwrite);
 

@@ -223,6 +223,40 @@ TEST_CASE("numbers in columns become vectors, with classes by name or number") {
                    "--target-column is \"color\""));
 }
 
+TEST_CASE("a first row that lacks a value is a row, not a header") {
+    const TemporaryDirectory directory;
+    ImportOptions options;
+    options.source = directory / "table.csv";
+    options.output = directory / "pool.h5";
+    options.max_bad = BadLimit::parse("1");
+    write_file(options.source, "1,,0\n3,4,1\n", Overwrite::no);
+    options.target_column = "2";
+    const ImportReport report = import_pool("csv", options, {});
+    CHECK(report.pool.rows == 1);
+    REQUIRE(report.quarantined.size() == 1);
+    CHECK(report.quarantined[0].reason == "line 1: \"\" in column 1 is no finite number");
+}
+
+TEST_CASE("rows are added to a pool of shards, with the same classes") {
+    const TemporaryDirectory directory;
+    ImportOptions options;
+    options.output = directory / "pool";
+    options.rows_per_shard = 2;
+    options.target_column = "kind";
+    const auto add = [&](const std::string& text) {
+        options.source = directory / "table.csv";
+        write_file(options.source, text, Overwrite::yes);
+        return import_pool("csv", options, {}).pool;
+    };
+    add("x,kind\n1,cat\n2,dog\n3,cat\n");
+    options.append = true;
+    CHECK(contains(message_of([&] { add("x,kind\n4,dog\n5,cat\n"); }), "classes [dog, cat]"));
+    CHECK(open_pool(options.output).info().rows == 3);
+    options.class_names = {"cat", "dog"};
+    CHECK(add("x,kind\n4,dog\n5,cat\n").rows == 5);
+    CHECK(targets_of(open_pool(options.output)) == std::vector<std::int64_t>{0, 1, 0, 1, 0});
+}
+
 TEST_CASE("a user's own HDF5 file is copied into shards") {
     const TemporaryDirectory directory;
     SmallPool{.ids = true, .names = true}.write(directory / "own.h5");
