@@ -2,7 +2,7 @@
 
 #include "io/derive.hpp"
 
-#include "jobs/pool_options.hpp"
+#include "jobs/options/pool_options.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
@@ -39,7 +39,7 @@ void add_options(CLI::App& app, Options& options) {
                    "Noise of the repeated rows, in standard deviations")
         ->check(CLI::NonNegativeNumber);
     app.add_option("--label-noise", options.derive.label_noise,
-                   "Share of rows that get another label")
+                   "Share of rows whose label is drawn anew; uniform draws among all classes")
         ->check(CLI::Range(0.0, 1.0));
     app.add_option("--noise", options.noise_kind, "uniform, next-class or class-map")
         ->check(CLI::IsMember({"uniform", "next-class", "class-map"}));

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "io/block_reader.hpp"
-#include "jobs/pool_options.hpp"
+#include "jobs/options/pool_options.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 

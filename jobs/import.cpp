@@ -22,9 +22,10 @@ struct Options {
 void add_options(CLI::App& app, Options& options) {
     std::vector<std::string> formats;
     for (const io::Importer& importer : io::importers()) formats.emplace_back(importer.name);
-    app.add_option("format", options.format, fmt::format("{}", fmt::join(formats, ", ")))
+    app.add_option("--format,format", options.format, fmt::format("{}", fmt::join(formats, ", ")))
         ->required();
-    app.add_option("source", options.import.source, "File or directory to import")->required();
+    app.add_option("--source,source", options.import.source, "File or directory to import")
+        ->required();
     app.add_option("-o,--output", options.import.output, "Pool to write")->required();
     app.add_option("--labels", options.import.labels,
                    "idx: the labels file, where the source is an images file");
@@ -46,6 +47,8 @@ void add_options(CLI::App& app, Options& options) {
         ->delimiter(',');
     app.add_option("--rows-per-shard", options.import.rows_per_shard,
                    "Write a directory of shards; 0 = one file");
+    app.add_flag("--append", options.import.append,
+                 "Add the rows, as new shards, to a pool that is a directory of shards");
 }
 
 }  // namespace

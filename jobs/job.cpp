@@ -17,7 +17,6 @@
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
-#include "src/base/stop_flag.hpp"
 #include "src/base/text.hpp"
 #include "src/base/thread_team.hpp"
 #include "src/models/model.hpp"
@@ -166,11 +165,12 @@ void Job::start() {
     static_cast<void>(max_bad());
     static_cast<void>(progress_style(common_.progress));
     start_log(common_.log_level, collective_->rank(), common_.log_all_ranks);
-    install_stop_signals();
 
     const int threads = choose_threads(common_.threads, world_);
     use_threads(threads);
     use_model_threads(threads);
+    // LibTorch asks once whether it has CUDA, and has it only when that part is loaded.
+    if (common_.device != "cpu") static_cast<void>(mpi::cuda_backend_available());
     agree(*collective_, [&] { device_ = choose_device(common_.device); });
     // "cuda" is the GPU with this rank's place on its node; all ranks take part in finding the
     // places.
@@ -252,6 +252,11 @@ void Job::finish(nlohmann::json facts) {
     line["collective_bytes"] = collective_->traffic().bytes;
     line.update(facts);
     std::fputs((line.dump() + "\n").c_str(), stdout);
+}
+
+std::map<std::string, double> sum_flops(Collective& collective, std::map<std::string, double> own) {
+    for (auto& [role, flops] : own) collective.all_reduce_sum(std::span(&flops, 1));
+    return own;
 }
 
 void log_quarantine(const std::vector<QuarantinedRow>& rows) {

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -104,6 +105,9 @@ class Job {
     Phases phases_;
     std::chrono::steady_clock::time_point start_;
 };
+
+/// Floating-point operations by role, summed over ranks; the same roles on all. Collective.
+std::map<std::string, double> sum_flops(Collective& collective, std::map<std::string, double> own);
 
 /// Writes `rows` as log lines: how many of each reason and the first ids. Local.
 void log_quarantine(const std::vector<QuarantinedRow>& rows);

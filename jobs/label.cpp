@@ -10,7 +10,8 @@
 #include "io/batch_file.hpp"
 #include "io/id_set.hpp"
 #include "io/labelling/answers.hpp"
-#include "jobs/pool_options.hpp"
+#include "io/problem_list.hpp"
+#include "jobs/options/pool_options.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -19,8 +20,6 @@
 namespace thresher::jobs {
 
 namespace {
-
-constexpr std::size_t kMostReported = 10;
 
 struct LabelOptions {
     PoolOptions pool;
@@ -66,53 +65,35 @@ class Batch {
     std::unordered_map<std::string, std::size_t> by_name_;
 };
 
-/// The class that a label names, or is the number of.
-std::optional<std::int64_t> class_of(const std::string& label,
-                                     const std::vector<std::string>& class_names) {
-    const auto named = std::find(class_names.begin(), class_names.end(), label);
-    if (named != class_names.end()) return named - class_names.begin();
-    std::int64_t number = -1;
-    const char* end = label.data() + label.size();
-    if (std::from_chars(label.data(), end, number).ptr != end || number < 0 ||
-        number >= std::ssize(class_names)) {
-        return std::nullopt;
-    }
-    return number;
-}
-
 /// Each answer's row and class, in batch order. Throws FileError listing every answer that fits no
 /// row or no class, or contradicts another.
 io::Labels match(const std::vector<io::Answer>& answers, const Batch& batch,
                  const std::vector<std::string>& class_names, const LabelOptions& options) {
-    std::vector<std::string> problems;
+    const io::ClassNumbers numbers(class_names);
+    io::ProblemList problems;
     std::vector<std::optional<std::int64_t>> label_of(batch.size());
     std::vector<std::string> place_of(batch.size());
     for (const io::Answer& answer : answers) {
         const std::optional<std::size_t> row = batch.find(answer);
-        const std::optional<std::int64_t> label = class_of(answer.label, class_names);
+        const std::optional<std::int64_t> label = numbers.of(answer.label);
         const std::string who = answer.id.empty() ? fmt::format("name \"{}\"", answer.name)
                                                   : fmt::format("id {}", answer.id);
         if (!row) {
-            problems.push_back(
-                fmt::format("{}: {} is not in {}", answer.place, who, options.batch));
+            problems.add(fmt::format("{}: {} is not in {}", answer.place, who, options.batch));
         } else if (!label) {
-            problems.push_back(fmt::format("{}: \"{}\" is no class", answer.place, answer.label));
+            problems.add(fmt::format("{}: \"{}\" is no class", answer.place, answer.label));
         } else if (label_of[*row] && *label_of[*row] != *label) {
-            problems.push_back(fmt::format("{}: {} is \"{}\", but {} says \"{}\"", answer.place,
-                                           who, answer.label, place_of[*row],
-                                           class_names[static_cast<std::size_t>(*label_of[*row])]));
+            problems.add(fmt::format("{}: {} is \"{}\", but {} says \"{}\"", answer.place, who,
+                                     answer.label, place_of[*row],
+                                     class_names[static_cast<std::size_t>(*label_of[*row])]));
         } else {
             label_of[*row] = label;
             place_of[*row] = answer.place;
         }
     }
-    const std::size_t shown = std::min(problems.size(), kMostReported);
-    THRESHER_CHECK_AS(
-        FileError, problems.empty(),
-        "{}: {} of {} answers cannot be used (classes are {}):\n  {}{}", options.answers,
-        problems.size(), answers.size(), fmt::join(class_names, ", "),
-        fmt::join(problems.begin(), problems.begin() + static_cast<std::ptrdiff_t>(shown), "\n  "),
-        problems.size() > shown ? "\n  ..." : "");
+    problems.report(fmt::format("{}: {} of {} answers cannot be used (classes are {})",
+                                options.answers, problems.count(), answers.size(),
+                                fmt::join(class_names, ", ")));
     io::Labels labels;
     for (std::size_t place = 0; place < batch.size(); ++place) {
         if (!label_of[place]) continue;

@@ -3,19 +3,21 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <optional>
 
 #include "io/batch_file.hpp"
 #include "io/block_reader.hpp"
 #include "io/id_set.hpp"
-#include "jobs/checkpointing.hpp"
-#include "jobs/loop_options.hpp"
-#include "jobs/loop_state.hpp"
+#include "jobs/options/loop_options.hpp"
+#include "jobs/steps/checkpointing.hpp"
+#include "jobs/steps/loop_state.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
+#include "src/base/stop_flag.hpp"
 #include "src/random/permutation.hpp"
 #include "src/training/evaluate.hpp"
 
@@ -61,7 +63,10 @@ class Loop {
                     !label(a, repeat, initial_rows(repeat))) {
                     return wait_for_person();
                 }
-                if (!state_.pending.empty() && !take_labels(track)) return wait_for_person();
+                if (!state_.pending.empty()) {
+                    if (!take_labels(track)) return wait_for_person();
+                    write_checkpoint(nullptr);  // before the next batch takes the labels' place
+                }
                 while (static_cast<std::int64_t>(track.labelled.size()) < options_.cycles) {
                     if (!run_cycle(a, repeat)) return wait_for_person();
                 }
@@ -78,6 +83,7 @@ class Loop {
 
     void begin_afresh() {
         state_.settings = options_.settings(train_, pool_.info());
+        if (!train_.reproducible) state_.settings.merge(parallel_settings(job_));
         state_.acquisitions = options_.acquisitions;
         state_.repeats = options_.repeats;
         state_.cycles = options_.cycles;
@@ -95,6 +101,7 @@ class Loop {
             LoopState state = loop_state_from_json(checkpoint->files.at("loop.json"));
             check_same_settings(state.settings, state_.settings, options_.run);
             state_ = std::move(state);
+            costs_before_ = state_.ledger;
             trainer_state_ = trainer_state(checkpoint->files);
         });
         log::info("resumed from {}", checkpoint->path);
@@ -102,6 +109,7 @@ class Loop {
 
     void write_checkpoint(const Trainer* trainer) {
         ++state_.checkpoints;
+        add_costs(job_, costs_before_, state_.ledger);
         io::write_checkpoint(run_.checkpoints(), state_.checkpoints, collective(), [&] {
             io::CheckpointFiles files;
             files["loop.json"] = to_json(state_);
@@ -111,6 +119,7 @@ class Loop {
     }
 
     void write_record() {
+        add_costs(job_, costs_before_, state_.ledger);
         agree(collective(), [&] {
             if (job_.is_root()) {
                 io::write_run(run_.curves_file(), to_record(state_),
@@ -130,10 +139,12 @@ class Loop {
 
     /// Adds ids with the pool's targets to a track; false where a person is asked instead. Rows
     /// whose target is unknown are labelled -1 and passed over in training.
-    bool label(std::size_t acquisition, std::int64_t repeat, const std::vector<std::int64_t>& ids) {
+    bool label(std::size_t acquisition, std::int64_t repeat, const std::vector<std::int64_t>& ids,
+               std::vector<float> scores = {}) {
         LoopTrack& track = state_.track(acquisition, repeat);
         if (options_.oracle == "person") {
             state_.pending = ids;
+            state_.pending_scores = std::move(scores);
             return false;
         }
         agree(collective(), [&] {
@@ -170,30 +181,42 @@ class Loop {
                 open.size() > 5 ? ", ..." : "");
         });
         state_.pending.clear();
+        state_.pending_scores.clear();
         return true;
     }
 
+    /// Ends the job; the batch is in batch.h5 and batch.csv. A batch that waited already is left as
+    /// it is: a person may have begun to fill it in.
     int wait_for_person() {
-        const std::string path = run_.file("batch.h5");
+        write_checkpoint(nullptr);
+        const std::string path = run_.file("batch.h5"), csv = io::csv_path_of_batch(path);
         agree(collective(), [&] {
             if (!job_.is_root()) return;
-            io::Batch batch;
+            if (std::filesystem::exists(path) && std::filesystem::exists(csv) &&
+                io::read_batch(path).ids == state_.pending) {
+                return;
+            }
+            const Method& method = methods_.front();
+            const std::int64_t cycle = std::ssize(state_.track(0, 0).labelled) - 1;
+            const bool initial = state_.pending_scores.empty();
+            const Selector selector = method.choice.selector.selector(
+                job_.common().seed, static_cast<std::uint32_t>(std::max<std::int64_t>(0, cycle)));
+            io::Batch batch =
+                initial ? describe_batch({}, "random", {}, false)
+                        : describe_batch(method.choice, method.acquisition, selector,
+                                         find_joint_acquisition(method.acquisition) != nullptr);
             batch.ids = state_.pending;
-            batch.scores = pending_scores_;
+            batch.scores = state_.pending_scores;
             batch.scores.resize(batch.ids.size(), std::numeric_limits<float>::quiet_NaN());
             if (pool_.info().has_names) batch.names = pool_.names_of(batch.ids);
-            batch.acquisition = options_.acquisitions.front();
-            batch.selector = methods_.front().choice.selector.name;
-            batch.seed = job_.common().seed;
             io::write_batch(path, batch, job_.provenance(options_.pool.path), io::Overwrite::yes);
         });
-        write_checkpoint(nullptr);
         write_record();
         job_.print(fmt::format(
             "{} rows wait for labels: fill in the column label of {}, then run the same command "
             "with\n"
             "  --resume --labels {}",
-            state_.pending.size(), io::csv_path_of_batch(path), io::csv_path_of_batch(path)));
+            state_.pending.size(), csv, csv));
         return 0;
     }
 
@@ -226,8 +249,8 @@ class Loop {
                 io::make_block_reader(test_pool_, collective().rank(), collective().size());
             evaluation = evaluate(*model, *test, collective());
         }
-        std::vector<std::int64_t> batch;
-        if (cycle + 1 < options_.cycles) batch = pick(*model, a, repeat, cycle);
+        Picked picked;
+        if (cycle + 1 < options_.cycles) picked = pick(*model, a, repeat, cycle);
 
         track.labelled.push_back(static_cast<double>(track.ids.size()));
         track.test_accuracy.push_back(evaluation.accuracy());
@@ -239,9 +262,9 @@ class Loop {
         agree(collective(), [&] {
             if (job_.is_root()) model->save(run_.file("model.pt"));
         });
-        if (!batch.empty()) {
-            track.batches.push_back(batch);
-            if (!label(a, repeat, batch)) return false;
+        if (!picked.ids.empty()) {
+            track.batches.push_back(picked.ids);
+            if (!label(a, repeat, picked.ids, std::move(picked.scores))) return false;
         }
         write_checkpoint(nullptr);
         write_record();
@@ -288,9 +311,13 @@ class Loop {
                                            strategy.predictor);
     }
 
-    /// The next batch, on all ranks, in pick order.
-    std::vector<std::int64_t> pick(const Model& model, std::size_t a, std::int64_t repeat,
-                                   std::int64_t cycle) {
+    /// A batch in pick order: its ids on all ranks, its scores at the root.
+    struct Picked {
+        std::vector<std::int64_t> ids;
+        std::vector<float> scores;
+    };
+
+    Picked pick(const Model& model, std::size_t a, std::int64_t repeat, std::int64_t cycle) {
         const Method& method = methods_[a];
         const auto round = static_cast<std::uint32_t>(repeat * options_.cycles + cycle);
         std::unique_ptr<Predictor> pool_predictor, target_predictor;
@@ -307,12 +334,11 @@ class Loop {
                      {stream->owned_rows(), stream->ids()}, options_.pool.path);
         const Choice choice = choose(job_, *stream, method.choice, method.acquisition, options_.k,
                                      round, labelled, {labelled, target.get()});
-        for (const auto& [role, flops] : stream->flops())
+        for (const auto& [role, flops] : sum_flops(collective(), stream->flops()))
             state_.ledger["flops/scoring_" + role] += flops;
-        pending_scores_ = choice.selection.scores;
-        return collective()
-            .all_gather_v(std::span<const std::int64_t>(choice.selection.ids))
-            .values;
+        return {
+            collective().all_gather_v(std::span<const std::int64_t>(choice.selection.ids)).values,
+            choice.selection.scores};
     }
 
     Job& job_;
@@ -325,8 +351,8 @@ class Loop {
     std::unique_ptr<Model> reference_;
     CheckpointClock clock_;
     LoopState state_;
-    TrainState trainer_state_;           ///< of a training that a stop or a kill cut short
-    std::vector<float> pending_scores_;  ///< of the last batch, at the root
+    std::map<std::string, double> costs_before_;  ///< the ledger of the parts before this one
+    TrainState trainer_state_;                    ///< of a training that a stop or a kill cut short
 };
 
 }  // namespace
@@ -335,6 +361,7 @@ int run_loop(Job& job) {
     LoopOptions options;
     add_loop_options(job.options(), options);
     job.start();
+    install_stop_signals();
     check_loop_options(options);
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()),
                                job.collective());

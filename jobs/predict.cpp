@@ -4,8 +4,8 @@
 
 #include "io/block_reader.hpp"
 #include "io/predictions_file.hpp"
-#include "jobs/pool_options.hpp"
-#include "jobs/strategy_options.hpp"
+#include "jobs/options/pool_options.hpp"
+#include "jobs/options/strategy_options.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -84,6 +84,7 @@ int run_predict(Job& job) {
         Predictions predictions;
         Block block;
         while (source->next(block)) {
+            give_up_if_others_failed(collective);
             {
                 const auto timer = job.phases().time("predict");
                 predictor->predict(block, predictions);
@@ -114,7 +115,9 @@ int run_predict(Job& job) {
     log::info("predicted {} rows, {} quarantined, wrote {}", pool.info().rows, all_bad.size(),
               options.output);
     nlohmann::json facts{{"rows", pool.info().rows}, {"quarantined", all_bad.size()}};
-    for (const auto& [role, flops] : predictor->flops()) facts["flops"][role] = flops;
+    for (const auto& [role, flops] : sum_flops(collective, predictor->flops())) {
+        facts["flops"][role] = flops;
+    }
     job.finish(facts);
     return 0;
 }

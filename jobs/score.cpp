@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "io/scores_file.hpp"
-#include "jobs/score_source.hpp"
+#include "jobs/steps/score_source.hpp"
 #include "jobs/verbs.hpp"
 #include "src/acquisition/acquisition.hpp"
 #include "src/acquisition/joint/joint.hpp"

@@ -7,7 +7,7 @@
 
 #include "io/batch_file.hpp"
 #include "io/labelling/tasks.hpp"
-#include "jobs/choice.hpp"
+#include "jobs/steps/choice.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -137,52 +137,55 @@ Outcome choose_from_stream(Job& job, const SelectOptions& options, std::uint32_t
     const Marks marks = mark_rows(job, options, {stream->owned_rows(), stream->ids()});
     Choice choice = choose(job, *stream, options.choice, acquisition, options.k, round,
                            marks.excluded, {marks.labelled, target.get()});
-    return {std::move(choice), acquisition, stream->total_rows(), stream->flops()};
+    return {std::move(choice), acquisition, stream->total_rows(),
+            sum_flops(job.collective(), stream->flops())};
 }
 
 io::Batch make_batch(const SelectOptions& options, const Outcome& outcome,
                      const Selector& selector) {
     const Selection& selection = outcome.choice.selection;
-    io::Batch batch;
+    const bool jointly =
+        options.source.scores.empty() && find_joint_acquisition(outcome.acquisition) != nullptr;
+    io::Batch batch = describe_batch(options.choice, outcome.acquisition, selector, jointly);
     batch.ids = selection.ids;
     batch.scores = selection.scores;
     for (const double p : selection.inclusion) {
         batch.inclusion_probabilities.push_back(p);
         batch.weights.push_back(1.0 / (p * static_cast<double>(selection.selectable)));
     }
-    batch.acquisition = outcome.acquisition;
-    batch.seed = selector.seed;
-    batch.round = selector.round;
-    const ChoiceOptions& choice = options.choice;
-    if (options.source.scores.empty() && find_joint_acquisition(outcome.acquisition) != nullptr) {
-        batch.selector = "joint";
-        if (outcome.acquisition == "facility-location")
-            batch.settings["similarity"] = choice.similarity;
-        return batch;
-    }
-    batch.selector = selector.name;
-    if (selector.name != "top-k") batch.beta = selector.beta;
-    if (choice.balance != "none") batch.settings["balance"] = choice.balance;
-    if (choice.budget > 0.0) {
-        batch.settings["budget"] = fmt::format("{}", choice.budget);
+    if (options.choice.budget > 0.0) {
         batch.settings["spent"] = fmt::format("{}", outcome.choice.spent);
     }
     return batch;
 }
 
+/// Opens the pool that names rows and classes, where one was given, and refuses an output that it
+/// does not suffice for: said before the work, not after. The root's business.
+std::optional<io::PoolFile> open_names(SelectOptions& options) {
+    io::check_batch_path(options.output);
+    std::optional<io::PoolFile> pool;
+    const PoolOptions& source = options.source.pool;
+    if (!source.path.empty()) {
+        pool = io::open_pool(source.path, source.paths);
+        if (options.tasks.class_names.empty()) options.tasks.class_names = pool->info().class_names;
+    }
+    if (!options.exports.empty()) {
+        io::check_tasks(options.output, pool && pool->info().has_names, options.tasks);
+    }
+    return pool;
+}
+
 /// Writes the batch, its CSV and what --export asks for. The root's business.
-void write_outcome(Job& job, SelectOptions& options, const Outcome& outcome,
-                   const Selector& selector) {
+void write_outcome(Job& job, const SelectOptions& options, const Outcome& outcome,
+                   const Selector& selector, const std::optional<io::PoolFile>& names) {
     const auto timer = job.phases().time("write");
     const ScoreSourceOptions& source = options.source;
     io::Batch batch = make_batch(options, outcome, selector);
-    if (!source.pool.path.empty()) {
-        const io::PoolFile pool = io::open_pool(source.pool.path, source.pool.paths);
-        THRESHER_CHECK_AS(UsageError, pool.info().rows == outcome.total_rows,
+    if (names) {
+        THRESHER_CHECK_AS(UsageError, names->info().rows == outcome.total_rows,
                           "{} has {} rows, but {} scores were read; give the pool that was scored",
-                          source.pool.path, pool.info().rows, outcome.total_rows);
-        if (pool.info().has_names) batch.names = pool.names_of(batch.ids);
-        if (options.tasks.class_names.empty()) options.tasks.class_names = pool.info().class_names;
+                          source.pool.path, names->info().rows, outcome.total_rows);
+        if (names->info().has_names) batch.names = names->names_of(batch.ids);
     }
     for (const std::string& name : options.exports) {
         io::write_tasks(options.output, batch, io::find_task_format(name), options.tasks,
@@ -211,12 +214,16 @@ int run_select(Job& job) {
         job.check_output(io::task_path(options.output, io::find_task_format(name)), {});
     }
 
+    std::optional<io::PoolFile> names;
+    agree(job.collective(), [&] {
+        if (job.is_root()) names = open_names(options);
+    });
     const Outcome outcome = source.scores.empty() ? choose_from_stream(job, options, round)
                                                   : choose_from_scores(job, options, round);
     const Choice& choice = outcome.choice;
     log_quarantine(choice.quarantine);
     agree(job.collective(), [&] {
-        if (job.is_root()) write_outcome(job, options, outcome, selector);
+        if (job.is_root()) write_outcome(job, options, outcome, selector, names);
     });
     const Selection& selection = choice.selection;
     log::info("picked {} of {} rows by {}, {} quarantined, wrote {}", selection.ids.size(),

@@ -7,13 +7,14 @@
 #include "io/checksum.hpp"
 #include "io/id_set.hpp"
 #include "io/run_directory.hpp"
-#include "jobs/checkpointing.hpp"
-#include "jobs/pool_options.hpp"
-#include "jobs/training_options.hpp"
+#include "jobs/options/pool_options.hpp"
+#include "jobs/options/training_options.hpp"
+#include "jobs/steps/checkpointing.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
+#include "src/base/stop_flag.hpp"
 #include "src/models/model.hpp"
 #include "src/training/evaluate.hpp"
 
@@ -70,6 +71,7 @@ std::map<std::string, std::string> settings_of(const Options& options, const Tra
     settings["model"] = options.init.empty() ? to_json(options.model.spec(pool))
                                              : io::inputs_checksum(options.init);
     settings["pool"] = io::inputs_checksum(options.pool.path);
+    settings["datasets"] = describe_datasets(options.pool);
     settings["rows"] = io::inputs_checksum(options.labels.empty() ? options.rows : options.labels);
     settings["validation-pool"] = io::inputs_checksum(options.validation);
     return settings;
@@ -103,7 +105,7 @@ void check_targets(Job& job, const io::PoolFile& pool, const std::string& path) 
                       path);
 }
 
-io::RunRecord record_of(const Trainer& trainer, const Phases& job_phases) {
+io::RunRecord record_of(const Trainer& trainer, std::map<std::string, double> ledger) {
     io::RunRecord record;
     const auto add = [&](const std::string& axis,
                          const std::map<std::string, std::vector<double>>& curves) {
@@ -114,11 +116,8 @@ io::RunRecord record_of(const Trainer& trainer, const Phases& job_phases) {
     };
     add("steps", trainer.curves().steps);
     add("epochs", trainer.curves().epochs);
+    record.ledger = std::move(ledger);
     record.ledger["flops/learner"] = trainer.flops();
-    for (const auto& [name, seconds] : trainer.phases().seconds())
-        record.ledger["seconds/" + name] = seconds;
-    for (const auto& [name, seconds] : job_phases.seconds())
-        record.ledger["seconds/" + name] = seconds;
     return record;
 }
 
@@ -128,6 +127,7 @@ int run_train(Job& job) {
     Options options;
     add_options(job.options(), options);
     job.start();
+    install_stop_signals();
     const TrainOptions train = options.training.settings(job.common());
     THRESHER_CHECK_AS(UsageError, options.model.name.empty() != options.init.empty(),
                       "give either --model NAME (from scratch) or --init FILE (go on from a file)");
@@ -153,6 +153,7 @@ int run_train(Job& job) {
             validation = io::make_example_source(held_out, options.training.cache_bytes());
         }
         settings = settings_of(options, train, pool.info());
+        if (!train.reproducible) settings.merge(parallel_settings(job));
         if (job.is_root()) run.write_config(job.config_text());
     });
     log::info("training {} on {} rows of {}", model->spec().name, examples->size(),
@@ -160,6 +161,7 @@ int run_train(Job& job) {
     for (const auto& [name, value] : describe(train)) log::info("  {:<18} {}", name, value);
 
     Trainer trainer(*model, *examples, validation.get(), train, collective);
+    std::map<std::string, double> costs_before;
     if (options.resume) {
         const auto checkpoint = io::load_newest_checkpoint(run.checkpoints(), collective);
         if (checkpoint) {
@@ -168,6 +170,7 @@ int run_train(Job& job) {
                 check_same_settings(then.get<std::map<std::string, std::string>>(), settings,
                                     options.run);
                 trainer.import_state(trainer_state(checkpoint->files));
+                costs_before = nlohmann::json::parse(checkpoint->files.at("ledger.json"));
             });
             log::info("resumed from {} at update {} of {}", checkpoint->path, trainer.steps_done(),
                       trainer.steps_planned());
@@ -176,15 +179,21 @@ int run_train(Job& job) {
         }
     }
     const auto write_checkpoint = [&] {
+        std::map<std::string, double> ledger;
+        add_costs(job, costs_before, ledger);
+        for (const auto& [name, seconds] : trainer.phases().seconds()) {
+            ledger["seconds/" + name] = costs_before["seconds/" + name] + seconds;
+        }
         io::write_checkpoint(run.checkpoints(), trainer.steps_done(), collective, [&] {
             io::CheckpointFiles files;
             files["settings.json"] = nlohmann::json(settings).dump(2);
+            files["ledger.json"] = nlohmann::json(ledger).dump(2);
             add_trainer_state(trainer, files);
             return files;
         });
         agree(collective, [&] {
             if (!job.is_root()) return;
-            io::write_run(run.curves_file(), record_of(trainer, job.phases()),
+            io::write_run(run.curves_file(), record_of(trainer, ledger),
                           job.provenance(options.pool.path));
         });
     };

@@ -116,6 +116,30 @@ class Acquisitions(JobTest):
         with h5py.File(self.path("batch.h5")) as file:
             numpy.testing.assert_allclose(file["weights"][:] * file["inclusion_probabilities"][:] * 500, 1)
 
+    def test_a_bad_row_is_never_picked_and_counted_once(self):
+        predictions = self.make_predictions("predictions.h5", 40, 7)
+        with h5py.File(predictions, "a") as file:
+            file["logits"][7, 0, 1] = numpy.nan  # its embedding and losses are good
+        for name in ("k-center", "centroid", "typiclust", "facility-location", "hard-learner"):
+            result = self.run_ok("select", "--predictions", predictions, "--acquisition", name, "-k", 39, "--max-bad",
+                                 1, "-o", self.path("batch.h5"), "--overwrite", "--json", ranks=3)
+            self.assertEqual(result.json()["quarantined"], 1, name)
+            self.assertNotIn(7, self.batch()[0], name)
+        result = self.run_ok("score", "--predictions", predictions, "--acquisition", "entropy,margin,hard-learner",
+                             "--max-bad", 1, "-o", self.path("scores.h5"), "--json")
+        self.assertEqual(result.json()["quarantined"], 1)
+
+    def test_what_a_predictions_file_sets_apart_stays_apart(self):
+        predictions = self.make_predictions("predictions.h5", 40, 8)
+        with h5py.File(predictions, "a") as file:
+            file["quarantine/ids"] = numpy.array([3, 21])
+            file["quarantine/reasons"] = ["no target", "no target"]
+        result = self.run_ok("select", "--predictions", predictions, "--acquisition", "entropy", "-k", 38, "--max-bad",
+                             2, "-o", self.path("batch.h5"), "--json", ranks=2)
+        self.assertEqual(result.json()["quarantined"], 2)
+        self.assertFalse({3, 21} & set(self.batch()[0].tolist()))
+        self.assertIn("no target", result.err)
+
     def test_candidates_narrow_a_joint_choice(self):
         predictions = self.make_predictions("predictions.h5", 500, 6)
         common = ("--predictions", predictions)

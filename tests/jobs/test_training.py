@@ -116,6 +116,52 @@ class Loop(JobTest):
         with h5py.File(self.path("run/run.h5")) as file:
             numpy.testing.assert_array_equal(file["curves/entropy/labelled"][0], [10, 15, 20])
 
+    def test_what_a_person_filled_in_is_not_lost(self):
+        pool, test = self.make_pool(), self.make_pool("test.h5", seed=1)
+        command = ("loop", "--pool", pool, "--test-pool", test, "--model", "mlp", "--acquisitions", "k-center", "--initial",
+                   6, "-k", 4, "--cycles", 2, "--updates", 5, "--batch-size", 6, "--oracle", "person", "--run",
+                   self.path("run"))
+        self.run_ok(*command)
+        batch = pathlib.Path(self.path("run/batch.csv"))
+        with h5py.File(self.path("run/batch.h5")) as file:
+            self.assertEqual(file.attrs["acquisition"], "random")
+        begun = batch.read_text().replace(",\n", ",1\n", 3)  # half filled in
+        batch.write_text(begun)
+        result = self.run_ok(*command, "--resume")  # --labels forgotten
+        self.assertIn("6 rows wait for labels", result.out)
+        self.assertEqual(batch.read_text(), begun)
+        batch.write_text(begun.replace(",\n", ",0\n"))
+        self.run_ok(*command, "--resume", "--labels", str(batch))  # replaces the file it has just read
+        with h5py.File(self.path("run/batch.h5")) as file:
+            self.assertEqual(file.attrs["acquisition"], "k-center")
+            self.assertEqual(file.attrs["selector"], "joint")
+            scores = file["scores"][:]
+        self.assertTrue(numpy.isfinite(scores).all())
+        batch.unlink()
+        self.assertIn("4 rows wait", self.run_ok(*command, "--resume").out)  # the first six are kept
+        with h5py.File(self.path("run/batch.h5")) as file:
+            numpy.testing.assert_array_equal(file["scores"][:], scores)
+
+    def test_the_ledger_counts_all_parts_of_a_run(self):
+        pool, test = self.make_pool(), self.make_pool("test.h5", seed=1)
+        command = ("loop", "--pool", pool, "--test-pool", test, "--model", "mlp", "--acquisitions", "entropy", "--initial",
+                   6, "-k", 4, "--updates", 5, "--batch-size", 6, "--oracle", "person", "--run", self.path("run"))
+        self.run_ok(*command, "--cycles", 2)
+        batch = pathlib.Path(self.path("run/batch.csv"))
+        batch.write_text(batch.read_text().replace(",\n", ",0\n"))
+        ledgers = []
+        for _ in range(2):
+            self.run_ok(*command, "--cycles", 2, "--resume", "--labels", str(batch), ranks=2)
+            with h5py.File(self.path("run/run.h5")) as file:
+                ledgers.append({f"{kind}/{name}": float(file["ledger"][kind][name][0])
+                                for kind in file["ledger"] for name in file["ledger"][kind]})
+            batch.write_text(batch.read_text().replace(",\n", ",0\n"))
+        first, second = ledgers
+        for name in ("flops/learner", "flops/scoring_learner", "seconds/train", "seconds/select", "bytes/exchanged"):
+            self.assertGreater(first[name], 0, name)
+            self.assertGreaterEqual(second[name], first[name], name)
+        self.assertGreater(second["flops/learner"], first["flops/learner"])
+
     def test_curves_of_a_comparison(self):
         pool, test = self.make_pool(), self.make_pool("test.h5", seed=1)
         common = ("loop", "--pool", pool, "--test-pool", test, "--model", "mlp", "--initial", 10, "-k", 10, "--cycles", 3,

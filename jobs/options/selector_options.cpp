@@ -1,4 +1,4 @@
-#include "jobs/selector_options.hpp"
+#include "jobs/options/selector_options.hpp"
 
 #include "src/base/check.hpp"
 

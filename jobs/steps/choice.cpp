@@ -1,4 +1,4 @@
-#include "jobs/choice.hpp"
+#include "jobs/steps/choice.hpp"
 
 #include <fmt/ranges.h>
 
@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "io/row_values.hpp"
+#include "src/acquisition/joint/mean_prediction.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/selection/balanced.hpp"
@@ -101,6 +102,9 @@ Choice choose_jointly(Job& job, PredictionStream& stream, const ChoiceOptions& o
         for (std::size_t i = 0; i < comparisons.labelled.size(); ++i) {
             if (comparisons.labelled[i] != 0) others[i] = 0;
         }
+        const std::vector<std::size_t> bad = quarantined_offsets(shard);
+        if (!bad.empty()) others.resize(rows, 0);
+        for (const std::size_t offset : bad) others[offset] = 1;
         JointRows joint{.rows = static_cast<std::int64_t>(rows),
                         .first_row = shard.rows.begin,
                         .ids = shard.ids,
@@ -211,6 +215,24 @@ std::vector<std::string_view> needs_of_choice(const ChoiceOptions& options,
     return needs;
 }
 
+io::Batch describe_batch(const ChoiceOptions& options, const std::string& acquisition,
+                         const Selector& selector, bool jointly) {
+    io::Batch batch;
+    batch.acquisition = acquisition;
+    batch.seed = selector.seed;
+    batch.round = selector.round;
+    if (jointly) {
+        batch.selector = "joint";
+        if (acquisition == "facility-location") batch.settings["similarity"] = options.similarity;
+        return batch;
+    }
+    batch.selector = selector.name;
+    if (selector.name != "top-k") batch.beta = selector.beta;
+    if (options.balance != "none") batch.settings["balance"] = options.balance;
+    if (options.budget > 0.0) batch.settings["budget"] = fmt::format("{}", options.budget);
+    return batch;
+}
+
 Choice choose_by_scores(Job& job, const ShardScores& shard, const ChoiceOptions& options,
                         const std::string& acquisition, std::int64_t k, std::uint32_t round,
                         std::span<const std::uint8_t> excluded) {
@@ -240,18 +262,14 @@ namespace {
 /// The class of each row of a view: its target, or the likeliest under the mean prediction; -1
 /// where there is none.
 void classes_of(const PredictionView& view, bool by_targets, std::span<std::int32_t> classes) {
-    const auto samples = static_cast<std::size_t>(view.samples);
-    const auto width = static_cast<std::size_t>(view.classes);
-    std::vector<double> mean(width);
+    const auto width = static_cast<std::size_t>(view.samples * view.classes);
+    std::vector<double> mean(static_cast<std::size_t>(view.classes));
     for (std::size_t row = 0; row < classes.size(); ++row) {
         if (by_targets) {
             classes[row] = static_cast<std::int32_t>(view.targets[row]);
             continue;
         }
-        std::fill(mean.begin(), mean.end(), 0.0);
-        for (std::size_t i = 0; i < samples * width; ++i) {
-            mean[i % width] += std::exp(double{view.log_probs[row * samples * width + i]});
-        }
+        mean_prediction(view.log_probs.subspan(row * width, width), mean);
         const auto likeliest = std::max_element(mean.begin(), mean.end());
         classes[row] =
             std::isfinite(*likeliest) ? static_cast<std::int32_t>(likeliest - mean.begin()) : -1;

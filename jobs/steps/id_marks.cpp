@@ -1,4 +1,4 @@
-#include "jobs/id_marks.hpp"
+#include "jobs/steps/id_marks.hpp"
 
 #include <fmt/ranges.h>
 

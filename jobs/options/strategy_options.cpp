@@ -1,4 +1,4 @@
-#include "jobs/strategy_options.hpp"
+#include "jobs/options/strategy_options.hpp"
 
 #include <fmt/ranges.h>
 

@@ -1,4 +1,4 @@
-#include "jobs/checkpointing.hpp"
+#include "jobs/steps/checkpointing.hpp"
 
 #include <fmt/ranges.h>
 
@@ -9,6 +9,7 @@
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
 #include "src/base/stop_flag.hpp"
+#include "src/base/thread_team.hpp"
 
 namespace thresher::jobs {
 
@@ -97,14 +98,34 @@ TrainState trainer_state(const io::CheckpointFiles& files) {
     return state;
 }
 
+void add_costs(Job& job, const std::map<std::string, double>& before,
+               std::map<std::string, double>& ledger) {
+    const auto add = [&](const std::string& name, double cost) {
+        const auto entry = before.find(name);
+        ledger[name] = cost + (entry == before.end() ? 0.0 : entry->second);
+    };
+    for (const auto& [name, seconds] : job.phases().seconds()) add("seconds/" + name, seconds);
+    add("bytes/exchanged", static_cast<double>(job.collective().traffic().bytes));
+}
+
+std::map<std::string, std::string> parallel_settings(Job& job) {
+    return {{"ranks", std::to_string(job.collective().size())},
+            {"threads", std::to_string(threads_in_use())}};
+}
+
 void check_same_settings(const std::map<std::string, std::string>& then,
                          const std::map<std::string, std::string>& now, const std::string& run) {
     std::vector<std::string> differences;
     for (const auto& [name, value] : now) {
         const auto before = then.find(name);
         const std::string old_value = before == then.end() ? "not set" : before->second;
-        if (old_value != value)
-            differences.push_back(fmt::format("{} was {}, now {}", name, old_value, value));
+        if (old_value == value) continue;
+        const std::string difference = fmt::format("{} was {}, now {}", name, old_value, value);
+        if (name == "ranks" || name == "threads") {
+            log::warn("{}: {}; sums are rounded in another way from here on", run, difference);
+        } else {
+            differences.push_back(difference);
+        }
     }
     THRESHER_CHECK_AS(UsageError, differences.empty(),
                       "{} was begun with other settings: {}; resume with the same, or start over "

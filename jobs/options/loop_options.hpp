@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "jobs/choice.hpp"
-#include "jobs/training_options.hpp"
+#include "jobs/options/training_options.hpp"
+#include "jobs/steps/choice.hpp"
 
 namespace thresher::jobs {
 

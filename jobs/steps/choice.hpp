@@ -5,8 +5,9 @@
 
 #include <CLI/CLI.hpp>
 
-#include "jobs/score_source.hpp"
-#include "jobs/selector_options.hpp"
+#include "io/batch_file.hpp"
+#include "jobs/options/selector_options.hpp"
+#include "jobs/steps/score_source.hpp"
 #include "src/acquisition/joint/joint.hpp"
 
 namespace thresher::jobs {
@@ -47,6 +48,11 @@ struct Choice {
     Traffic traffic;                         ///< of the selection, this rank's
     double spent = 0.0;                      ///< of the budget, at the root
 };
+
+/// A batch without rows that says how they are picked: acquisition, selector and what belongs to
+/// them. `jointly`: by a joint acquisition, without a selector. Local.
+io::Batch describe_batch(const ChoiceOptions& options, const std::string& acquisition,
+                         const Selector& selector, bool jointly);
 
 /// The batch by scores that are there. `excluded` marks own rows that may not be picked, or is
 /// empty. Throws as select_rows. Collective.

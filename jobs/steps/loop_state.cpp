@@ -1,4 +1,4 @@
-#include "jobs/loop_state.hpp"
+#include "jobs/steps/loop_state.hpp"
 
 #include <fmt/format.h>
 
@@ -12,13 +12,27 @@ namespace thresher::jobs {
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoopTrack, ids, labels, batches, labelled, test_accuracy,
                                    test_loss, seconds)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoopState, settings, acquisitions, repeats, cycles, tracks,
-                                   pending, ledger, checkpoints)
+                                   pending, pending_scores, ledger, checkpoints)
 
 std::string to_json(const LoopState& state) { return nlohmann::json(state).dump(); }
 
+namespace {
+
+/// JSON writes what is no number as null; the loss of a model that diverged is one.
+void nulls_to_nan(nlohmann::json& value) {
+    if (value.is_null()) value = std::numeric_limits<double>::quiet_NaN();
+    if (value.is_structured()) {
+        for (nlohmann::json& part : value) nulls_to_nan(part);
+    }
+}
+
+}  // namespace
+
 LoopState loop_state_from_json(const std::string& text) {
     try {
-        return nlohmann::json::parse(text).get<LoopState>();
+        nlohmann::json state = nlohmann::json::parse(text);
+        nulls_to_nan(state);
+        return state.get<LoopState>();
     } catch (const nlohmann::json::exception& error) {
         fail<FileError>("the checkpoint's loop.json cannot be read: {}", error.what());
     }

@@ -1,4 +1,4 @@
-#include "jobs/score_source.hpp"
+#include "jobs/steps/score_source.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -39,12 +39,7 @@ void map_or_read(const io::ScoresFile& file, const std::string& name, ShardScore
 
 /// Rows with a reason have no score, whatever a formula made of them.
 void drop_quarantined(ShardScores& shard) {
-    std::unordered_set<std::int64_t> bad;
-    for (const QuarantinedRow& row : shard.quarantine) bad.insert(row.id);
-    if (bad.empty()) return;
-    for (std::int64_t row = shard.rows.begin; row < shard.rows.end; ++row) {
-        const auto offset = static_cast<std::size_t>(row - shard.rows.begin);
-        if (!bad.contains(shard.ids.empty() ? row : shard.ids[offset])) continue;
+    for (const std::size_t offset : quarantined_offsets(shard)) {
         for (auto& [name, scores] : shard.scores)
             scores[offset] = std::numeric_limits<float>::quiet_NaN();
     }
@@ -246,6 +241,7 @@ ShardScores score_stream(Job& job, PredictionStream& stream,
         view.others = others.view();
         RowRange rows;
         while (stream.next(view, rows)) {
+            give_up_if_others_failed(collective);
             const auto timer = job.phases().time("score");
             const auto first = static_cast<std::size_t>(rows.begin - shard.rows.begin);
             for (const std::string& name : acquisitions) {
@@ -263,6 +259,18 @@ ShardScores score_stream(Job& job, PredictionStream& stream,
     return shard;
 }
 
+std::vector<std::size_t> quarantined_offsets(const ShardScores& shard) {
+    std::unordered_set<std::int64_t> bad;
+    for (const QuarantinedRow& row : shard.quarantine) bad.insert(row.id);
+    std::vector<std::size_t> offsets;
+    if (bad.empty()) return offsets;
+    for (std::int64_t row = shard.rows.begin; row < shard.rows.end; ++row) {
+        const auto offset = static_cast<std::size_t>(row - shard.rows.begin);
+        if (bad.contains(shard.ids.empty() ? row : shard.ids[offset])) offsets.push_back(offset);
+    }
+    return offsets;
+}
+
 std::vector<QuarantinedRow> gather_reasons(Collective& collective,
                                            const std::vector<QuarantinedRow>& first,
                                            const std::vector<QuarantinedRow>& second) {
@@ -271,7 +279,7 @@ std::vector<QuarantinedRow> gather_reasons(Collective& collective,
     std::unordered_set<std::int64_t> ids;
     for (const QuarantinedRow& row : merged) ids.insert(row.id);
     for (const QuarantinedRow& row : later) {
-        if (!ids.contains(row.id)) merged.push_back(row);
+        if (ids.insert(row.id).second) merged.push_back(row);
     }
     return merged;
 }

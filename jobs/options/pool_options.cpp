@@ -1,4 +1,6 @@
-#include "jobs/pool_options.hpp"
+#include "jobs/options/pool_options.hpp"
+
+#include <fmt/format.h>
 
 #include <optional>
 
@@ -15,6 +17,11 @@ void add_pool_options(CLI::App& app, PoolOptions& options, bool required) {
     app.add_option("--classes", options.paths.classes,
                    "Number of classes, where the pool does not say")
         ->check(CLI::NonNegativeNumber);
+}
+
+std::string describe_datasets(const PoolOptions& options) {
+    return fmt::format("{} and {}, {} classes", options.paths.inputs, options.paths.targets,
+                       options.paths.classes);
 }
 
 io::PoolFile open_pool(Job& job, const PoolOptions& options) {

@@ -17,6 +17,9 @@ struct PoolOptions {
 /// Adds --pool (required or not), --inputs, --targets and --classes.
 void add_pool_options(CLI::App& app, PoolOptions& options, bool required);
 
+/// Which datasets of the file are the pool, for runs that are resumed to compare. Local.
+std::string describe_datasets(const PoolOptions& options);
+
 /// Opens the pool on every rank. Throws the same FileError on all ranks. Collective.
 io::PoolFile open_pool(Job& job, const PoolOptions& options);
 io::PoolFile open_pool(Job& job, const std::string& path);

@@ -1,4 +1,4 @@
-#include "jobs/training_options.hpp"
+#include "jobs/options/training_options.hpp"
 
 #include "src/base/check.hpp"
 

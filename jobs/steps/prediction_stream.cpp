@@ -1,4 +1,4 @@
-#include "jobs/prediction_stream.hpp"
+#include "jobs/steps/prediction_stream.hpp"
 
 #include <algorithm>
 #include <numeric>

@@ -26,6 +26,7 @@ struct LoopState {
     std::int64_t repeats = 1, cycles = 1;
     std::vector<LoopTrack> tracks;      ///< [acquisitions, repeats]
     std::vector<std::int64_t> pending;  ///< ids that wait for a person's labels
+    std::vector<float> pending_scores;  ///< of `pending`; empty for the first, random rows
     std::map<std::string, double> ledger;
     std::int64_t checkpoints = 0;  ///< written so far; numbers the next
 

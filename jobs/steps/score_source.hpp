@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "jobs/id_marks.hpp"
-#include "jobs/pool_options.hpp"
-#include "jobs/prediction_stream.hpp"
-#include "jobs/strategy_options.hpp"
+#include "jobs/options/pool_options.hpp"
+#include "jobs/options/strategy_options.hpp"
+#include "jobs/steps/id_marks.hpp"
+#include "jobs/steps/prediction_stream.hpp"
 
 namespace thresher::jobs {
 
@@ -75,6 +75,9 @@ ShardScores score_stream(Job& job, PredictionStream& stream,
                          const std::vector<std::string>& acquisitions, std::uint32_t round,
                          const Comparisons& comparisons,
                          const std::function<void(const PredictionView&, RowRange)>& keep = {});
+
+/// Places in the shard of the rows of `shard.quarantine`, ascending. Local.
+std::vector<std::size_t> quarantined_offsets(const ShardScores& shard);
 
 /// All ranks' rows of both lists at the root, one reason each, those of `first` before those of
 /// `second`; empty elsewhere. Collective.

@@ -40,8 +40,16 @@ TrainEnd train_with_checkpoints(Job& job, Trainer& trainer, CheckpointClock& clo
 void add_trainer_state(const Trainer& trainer, io::CheckpointFiles& files);
 TrainState trainer_state(const io::CheckpointFiles& files);
 
+/// Ranks and threads, for check_same_settings. Local.
+std::map<std::string, std::string> parallel_settings(Job& job);
+
+/// Sets the entries seconds/<phase> and bytes/exchanged of `ledger` to what this job has cost so
+/// far on this rank, on top of what they are in `before`, of the parts it goes on from. Local.
+void add_costs(Job& job, const std::map<std::string, double>& before,
+               std::map<std::string, double>& ledger);
+
 /// Throws UsageError naming every setting in which a run that is resumed differs from its
-/// beginning.
+/// beginning. Of other ranks or threads, which change only how sums are rounded, it warns. Local.
 void check_same_settings(const std::map<std::string, std::string>& then,
                          const std::map<std::string, std::string>& now, const std::string& run);
 

@@ -1,4 +1,4 @@
-#include "jobs/loop_options.hpp"
+#include "jobs/options/loop_options.hpp"
 
 #include <fmt/ranges.h>
 
@@ -108,6 +108,8 @@ std::map<std::string, std::string> LoopOptions::settings(const TrainOptions& tra
     settings["model"] = to_json(model.spec(pool_info));
     settings["reference"] = io::inputs_checksum(reference);
     settings["acquisitions"] = fmt::format("{}", fmt::join(acquisitions, ","));
+    settings["balance"] = choice.balance;
+    settings["datasets"] = describe_datasets(pool);
     settings["selector"] =
         fmt::format("{} {}", choice.selector.name, choice.selector.selector(0, 0).beta);
     settings["joint"] = fmt::format(
