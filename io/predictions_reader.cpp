@@ -11,15 +11,10 @@
 #include "io/predictions_layout.hpp"
 #include "io/quarantine_table.hpp"
 #include "io/read_ahead.hpp"
+#include "src/acquisition/outputs.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::io {
-
-namespace {
-
-constexpr double kTolerance = 1e-3;
-
-}  // namespace
 
 std::string output_dataset(OutputKind kind) {
     switch (kind) {
@@ -49,10 +44,10 @@ std::string what_is_wrong(OutputKind kind, std::span<const float> row, std::int6
             sum += static_cast<double>(value);
         }
         if (std::isinf(largest)) return "the outputs hold an infinity, or are all -inf";
-        if (kind == OutputKind::probabilities && std::abs(sum - 1.0) > kTolerance) {
+        if (kind == OutputKind::probabilities && std::abs(sum - 1.0) > kSumTolerance) {
             return fmt::format("probabilities sum to {:.6g}, not to 1", sum);
         }
-        if (kind == OutputKind::log_probs && static_cast<double>(largest) > kTolerance) {
+        if (kind == OutputKind::log_probs && static_cast<double>(largest) > kSumTolerance) {
             return fmt::format("log-probability {} is above 0", largest);
         }
     }

@@ -71,17 +71,15 @@ Choice choose_jointly(Job& job, PredictionStream& stream, const ChoiceOptions& o
     check_fits(acquisition, stream.available());
     const auto rows = static_cast<std::size_t>(stream.owned_rows().size());
     const PredictionsShape& shape = stream.shape();
-    const auto reads = [&](std::string_view need) {
-        return std::find(acquisition.needs.begin(), acquisition.needs.end(), need) !=
-               acquisition.needs.end();
-    };
     ShardPredictions predictions;
     agree(job.collective(), [&] {
         const auto room = [&](std::int64_t width) {
             return rows * static_cast<std::size_t>(width);
         };
-        if (reads("log_probs")) predictions.log_probs.resize(room(shape.samples * shape.classes));
-        if (reads("embeddings")) predictions.embeddings.resize(room(shape.embedding_size));
+        if (acquisition.reads("log_probs"))
+            predictions.log_probs.resize(room(shape.samples * shape.classes));
+        if (acquisition.reads("embeddings"))
+            predictions.embeddings.resize(room(shape.embedding_size));
     });
     std::vector<std::string> pointwise;
     if (options.candidates > 0) pointwise.push_back(options.candidates_by);

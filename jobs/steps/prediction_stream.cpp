@@ -7,6 +7,7 @@
 
 #include "io/block_reader.hpp"
 #include "io/predictions_file.hpp"
+#include "src/acquisition/outputs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 

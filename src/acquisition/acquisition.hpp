@@ -78,14 +78,4 @@ std::vector<std::int64_t> neighbour_rows(std::int64_t pool_rows, std::uint64_t s
 constexpr std::int64_t kTargetRows = 256;
 std::vector<std::int64_t> target_rows(std::int64_t target_pool_rows, std::uint64_t seed);
 
-/// Log-probabilities [rows, C] of logits [rows, C]: x - logsumexp x, in double, for any finite or
-/// -inf logits. A row with NaN, +inf or nothing but -inf becomes NaN. Local.
-void logits_to_log_probs(std::span<const float> logits, std::int64_t classes,
-                         std::span<float> log_probs);
-
-/// Logarithms of probabilities [rows, C]. A row with a negative or NaN entry, or whose sum is off 1
-/// by more than 1e-3, becomes NaN. Local.
-void probabilities_to_log_probs(std::span<const float> probabilities, std::int64_t classes,
-                                std::span<float> log_probs);
-
 }  // namespace thresher

@@ -1,5 +1,7 @@
 #include "src/acquisition/class_scores.hpp"
 
+#include "src/acquisition/outputs.hpp"
+
 // Highway compiles this file once for each instruction set and picks the best at run time.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/acquisition/class_scores.cpp"
@@ -12,8 +14,6 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace thresher::HWY_NAMESPACE {
-
-constexpr double kSumTolerance = 1e-3;
 
 /// The score where the probabilities sum to 1, elsewhere NaN.
 HWY_INLINE Doubles if_distribution(const Doubles& sum, const Doubles& score) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "src/acquisition/outputs.hpp"
 #include "src/acquisition/pointwise.hpp"
 #include "src/base/check.hpp"
 #include "src/base/thread_team.hpp"
@@ -32,7 +33,6 @@ struct CentredPredictions {
 };
 
 constexpr std::size_t kWidthStep = 64;  ///< no vectors hold more doubles than this, four together
-constexpr double kSumTolerance = 1e-3;
 
 }  // namespace
 #endif

@@ -1,6 +1,5 @@
-// Class outputs of any framework as log-probabilities.
+#include "src/acquisition/outputs.hpp"
 
-#include "src/acquisition/acquisition.hpp"
 #include "src/base/check.hpp"
 #include "src/base/thread_team.hpp"
 
@@ -48,7 +47,6 @@ void convert_logits(std::span<const float> logits, std::size_t classes,
 
 void convert_probabilities(std::span<const float> probabilities, std::size_t classes,
                            std::span<float> log_probs) {
-    constexpr double kSumTolerance = 1e-3;
     convert_groups(probabilities, classes, log_probs, [&](float* HWY_RESTRICT tile) {
         const hn::ScalableTag<double> d;
         const std::size_t size = classes * kGroup;

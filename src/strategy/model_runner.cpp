@@ -3,11 +3,10 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
+#include "src/acquisition/outputs.hpp"
 #include "src/models/tensors.hpp"
-#include "src/strategy/log_softmax.hpp"
 
 namespace thresher {
 namespace {
@@ -23,7 +22,6 @@ std::int64_t default_micro_batch(const Model& model) {
     return model.spec().name == "mlp" ? kMicroBatchVectors : kMicroBatch;
 }
 
-/// The model's normalisation, for elements in the pool's units.
 /// A result on its way from the device: row i of `values` goes to [i * stride, i * stride + width).
 struct Arrival {
     at::Tensor values;
@@ -36,11 +34,15 @@ void store(const Arrival& arrival) {
     const at::Tensor plain = arrival.values.cpu().to(at::kFloat).contiguous();
     const auto rows = static_cast<std::size_t>(plain.size(0));
     const std::size_t width = static_cast<std::size_t>(plain.numel()) / rows;
-    const float* from = plain.const_data_ptr<float>();
+    const std::span<const float> from(plain.const_data_ptr<float>(), rows * width);
+    const auto put = [&](std::span<const float> values, std::span<float> to) {
+        if (arrival.classes > 0) return logits_to_log_probs(values, arrival.classes, to);
+        std::copy(values.begin(), values.end(), to.begin());
+    };
+    const auto stride = static_cast<std::size_t>(arrival.stride);
+    if (stride == width) return put(from, arrival.to.first(from.size()));
     for (std::size_t i = 0; i < rows; ++i) {
-        const auto row = arrival.to.subspan(i * static_cast<std::size_t>(arrival.stride), width);
-        std::memcpy(row.data(), from + i * width, row.size_bytes());
-        if (arrival.classes > 0) log_softmax_rows(row, arrival.classes, row);
+        put(from.subspan(i * width, width), arrival.to.subspan(i * stride, width));
     }
 }
 

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "src/base/check.hpp"
-#include "src/strategy/log_softmax.hpp"
+#include "src/strategy/cross_entropy.hpp"
 #include "src/strategy/model_runner.hpp"
 #include "src/strategy/strategy.hpp"
 

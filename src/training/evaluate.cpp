@@ -8,7 +8,6 @@
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/tree_sum.hpp"
-#include "src/strategy/log_softmax.hpp"
 #include "src/strategy/predictor.hpp"
 
 namespace thresher {

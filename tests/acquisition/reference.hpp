@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "src/acquisition/acquisition.hpp"
+#include "src/acquisition/outputs.hpp"
 #include "src/random/philox.hpp"
 
 namespace thresher::test {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "src/acquisition/outputs.hpp"
 #include "src/base/check.hpp"
 #include "src/random/philox.hpp"
 #include "tests/acquisition/score.hpp"

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "src/acquisition/acquisition.hpp"
+#include "src/acquisition/outputs.hpp"
 #include "tests/support/golden.hpp"
 
 using namespace thresher;

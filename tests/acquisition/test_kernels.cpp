@@ -4,6 +4,7 @@
 #include <hwy/highway.h>
 
 #include "src/acquisition/acquisition.hpp"
+#include "src/acquisition/outputs.hpp"
 #include "src/base/thread_team.hpp"
 #include "tests/acquisition/reference.hpp"
 #include "tests/support/catch.hpp"

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "src/base/check.hpp"
-#include "src/strategy/log_softmax.hpp"
+#include "src/strategy/cross_entropy.hpp"
 #include "src/strategy/strategy.hpp"
 #include "tests/models/model_bytes.hpp"
 #include "tests/strategy/predict_all.hpp"
@@ -25,27 +25,6 @@ Predictions predictions_of(const ModelRoles& models, const MemoryPool& pool,
 }
 
 }  // namespace
-
-TEST_CASE("log-softmax neither overflows nor loses small probabilities") {
-    const std::vector<float> logits{0, 0, 1000, 0, -kInfinity, 3, 88, 90};
-    std::vector<float> out(logits.size());
-    log_softmax_rows(logits, 2, out);
-    CHECK(out[0] == Approx(-std::log(2.0)));
-    CHECK(out[2] == 0.0F);
-    CHECK(out[3] == -1000.0F);
-    CHECK(out[4] == -kInfinity);
-    CHECK(out[5] == 0.0F);
-    CHECK(out[6] == Approx(-2.0 - std::log1p(std::exp(-2.0))));
-    CHECK(out[7] == Approx(-std::log1p(std::exp(-2.0))));
-}
-
-TEST_CASE("a row with a NaN or an infinite logit is NaN throughout") {
-    const float nan = std::numeric_limits<float>::quiet_NaN();
-    const std::vector<float> logits{nan, 1, 1, nan, kInfinity, 1, -kInfinity, -kInfinity};
-    std::vector<float> out(logits.size());
-    log_softmax_rows(logits, 2, out);
-    for (const float value : out) CHECK(std::isnan(value));
-}
 
 TEST_CASE("cross-entropy is minus the log-probability of the target") {
     const std::vector<float> log_probs{-0.5F, -1.0F, -2.0F, -3.0F, -4.0F, -5.0F};

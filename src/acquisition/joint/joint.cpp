@@ -155,11 +155,6 @@ void check_joint_options(const JointAcquisition& acquisition, const JointOptions
 
 namespace {
 
-bool needs(const JointAcquisition& acquisition, std::string_view need) {
-    return std::find(acquisition.needs.begin(), acquisition.needs.end(), need) !=
-           acquisition.needs.end();
-}
-
 /// What can be wrong with the spans of one rank. Local.
 void check_shapes(const JointAcquisition& acquisition, const JointRows& rows) {
     const auto n = static_cast<std::size_t>(rows.rows);
@@ -168,20 +163,20 @@ void check_shapes(const JointAcquisition& acquisition, const JointRows& rows) {
                        (rows.labelled.empty() || rows.labelled.size() == n),
                    "{} ids, {} marks of excluded and {} of labelled rows for {} rows",
                    rows.ids.size(), rows.excluded.size(), rows.labelled.size(), rows.rows);
-    if (needs(acquisition, "log_probs")) {
+    if (acquisition.reads("log_probs")) {
         THRESHER_CHECK(
             rows.samples >= 1 && rows.classes >= 1 &&
                 rows.log_probs.size() == n * static_cast<std::size_t>(rows.samples * rows.classes),
             "{} log-probabilities for {} rows of {} samples and {} classes", rows.log_probs.size(),
             rows.rows, rows.samples, rows.classes);
     }
-    if (needs(acquisition, "samples")) {
+    if (acquisition.reads("samples")) {
         THRESHER_CHECK_AS(UsageError, rows.samples >= 2,
                           "{} measures how far samples disagree, but the predictions hold {} for "
                           "each row; predict with strategy monte-carlo or ensemble",
                           acquisition.name, rows.samples);
     }
-    if (needs(acquisition, "embeddings")) {
+    if (acquisition.reads("embeddings")) {
         THRESHER_CHECK(
             rows.embedding_size >= 1 &&
                 rows.embeddings.size() == n * static_cast<std::size_t>(rows.embedding_size),

@@ -6,6 +6,7 @@
 // over rows is exact (exact_grid.hpp), random numbers are keyed by id, and ties go to the lower id.
 // Adding one is a function and a line in the table of joint.cpp.
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -67,6 +68,9 @@ struct JointAcquisition {
     std::string_view name;
     /// What it reads, in the words of Acquisition::needs: "log_probs", "embeddings", "samples".
     std::vector<std::string_view> needs;
+    bool reads(std::string_view need) const {
+        return std::find(needs.begin(), needs.end(), need) != needs.end();
+    }
     std::string_view description;
     std::string_view formula;  ///< of the gain that comes with each pick
     std::string_view source;

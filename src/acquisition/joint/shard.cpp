@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "src/acquisition/joint/distances.hpp"
+#include "src/acquisition/outputs.hpp"
 #include "src/base/check.hpp"
 #include "src/base/thread_team.hpp"
 
@@ -15,7 +16,6 @@ namespace thresher {
 namespace {
 
 constexpr std::int64_t kGrain = 1024;  // rows a thread takes at a time
-constexpr double kSumTolerance = 1e-3;
 /// Squared norms above it would overflow in a distance between two rows, or its products.
 constexpr float kLargestSquaredNorm = std::numeric_limits<float>::max() / 64.0F;
 
@@ -51,18 +51,13 @@ std::string reason_for(Flaw flaw) {
     return "";
 }
 
-bool needs(const JointAcquisition& acquisition, std::string_view dataset) {
-    return std::find(acquisition.needs.begin(), acquisition.needs.end(), dataset) !=
-           acquisition.needs.end();
-}
-
 }  // namespace
 
 JointShard::JointShard(const JointRows& rows, const JointAcquisition& acquisition,
                        const JointOptions& options, std::vector<QuarantinedRow>& quarantined)
     : rows_(rows), states_(static_cast<std::size_t>(rows.rows), RowState::open) {
-    const bool probabilities = needs(acquisition, "log_probs");
-    const bool embeddings = needs(acquisition, "embeddings");
+    const bool probabilities = acquisition.reads("log_probs");
+    const bool embeddings = acquisition.reads("embeddings");
     const bool cosine =
         acquisition.name == "facility-location" && options.similarity == Similarity::cosine;
     const auto row_outputs = static_cast<std::size_t>(rows.samples * rows.classes);
