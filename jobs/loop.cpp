@@ -260,7 +260,8 @@ class Loop {
         log::info("{}: {} labelled, accuracy {:.4f}, loss {:.4f}", title, track.ids.size(),
                   evaluation.accuracy(), evaluation.mean_loss);
         agree(collective(), [&] {
-            if (job_.is_root()) model->save(run_.file("model.pt"));
+            if (!job_.is_root()) return;
+            io::write_file(run_.file("model.pt"), model->archive(), io::Overwrite::yes);
         });
         if (!picked.ids.empty()) {
             track.batches.push_back(picked.ids);

@@ -58,10 +58,7 @@ int run(const Verb& verb, const std::vector<std::string>& arguments,
 
 int main(int argc, char** argv) {
     const std::string name = argc > 1 ? argv[1] : "--help";
-    const bool first_rank = [] {
-        const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
-        return rank == nullptr || std::string(rank) == "0";
-    }();
+    const bool first_rank = thresher::mpi::is_first_by_launcher();
     if (name == "--help" || name == "-h" || name == "help") {
         if (first_rank) print_help();
         return 0;

@@ -202,7 +202,7 @@ int run_train(Job& job) {
     write_checkpoint();
     agree(collective, [&] {
         if (!job.is_root()) return;
-        model->save(run.file("model.pt"));
+        io::write_file(run.file("model.pt"), model->archive(), io::Overwrite::yes);
     });
 
     nlohmann::json facts{{"updates", trainer.steps_done()},

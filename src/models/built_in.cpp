@@ -141,10 +141,10 @@ class BuiltInModel final : public Model {
         return at::stack(logits);
     }
 
-    void save(const std::string& path) const override {
+    std::string archive() const override {
         THRESHER_CHECK(!scoring_, "the scoring form of {} cannot be saved; save the model itself",
                        spec_.name);
-        save_tensors(path, spec_, builder_.parameters, builder_.buffers);
+        return archive_of(spec_, builder_.parameters, builder_.buffers);
     }
 
   private:

@@ -74,9 +74,8 @@ class Model {
     /// an estimate.
     double forward_flops() const { return forward_flops_; }
 
-    /// Writes name.tmp, syncs it and renames it to `path`. Throws FileError. Local: call it on one
-    /// rank.
-    virtual void save(const std::string& path) const = 0;
+    /// The bytes of a .pt file with this model, which load_model() reads. Local.
+    virtual std::string archive() const = 0;
 
   protected:
     Model(ModelSpec spec, std::string device)
@@ -102,15 +101,15 @@ bool is_built_in_model(std::string_view name);
 std::unique_ptr<Model> make_model(const ModelSpec& spec, std::uint64_t seed,
                                   const std::string& device = "cpu");
 
-/// Reads what save() wrote, or the user's TorchScript file, and fits it to the pool: the pool's
+/// Reads a file of archive(), or the user's TorchScript file, and fits it to the pool: the pool's
 /// scale (units of its elements); mean and std of the model's own where it has them, of the pool
 /// otherwise. Throws FileError where there is no such file or it is no model, Error where the input
 /// shape or the classes do not fit the pool. Local.
 std::unique_ptr<Model> load_model(const std::string& path, const PoolInfo& pool,
                                   const std::string& device = "cpu");
 
-/// The spec that a file of save() holds; for a user's TorchScript file only the name "torchscript".
-/// Throws FileError. Local.
+/// The spec that a file of archive() holds; for a user's TorchScript file only the name
+/// "torchscript". Throws FileError. Local.
 ModelSpec read_model_spec(const std::string& path);
 
 /// Throws Error unless inputs and classes of the pool fit the model. `path` names the model in the

@@ -1,13 +1,9 @@
 #include "src/models/model_file.hpp"
 
 #include <c10/core/GradMode.h>
-#include <fcntl.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <sstream>
@@ -17,41 +13,6 @@
 
 namespace thresher {
 namespace {
-
-/// A file descriptor that is closed when it goes out of scope.
-class Descriptor {
-  public:
-    Descriptor(const std::string& path, int flags) : number_(::open(path.c_str(), flags, 0644)) {}
-    ~Descriptor() {
-        if (number_ >= 0) ::close(number_);
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    int number() const { return number_; }
-
-  private:
-    int number_;
-};
-
-void write_all(const std::string& path, const std::string& bytes) {
-    const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
-    bool good = file.number() >= 0;
-    for (std::size_t done = 0; good && done < bytes.size();) {
-        const ssize_t written = ::write(file.number(), bytes.data() + done, bytes.size() - done);
-        if (written >= 0) {
-            done += static_cast<std::size_t>(written);
-        } else if (errno != EINTR) {
-            good = false;
-        }
-    }
-    if (good && ::fsync(file.number()) == 0) return;
-    const std::string reason = std::strerror(errno);
-    if (file.number() >= 0) ::unlink(path.c_str());
-    fail<FileError>(
-        "{}: the model's {} bytes cannot be written: {}; check that the directory exists, "
-        "may be written and has room",
-        path, bytes.size(), reason);
-}
 
 using Modules = std::map<std::string, torch::jit::Module>;
 
@@ -138,22 +99,8 @@ std::string first_line(const std::exception& error) {
     return text.substr(begin + 1, end - begin);
 }
 
-void replace_file(const std::string& path, const std::string& bytes) {
-    const std::string aside = path + ".tmp";
-    write_all(aside, bytes);
-    if (std::rename(aside.c_str(), path.c_str()) != 0) {
-        const std::string reason = std::strerror(errno);
-        ::unlink(aside.c_str());
-        fail<FileError>("{}: cannot be put in place: {}", path, reason);
-    }
-    const std::filesystem::path parent = std::filesystem::absolute(path).parent_path();
-    const Descriptor directory(parent.string(), O_RDONLY | O_DIRECTORY);
-    if (directory.number() >= 0) ::fsync(directory.number());
-}
-
-void save_tensors(const std::string& path, const ModelSpec& spec,
-                  const std::vector<NamedTensor>& parameters,
-                  const std::vector<NamedTensor>& buffers) {
+std::string archive_of(const ModelSpec& spec, const std::vector<NamedTensor>& parameters,
+                       const std::vector<NamedTensor>& buffers) {
     const auto unit = std::make_shared<torch::jit::CompilationUnit>();
     Modules modules;
     modules.emplace("", torch::jit::Module("__torch__.Thresher", unit, true));
@@ -169,7 +116,7 @@ void save_tensors(const std::string& path, const ModelSpec& spec,
     for (const NamedTensor& entry : buffers) add(entry, true);
     std::ostringstream bytes;
     modules.at("").save(bytes, {{kSpecFile, to_json(spec)}});
-    replace_file(path, bytes.str());
+    return bytes.str();
 }
 
 ModelSpec read_model_spec(const std::string& path) {

@@ -14,13 +14,9 @@ namespace thresher {
 
 inline constexpr const char* kSpecFile = "thresher.json";
 
-/// Writes the tensors of a built-in model as one archive. Throws FileError.
-void save_tensors(const std::string& path, const ModelSpec& spec,
-                  const std::vector<NamedTensor>& parameters,
-                  const std::vector<NamedTensor>& buffers);
-
-/// Writes `bytes` to path.tmp, syncs it and renames it to `path`. Throws FileError.
-void replace_file(const std::string& path, const std::string& bytes);
+/// The tensors of a built-in model as the bytes of one archive.
+std::string archive_of(const ModelSpec& spec, const std::vector<NamedTensor>& parameters,
+                       const std::vector<NamedTensor>& buffers);
 
 /// A built-in model whose tensors the caller fills.
 std::unique_ptr<Model> make_model_without_values(const ModelSpec& spec, const std::string& device);

@@ -152,14 +152,14 @@ class TorchScriptModel final : public Model {
         return at::stack(logits);
     }
 
-    void save(const std::string& path) const override {
+    std::string archive() const override {
         THRESHER_CHECK(!scoring_, "{}: the scoring form cannot be saved; save the model itself",
                        path_);
         torch::jit::Module whole = module_.deepcopy(c10::Device(c10::kCPU));
         whole.eval();
         std::ostringstream bytes;
         whole.save(bytes, {{kSpecFile, to_json(spec_)}});
-        replace_file(path, bytes.str());
+        return bytes.str();
     }
 
   private:

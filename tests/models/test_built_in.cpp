@@ -114,7 +114,7 @@ TEST_CASE("the scoring form equals the model, and making and using it changes no
         CHECK(largest_difference(folded.logits, expected) <= 1e-5 * scale);
         CHECK(bytes_of(*model) == before);
         CHECK_THROWS_WITH(scoring->set_training(true), thresher::test::contains("scoring form"));
-        CHECK_THROWS_WITH(scoring->save("x.pt"), thresher::test::contains("cannot be saved"));
+        CHECK_THROWS_WITH(scoring->archive(), thresher::test::contains("cannot be saved"));
     }
 }
 
