@@ -12,6 +12,7 @@
 #include "io/pool_file.hpp"
 #include "io/predictions_file.hpp"
 #include "io/provenance.hpp"
+#include "io/quarantine_table.hpp"
 #include "io/run_directory.hpp"
 #include "io/scores_file.hpp"
 #include "io/shard_manifest.hpp"
@@ -156,7 +157,6 @@ void describe_scores(Lines& lines, const std::string& path) {
                                    : fmt::format("lowest {:.6g}, mean {:.6g}, highest {:.6g}",
                                                  least, sum / static_cast<double>(finite), most));
     }
-    add_quarantine(lines, file.quarantine());
 }
 
 void describe_batch(Lines& lines, const std::string& path) {
@@ -215,6 +215,7 @@ std::string describe_hdf5(const std::string& path) {
         }
         lines.add("use it as a pool", "--inputs /path/in/file --targets /path/in/file");
     }
+    if (!format.empty()) add_quarantine(lines, read_quarantine(file));
     add_provenance(lines, file);
     return lines.text();
 }

@@ -47,14 +47,6 @@ void write_provenance(hdf5::File& file, const std::string& format, const Provena
     hdf5::write_attribute(root, "mpi_ranks", std::int64_t{provenance.mpi_ranks});
 }
 
-std::vector<std::pair<std::string, std::string>> describe_provenance(const hdf5::File& file) {
-    std::vector<std::pair<std::string, std::string>> lines;
-    for (const std::string& name : hdf5::attribute_names(file.root())) {
-        lines.emplace_back(name, hdf5::attribute_text(file.root(), name));
-    }
-    return lines;
-}
-
 std::string format_of(const hdf5::File& file) {
     return hdf5::read_string(file.root(), "format").value_or("");
 }

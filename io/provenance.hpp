@@ -27,10 +27,6 @@ struct Provenance {
 /// root group. Throws FileError. Local.
 void write_provenance(hdf5::File& file, const std::string& format, const Provenance& provenance);
 
-/// The root attributes of any Thresher file as name and text, for a person. Throws FileError.
-/// Local.
-std::vector<std::pair<std::string, std::string>> describe_provenance(const hdf5::File& file);
-
 /// The attribute `format`; empty where there is none.
 std::string format_of(const hdf5::File& file);
 

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <exception>
 #include <map>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -77,6 +78,13 @@ bool started_by_launcher() {
                                          "PMI_SIZE"};
     return std::any_of(kSetByLaunchers.begin(), kSetByLaunchers.end(),
                        [](const char* name) { return std::getenv(name) != nullptr; });
+}
+
+bool is_first_by_launcher() {
+    for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
+        if (const char* rank = std::getenv(name)) return std::string_view(rank) == "0";
+    }
+    return true;
 }
 
 void abort(ExitCode exit_code) {

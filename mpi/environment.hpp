@@ -16,6 +16,10 @@ namespace thresher::mpi {
 /// that there may be other ranks. May be called before an Environment exists. Local.
 bool started_by_launcher();
 
+/// True on rank 0, and where no launcher started the process. May be called before an Environment
+/// exists. Local.
+bool is_first_by_launcher();
+
 /// Ends all ranks of the job at once, without finalising. Local.
 [[noreturn]] void abort(ExitCode exit_code);
 

@@ -94,18 +94,6 @@ bool has_attribute(const ObjectRef& object, const std::string& name) {
                    words("look for", object, name)) > 0;
 }
 
-std::vector<std::string> attribute_names(const ObjectRef& object) {
-    const auto guard = lock();
-    std::vector<std::string> names;
-    const auto collect = [](hid_t, const char* name, const H5A_info_t*, void* into) -> herr_t {
-        static_cast<std::vector<std::string>*>(into)->emplace_back(name);
-        return 0;
-    };
-    checked(H5Aiterate2(object.id, H5_INDEX_NAME, H5_ITER_INC, nullptr, collect, &names),
-            object.file, "list the attributes of " + object.name);
-    return names;
-}
-
 std::optional<std::vector<std::string>> read_strings(const ObjectRef& object,
                                                      const std::string& name) {
     const auto guard = lock();

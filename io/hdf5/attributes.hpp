@@ -28,7 +28,6 @@ void write_attribute(const ObjectRef& object, const std::string& name,
                      const std::vector<std::string>& values);
 
 bool has_attribute(const ObjectRef& object, const std::string& name);
-std::vector<std::string> attribute_names(const ObjectRef& object);
 
 /// Nothing where there is no such attribute; FileError where it has another type. Strings of fixed
 /// and of variable length, any integer and any floating-point type are understood; a scalar counts

@@ -32,6 +32,13 @@ class Examples(JobTest):
                                      timeout=200)
             self.assertEqual(process.returncode, 0, f"{example}\n{process.stderr}")
 
+    def test_what_print_config_writes_runs_again(self):
+        pathlib.Path(self.path("table.csv")).write_text("x,y,kind\n1,2,0\n3,4,1\n")
+        arguments = ("import", "csv", self.path("table.csv"), "--target-column", "kind", "-o", self.path("pool.h5"))
+        pathlib.Path(self.path("import.toml")).write_text(self.run_ok(*arguments, "--print-config").out)
+        self.run_ok("import", "--config", self.path("import.toml"))
+        self.assertIn("rows", self.run_ok("info", self.path("pool.h5")).out)
+
 
 if __name__ == "__main__":
     unittest.main()
