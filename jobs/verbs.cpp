@@ -45,6 +45,10 @@ const std::vector<Verb>& verbs() {
          "--acquisitions random,entropy --initial 100 -k 100 --cycles 3 --run "
          "quickstart/example-loop",
          run_loop},
+        {"cost", "does prioritised training pay?",
+         "thresher cost --learner resnet18 --online cnn --reference cnn --speedup 0.26 --pool "
+         "quickstart/clean.h5",
+         run_cost},
         {"info", "what a Thresher file holds, or what this build can do",
          "thresher info quickstart/clean.h5", run_info},
         {"list", "the tables of strategies, acquisitions, selectors, models, importers",
