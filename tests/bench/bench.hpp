@@ -3,10 +3,12 @@
 // What the benchmarks share: the best time of several, options from the command line, and scores
 // from a raw file of little-endian floats.
 
+#include <sys/resource.h>
 #include <time.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
@@ -38,6 +40,13 @@ double wall_seconds(const Body& body) {
     const auto begin = std::chrono::steady_clock::now();
     body();
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// The most memory that this process has had so far, in bytes.
+inline std::int64_t peak_bytes() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return std::int64_t{usage.ru_maxrss} * 1024;
 }
 
 /// The least of the times it is told.

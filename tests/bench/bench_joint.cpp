@@ -1,11 +1,11 @@
 // bench_joint --acquisition NAME --rows N [--embedding-size D] [--samples S] [--classes C] --k K
-//             [--embeddings FILE.f32] [--probabilities FILE.f32] [--similarity NAME] [--repeats R]
+//             [--embeddings FILE.f32] [--log-probs FILE.f32] [--similarity NAME] [--repeats R]
 //             [--threads T] [--ranks P] [--picks yes|no]
 //
 // Seconds of one joint choice over rows in memory, those that pass and those of the processor, the
-// best of R each; one JSON line. Without files the
-// rows are random. With P > 1 the ranks are threads of this process. For k-center also the rate at
-// which the rows are read, against that of a pass that only adds them up.
+// best of R each; one JSON line. Without files the rows are random. With P > 1 the ranks are
+// threads of this process. `peak_bytes` is the memory of the inputs and of choosing from them. For
+// k-center also the rate at which the rows are read, against that of a pass that only adds them up.
 
 #include <fmt/format.h>
 
@@ -96,24 +96,22 @@ int main(int argc, char** argv) {
         return std::find(acquisition->needs.begin(), acquisition->needs.end(), what) !=
                acquisition->needs.end();
     };
+    const std::int64_t before_bytes = bench::peak_bytes();
     std::vector<float> embeddings, log_probs;
     if (needs("embeddings")) {
         const std::string file = text("--embeddings", "");
         embeddings = file.empty() ? random_floats(rows * d) : bench::read_floats(file);
     }
     if (needs("log_probs")) {
-        const std::string file = text("--probabilities", "");
-        if (file.empty()) {
-            log_probs = log_softmax(random_floats(rows * samples * classes), classes);
-        } else {
-            log_probs = bench::read_floats(file);
-            for (float& value : log_probs) value = std::log(value);
-        }
+        const std::string file = text("--log-probs", "");
+        log_probs = file.empty() ? log_softmax(random_floats(rows * samples * classes), classes)
+                                 : bench::read_floats(file);
     }
 
     bench::Best best, cpu, read;
     Selection selection;
     Traffic traffic;
+    std::int64_t peak_bytes = 0;
     for (std::int64_t repeat = 0; repeat < number("--repeats", "3"); ++repeat) {
         const auto choose = [&] {
             run_simulated_ranks(ranks, [&](Collective& collective) {
@@ -142,6 +140,7 @@ int main(int argc, char** argv) {
             });
         };
         cpu.add(bench::cpu_seconds([&] { best.add(bench::wall_seconds(choose)); }));
+        if (repeat == 0) peak_bytes = bench::peak_bytes() - before_bytes;
         if (name == "k-center") read.add(read_seconds(embeddings, d));
     }
     nlohmann::json line{
@@ -155,6 +154,8 @@ int main(int argc, char** argv) {
         {"thresher_cpu_s", cpu.value},
         {"collectives", traffic.collectives},
         {"bytes", traffic.bytes},
+        {"input_bytes", (embeddings.size() + log_probs.size()) * sizeof(float)},
+        {"peak_bytes", peak_bytes},
         {"sum_of_gains", std::accumulate(selection.scores.begin(), selection.scores.end(), 0.0)}};
     if (needs("embeddings")) line["embedding_size"] = d;
     if (needs("log_probs")) line["samples"] = samples, line["classes"] = classes;

@@ -6,69 +6,23 @@ Both sides of a ratio are measured in one run of a part, taking turns, the best 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import h5py
 import numpy as np
 
+from joint import joint
+from measure import Bench, cpu_seconds, keep_best, last_json, load, output_of, over_ranks
+from measure import run_and_measure
+
 K = 10**6
-
-
-def output_of(command):
-    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}: ended with {done.returncode}")
-    return done.stdout
-
-
-def last_json(text):
-    return json.loads(text.strip().splitlines()[-1])
-
-
-def cpu_seconds(body):
-    begin = time.process_time()
-    body()
-    return time.process_time() - begin
-
-
-def load():
-    return round(os.getloadavg()[0], 1)
-
-
-class Bench:
-    def __init__(self, build, data):
-        self.build, self.data = build, data
-        self.thresher = build / "thresher"
-
-    def program(self, name):
-        return self.build / "tests" / "bench" / f"bench_{name}"
-
-    def scores(self, rows):
-        """A raw file of `rows` normal scores, made once."""
-        path = self.data / f"scores-{rows}.f32"
-        if not path.exists():
-            random = np.random.default_rng(1)
-            with open(path, "wb") as file:
-                for begin in range(0, rows, 10**7):
-                    count = min(10**7, rows - begin)
-                    random.standard_normal(count, dtype=np.float32).tofile(file)
-        return path
-
-    def scores_file(self, rows):
-        """The same as an HDF5 scores file of anyone's."""
-        path = self.data / f"scores-{rows}.h5"
-        if not path.exists():
-            with h5py.File(path, "w") as file:
-                values = np.fromfile(self.scores(rows), dtype=np.float32)
-                file.create_dataset("/scores/score", data=values)
-        return path
 
 
 def numpy_partition(scores, k):
@@ -105,8 +59,7 @@ def selection(bench):
                                         "--selector", selector, "--repeats", 3]))
             times = {name: value for name, value in line.items() if name.endswith("_s")}
             times |= {name: cpu_seconds(body) for name, body in rivals.items()}
-            for name, value in times.items():
-                best[name] = min(value, best.get(name, float("inf")))
+            keep_best(best, times)
         yield line | best | {"load": load()}
 
     path = bench.scores(10**9)
@@ -114,18 +67,6 @@ def selection(bench):
                                 "--selector", "softmax", "--repeats", 1, "--rivals", "no"]))
     path.unlink()
     yield line | {"load": load()}
-
-
-def run_and_measure(command):
-    """Wall seconds, processor seconds and peak memory in bytes of one process."""
-    begin = time.perf_counter()
-    with open(os.devnull, "w") as null:
-        process = subprocess.Popen([str(part) for part in command], stdout=null, stderr=null)
-        _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - begin
-    if status != 0:
-        sys.exit(f"{' '.join(map(str, command))}: ended with status {status}")
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def process(bench):
@@ -263,18 +204,64 @@ def acquisitions(bench):
                     [bench.program("acquisition"), "--log-probs", path, "--acquisition", name,
                      "--samples", samples, "--classes", classes, "--k", k, "--repeats", 5,
                      "--threads", threads]))
-                times = {key: value for key, value in line.items() if key.endswith("_s")}
+                times = {key: value for key, value in line.items()
+                         if key.endswith("_s") and key != "read_gb_per_s"}
                 if threads == 1:
                     times |= {key: cpu_seconds(body) for key, body in rivals.items()}
-                for key, value in times.items():
-                    if key != "read_gb_per_s":
-                        best[key] = min(value, best.get(key, float("inf")))
+                keep_best(best, times)
             bytes_read = 4 * rows * samples * classes
             yield line | best | {"read_gb_per_s": 1e-9 * bytes_read / best["read_s"],
                                  "load": load()}
 
 
-PARTS = {part.__name__: part for part in (selection, process, traffic, scoring, loader, acquisitions)}
+# Runs a program, then prints the most memory it had.
+WITH_PEAK = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024, flush=True)
+sys.exit(code)
+"""
+
+
+def pass_seconds(path, offset, threads):
+    """Seconds that pass while threads, a part for each, find the maximum of mapped floats."""
+    values = np.memmap(path, dtype=np.float32, mode="r", offset=offset)
+    parts = [threading.Thread(target=part.max) for part in np.array_split(values, threads)]
+    begin = time.perf_counter()
+    for part in parts:
+        part.start()
+    for part in parts:
+        part.join()
+    return time.perf_counter() - begin
+
+
+def scale(bench):
+    """A selection of 10^6 rows from 10^9 scores on two ranks, against one pass over the scores."""
+    rows, ranks = 10**9, 2
+    path = bench.scores_file(rows)
+    bench.scores(rows).unlink()
+    with h5py.File(path) as file:
+        offset = file["/scores/score"].id.get_offset()
+    select = [bench.thresher, "select", "--scores", path, "-k", K, "--threads", 1, "-o",
+              bench.data / "batch.h5", "--overwrite", "--json", "--progress", "none"]
+    pass_seconds(path, offset, ranks)  # into the page cache
+    best, peaks = {}, [0]
+    for _ in range(3):
+        text = output_of(over_ranks(ranks, [sys.executable, "-c", WITH_PEAK, *select]))
+        said = [json.loads(line) for line in text.splitlines()]
+        facts = next(line for line in said if isinstance(line, dict))
+        peaks = max(peaks, [line for line in said if isinstance(line, int)], key=sum)
+        keep_best(best, {"select_s": facts["seconds"]["select"],
+                         "total_s": facts["seconds"]["total"],
+                         "pass_s": pass_seconds(path, offset, ranks)})
+    path.unlink()
+    yield {"benchmark": "scale", "rows": rows, "k": K, "ranks": ranks, **best,
+           "peak_bytes": sum(peaks), "allowed_bytes": 12 * rows + ranks * 256 * 2**20,
+           "load": load()}
+
+
+PARTS = {part.__name__: part for part in (selection, process, traffic, scoring, loader,
+                                          acquisitions, joint, scale)}
 
 
 def main():

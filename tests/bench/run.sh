@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Runs all benchmarks and writes their figures into docs/results.md; about ten minutes.
+# Runs all benchmarks and writes their figures into docs/results.md; about twenty minutes.
 #
 #   bash tests/bench/run.sh              everything
 #   bash tests/bench/run.sh selection    one part: selection, process, traffic, scoring, loader,
-#                                        acquisitions
+#                                        acquisitions, joint, scale
 #
 # Build first (cmake --preset release && cmake --build --preset release). The Python rivals run in
 # .venv-bench, which this script makes; the part "loader" needs PyTorch there (a large download):
-# set THRESHER_BENCH_TORCH=1 to have it installed, otherwise that part is left out. With it come modAL
-# and baal, the rivals of "acquisitions"; what does not install is left out of the table.
+# set THRESHER_BENCH_TORCH=1 to have it installed, otherwise that part is left out. With it come the
+# rivals of "acquisitions" and "joint"; what does not install is left out of the tables.
 #
 #   THRESHER_BUILD       build directory (default: build)
-#   THRESHER_BENCH_DATA  where the scores are written, 5 GB (default: a directory under TMPDIR)
+#   THRESHER_BENCH_DATA  where the scores are written, 9 GB (default: a directory under TMPDIR)
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -21,19 +21,26 @@ venv=$root/.venv-bench
 if [ ! -x "$venv/bin/python" ]; then
     python3 -m venv "$venv"
 fi
-if ! "$venv/bin/python" -c 'import numpy, h5py' 2>/dev/null; then
-    "$venv/bin/pip" install --quiet --disable-pip-version-check numpy h5py
-fi
-if [ "${THRESHER_BENCH_TORCH:-0}" = 1 ] && ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
-    "$venv/bin/pip" install --quiet --disable-pip-version-check torch
-fi
+install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
+has() {
+    "$venv/bin/python" -c 'import importlib.util, sys
+sys.exit(not all(importlib.util.find_spec(name) for name in sys.argv[1:]))' "$@"
+}
 
-rivals=(modAL-python)
-# baal without the training frameworks that its heuristics do not use.
-rivals_alone=(baal torchmetrics lightning-utilities structlog tqdm packaging pillow torchvision)
-if [ "${THRESHER_BENCH_TORCH:-0}" = 1 ] && ! "$venv/bin/python" -c 'import modAL, baal' 2>/dev/null; then
-    "$venv/bin/pip" install --quiet --disable-pip-version-check "${rivals[@]}" || true
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps "${rivals_alone[@]}" || true
+if ! has numpy h5py; then install numpy h5py; fi
+
+# What needs no more than the libraries of science, and what asks for training frameworks, notebooks
+# or test tools that the part of it that is timed does not use.
+rivals=(modAL-python scikit-activeml small-text submodlib-py numba tqdm psutil)
+rivals_alone=(baal torchmetrics lightning-utilities structlog packaging pillow torchvision
+              batchbald_redux toma apricot-select)
+modules=(modAL baal skactiveml small_text submodlib batchbald_redux toma apricot)
+if [ "${THRESHER_BENCH_TORCH:-0}" = 1 ]; then
+    if ! has torch; then install torch; fi
+    if ! has "${modules[@]}"; then
+        for rival in "${rivals[@]}"; do install "$rival" || true; done
+        for rival in "${rivals_alone[@]}"; do install --no-deps "$rival" || true; done
+    fi
 fi
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

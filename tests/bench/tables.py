@@ -151,6 +151,87 @@ def acquisitions(lines):
     return table
 
 
+def joint_job(line):
+    """What is chosen, from what."""
+    letters = (("rows", "N"), ("embedding_size", "d"), ("samples", "S"), ("classes", "C"),
+               ("k", "k"))
+    sizes = ", ".join(f"{letter} = {line[name]:,}" for name, letter in letters if line.get(name))
+    return f"{line['acquisition']} {line.get('similarity', '')}".strip() + f", {sizes}"
+
+
+# Of each rival of a joint acquisition: what it is, and the bar.
+JOINT_RIVALS = {
+    "batchbald": {
+        "skactiveml": ("scikit-activeml, samples beyond 1000 configurations", 5),
+        "batchbald_redux": ("batchbald_redux, samples beyond 1000 configurations", 5),
+        "numpy": ("NumPy, all configurations", None),
+    },
+    "k-center": {
+        "skactiveml": ("scikit-activeml `CoreSet`", 10),
+        "small_text": ("small-text `greedy_coreset`", None),
+        "numpy": ("NumPy, squared differences", 4),
+        "numpy_products": ("NumPy, by products, inexact between close rows", None),
+    },
+    "badge": {
+        "skactiveml": ("scikit-activeml `Badge`", 40),
+        "numpy": ("NumPy, gradients as factors", 1),
+    },
+    "facility-location": {
+        "apricot": ("apricot, lazy", 10),
+        "submodlib": ("submodlib, lazy, similarities by NumPy", None),
+    },
+}
+
+
+def joint(lines):
+    table = head("what", "Thresher [s]", "rival", "rival [s]", "ratio", "batch", "bar", "met")
+
+    def add(what, ours, rival, theirs, batch, bar):
+        ratio = theirs / ours
+        table.append(row(what, number(ours), rival, number(theirs), f"{number(ratio)} x", batch,
+                         f">= {bar} x" if bar else "-",
+                         verdict(ratio, bar, True) if bar else "-"))
+
+    for line in lines:
+        what = joint_job(line)
+        if line["benchmark"] == "joint":
+            for name, (rival, bar) in JOINT_RIVALS[line["acquisition"]].items():
+                if f"{name}_s" in line:
+                    add(what, line["thresher_cpu_s"], rival, line[f"{name}_s"],
+                        line["agrees"][name], bar)
+        elif line["benchmark"] == "joint ranks":
+            add(what, line["ranks_2_s"], "1 rank instead of 2 [wall]", line["ranks_1_s"],
+                "the same bits" if line["equal"] else "**different**", 1.8)
+        else:
+            share = line["gb_per_s"] / line["read_gb_per_s"]
+            table.append(row(what, number(line["thresher_cpu_s"]),
+                             f"{line['k']:,} passes that only read, {line['read_gb_per_s']:.1f} GB/s",
+                             number(share * line["thresher_cpu_s"]),
+                             f"{100 * share:.0f} % of bandwidth", "-", ">= 70 %",
+                             verdict(share, 0.7, True)))
+            beside = (line["peak_bytes"] - line["input_bytes"]) / line["rows"]
+            table.append(row(f"{what}, memory", "-", "-", "-",
+                             f"{beside:.1f} bytes a row beside the embeddings", "-", "<= 16",
+                             verdict(beside, 16, False)))
+    return table
+
+
+def scale(lines):
+    line = lines[0]
+    ratio = line["select_s"] / line["pass_s"]
+    return head("what", "figure", "bar", "met") + [
+        row("selection of the batch [wall]", f"{number(line['select_s'])} s", "-", "-"),
+        row("one pass of NumPy's `max` over the same file, a thread for each rank [wall]",
+            f"{number(line['pass_s'])} s", "-", "-"),
+        row("selection over pass", f"{ratio:.2f}", "<= 2", verdict(ratio, 2, False)),
+        row("whole process [wall]", f"{number(line['total_s'])} s", "-", "-"),
+        row("peak memory of both ranks, the mapped file with it",
+            f"{line['peak_bytes'] / 2**20:,.0f} MiB",
+            f"<= {line['allowed_bytes'] / 2**20:,.0f} MiB (12 bytes a row + 256 MiB a rank)",
+            verdict(line["peak_bytes"], line["allowed_bytes"], False)),
+    ]
+
+
 def machine():
     cpu = "unknown processor"
     with open("/proc/cpuinfo") as file:
