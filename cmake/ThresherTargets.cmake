@@ -5,7 +5,8 @@ target_compile_options(thresher_flags INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wnon-virtual-dtor>
     $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${THRESHER_WERROR}>>:-Werror>)
 if(THRESHER_SANITIZE)
-    target_compile_options(thresher_flags INTERFACE -fsanitize=${THRESHER_SANITIZE}
+    # No vptr: it needs the typeinfo of every class it meets, and LibTorch keeps some of its own hidden.
+    target_compile_options(thresher_flags INTERFACE -fsanitize=${THRESHER_SANITIZE} -fno-sanitize=vptr
                            -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(thresher_flags INTERFACE -fsanitize=${THRESHER_SANITIZE})
 endif()

@@ -7,6 +7,7 @@ function(thresher_set_test_properties entries timeout labels)
     if(THRESHER_SANITIZE)
         # Open MPI and LibTorch keep what they allocate at start until the process ends.
         list(APPEND environment "ASAN_OPTIONS=detect_leaks=0;UBSAN_OPTIONS=print_stacktrace=1")
+        math(EXPR timeout "10 * ${timeout}")
     endif()
     set_tests_properties(${entries} PROPERTIES TIMEOUT ${timeout} LABELS "${labels}"
                          ENVIRONMENT "${environment}")

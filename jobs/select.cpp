@@ -48,7 +48,7 @@ void add_options(CLI::App& app, SelectOptions& options) {
                    "--export: the classes to choose from, where the pool does not name them")
         ->delimiter(',');
     app.add_option("--image-prefix", options.tasks.image_prefix,
-                   "--export: put before each name, to make what the tool fetches");
+                   "--export label-studio: put before each name, to make what the tool fetches");
     app.add_option("-o,--output", options.output,
                    "Batch file to write; a .csv for people goes beside it")
         ->required();
@@ -132,6 +132,9 @@ Outcome choose_from_stream(Job& job, const SelectOptions& options, std::uint32_t
     const std::string& acquisition = source.acquisitions.front();
     const auto needs = needs_of_choice(options.choice, acquisition);
     const auto stream = open_stream(job, source, needs);
+    THRESHER_CHECK(options.k <= stream->total_rows(),
+                   "k is {}, but there are {} rows; choose a smaller k", options.k,
+                   stream->total_rows());
     const auto target = open_target_stream(job, source, needs);
     check_costs(job, options.choice, stream->total_rows());
     const Marks marks = mark_rows(job, options, {stream->owned_rows(), stream->ids()});

@@ -71,7 +71,7 @@ std::string cvat(const Batch& batch, const TaskOptions& options) {
     for (std::size_t i = 0; i < batch.ids.size(); ++i) {
         pugi::xml_node image = root.append_child("image");
         image.append_attribute("id") = i;
-        image.append_attribute("name") = (options.image_prefix + batch.names[i]).c_str();
+        image.append_attribute("name") = batch.names[i].c_str();
         image.append_attribute("thresher_id") = static_cast<long long>(batch.ids[i]);
         image.append_attribute("thresher_score") = batch.scores[i];
     }
@@ -84,9 +84,8 @@ std::string images(const Batch& batch, const TaskOptions& options) {
                                 {"annotations", nlohmann::ordered_json::array()},
                                 {"categories", nlohmann::ordered_json::array()}};
     for (std::size_t i = 0; i < batch.ids.size(); ++i) {
-        file["images"].push_back({{"id", batch.ids[i]},
-                                  {"file_name", options.image_prefix + batch.names[i]},
-                                  {"score", batch.scores[i]}});
+        file["images"].push_back(
+            {{"id", batch.ids[i]}, {"file_name", batch.names[i]}, {"score", batch.scores[i]}});
     }
     for (std::size_t c = 0; c < options.class_names.size(); ++c) {
         file["categories"].push_back({{"id", c}, {"name", options.class_names[c]}});

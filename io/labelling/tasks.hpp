@@ -12,7 +12,8 @@ namespace thresher::io {
 
 struct TaskOptions {
     std::vector<std::string> class_names;
-    /// Put before each name to make what the tool fetches, such as "/data/local-files/?d=photos/".
+    /// Put before each name in Label Studio's tasks, to make what it fetches, such as
+    /// "/data/local-files/?d=photos/".
     std::string image_prefix;
 };
 

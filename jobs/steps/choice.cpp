@@ -164,12 +164,27 @@ void check_share(const ChoiceOptions& options, std::int64_t k) {
                       options.selector.name, options.balance);
 }
 
+namespace {
+
+/// Throws UsageError, listing those that score each row and those that pick jointly.
+void check_known(const std::string& acquisition) {
+    std::vector<std::string_view> pointwise, joint;
+    for (const Acquisition& known : acquisitions()) pointwise.push_back(known.name);
+    for (const JointAcquisition& known : joint_acquisitions()) joint.push_back(known.name);
+    THRESHER_CHECK_AS(UsageError,
+                      std::find(pointwise.begin(), pointwise.end(), acquisition) != pointwise.end(),
+                      "unknown acquisition \"{}\"; known: {}; and, picking a batch jointly: {}",
+                      acquisition, fmt::join(pointwise, ", "), fmt::join(joint, ", "));
+}
+
+}  // namespace
+
 void check_choice(const ChoiceOptions& options, const std::string& acquisition, std::int64_t k) {
     check_share(options, k);
     const Selector selector = options.selector.selector(0, 0);
     const JointAcquisition* joint = find_joint_acquisition(acquisition);
     if (joint == nullptr) {
-        static_cast<void>(find_acquisition(acquisition));
+        check_known(acquisition);
         THRESHER_CHECK_AS(UsageError, options.candidates == 0,
                           "--candidates narrows what a joint acquisition picks from, but {} scores "
                           "each row by itself; leave it out",
