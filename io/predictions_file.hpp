@@ -100,8 +100,7 @@ class PredictionsReader {
 PredictionsInfo describe_predictions(const std::string& path);
 
 /// Opens `path` for `rank` of `ranks`; `block_rows` 0: a few MiB, less where a rank would have no
-/// block otherwise. Throws as describe_predictions.
-/// Local.
+/// block otherwise. Throws as describe_predictions. Local.
 std::unique_ptr<PredictionsReader> open_predictions(const std::string& path, int rank, int ranks,
                                                     std::int64_t block_rows = 0);
 

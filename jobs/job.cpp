@@ -170,7 +170,10 @@ void Job::start() {
     use_threads(threads);
     use_model_threads(threads);
     // LibTorch asks once whether it has CUDA, and has it only when that part is loaded.
-    if (common_.device != "cpu") static_cast<void>(mpi::cuda_backend_available());
+    const std::string& device = common_.device;
+    if (device != "cpu" && (device != "auto" || verb_.runs_models)) {
+        static_cast<void>(mpi::cuda_backend_available());
+    }
     agree(*collective_, [&] { device_ = choose_device(common_.device); });
     // "cuda" is the GPU with this rank's place on its node; all ranks take part in finding the
     // places.

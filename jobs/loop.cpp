@@ -109,7 +109,7 @@ class Loop {
 
     void write_checkpoint(const Trainer* trainer) {
         ++state_.checkpoints;
-        add_costs(job_, costs_before_, state_.ledger);
+        add_costs(job_.phases(), collective().traffic(), costs_before_, state_.ledger);
         io::write_checkpoint(run_.checkpoints(), state_.checkpoints, collective(), [&] {
             io::CheckpointFiles files;
             files["loop.json"] = to_json(state_);
@@ -119,7 +119,7 @@ class Loop {
     }
 
     void write_record() {
-        add_costs(job_, costs_before_, state_.ledger);
+        add_costs(job_.phases(), collective().traffic(), costs_before_, state_.ledger);
         agree(collective(), [&] {
             if (job_.is_root()) {
                 io::write_run(run_.curves_file(), to_record(state_),

@@ -15,12 +15,6 @@ if [ "$(id -u)" -eq 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
 
-# run <command...>: prints the command so that it can be pasted, then runs it.
-run() {
-    show "$*"
-    "$@"
-}
-
 begin=$(date +%s)
 install_packages
 install_python

@@ -22,12 +22,6 @@ data=${1:-/usr/share/datasets/fashion-mnist}
 out=runs/$config
 export PATH="$build:$venv/bin:$PATH"
 
-# run <command...>: prints the command so that it can be pasted, then runs it.
-run() {
-    show "$*"
-    "$@"
-}
-
 install_packages
 install_python
 build_target thresher

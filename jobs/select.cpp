@@ -132,9 +132,6 @@ Outcome choose_from_stream(Job& job, const SelectOptions& options, std::uint32_t
     const std::string& acquisition = source.acquisitions.front();
     const auto needs = needs_of_choice(options.choice, acquisition);
     const auto stream = open_stream(job, source, needs);
-    THRESHER_CHECK(options.k <= stream->total_rows(),
-                   "k is {}, but there are {} rows; choose a smaller k", options.k,
-                   stream->total_rows());
     const auto target = open_target_stream(job, source, needs);
     check_costs(job, options.choice, stream->total_rows());
     const Marks marks = mark_rows(job, options, {stream->owned_rows(), stream->ids()});

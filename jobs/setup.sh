@@ -20,6 +20,12 @@ packages=(g++ cmake ninja-build git pkg-config libopenmpi-dev openmpi-bin libhdf
 say() { printf '\n== %s\n' "$*"; }
 show() { printf '   $ %s\n' "$*"; }
 
+# run <command...>: prints the command so that it can be pasted, then runs it.
+run() {
+    show "$*"
+    "$@"
+}
+
 missing_packages() {
     local package
     for package in "${packages[@]}"; do

@@ -178,12 +178,14 @@ int run_train(Job& job) {
             log::info("{} has no checkpoint yet: starting from the beginning", options.run);
         }
     }
+    const auto all_phases = [&] {
+        Phases phases = job.phases();
+        for (const auto& [name, seconds] : trainer.phases().seconds()) phases.add(name, seconds);
+        return phases;
+    };
     const auto write_checkpoint = [&] {
         std::map<std::string, double> ledger;
-        add_costs(job, costs_before, ledger);
-        for (const auto& [name, seconds] : trainer.phases().seconds()) {
-            ledger["seconds/" + name] = costs_before["seconds/" + name] + seconds;
-        }
+        add_costs(all_phases(), collective.traffic(), costs_before, ledger);
         io::write_checkpoint(run.checkpoints(), trainer.steps_done(), collective, [&] {
             io::CheckpointFiles files;
             files["settings.json"] = nlohmann::json(settings).dump(2);
@@ -221,7 +223,7 @@ int run_train(Job& job) {
         log::warn("{} times a row without a target was met and taught nothing",
                   trainer.rows_without_target());
     }
-    for (const auto& [name, seconds] : trainer.phases().seconds()) job.phases().add(name, seconds);
+    job.phases() = all_phases();
     job.finish(facts);
     return 0;
 }

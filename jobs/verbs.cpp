@@ -15,18 +15,18 @@ const std::vector<Verb>& verbs() {
          "mpirun -n 2 thresher predict --pool quickstart/web.h5 --learner "
          "quickstart/learner/model.pt "
          "-o quickstart/example-predictions.h5",
-         run_predict},
+         run_predict, true},
         {"score", "predictions (or pool + models) + acquisitions -> scores",
          "mpirun -n 2 thresher score --predictions quickstart/example-predictions.h5 --acquisition "
          "entropy,margin "
          "-o quickstart/example-scores.h5",
-         run_score},
+         run_score, true},
         {"select", "scores (or predictions, or pool + models) + selector -> batch",
          "mpirun -n 2 thresher select --pool quickstart/web.h5 --learner "
          "quickstart/learner/model.pt "
          "--reference quickstart/reference/model.pt --acquisition learnability -k 1000 -o "
          "quickstart/example-batch.h5",
-         run_select},
+         run_select, true},
         {"label", "what people answered (csv, Label Studio, CVAT) -> labels file",
          "thresher label --batch quickstart/example-batch.h5 --answers "
          "quickstart/example-batch.csv --pool "
@@ -35,16 +35,16 @@ const std::vector<Verb>& verbs() {
         {"train", "supervised training on a pool, or on the rows of a batch or label file -> run",
          "mpirun -n 2 thresher train --pool quickstart/clean.h5 --model mlp --epochs 2 --run "
          "quickstart/example-train",
-         run_train},
+         run_train, true},
         {"evaluate", "model + pool -> accuracy, loss, per-class table, calibration",
          "thresher evaluate --pool quickstart/test.h5 --model quickstart/learner/model.pt",
-         run_evaluate},
+         run_evaluate, true},
         {"loop", "active-learning cycles: train, evaluate, predict, score, select, label",
          "mpirun -n 2 thresher loop --pool quickstart/clean.h5 --test-pool quickstart/test.h5 "
          "--model mlp "
          "--acquisitions random,entropy --initial 100 -k 100 --cycles 3 --run "
          "quickstart/example-loop",
-         run_loop},
+         run_loop, true},
         {"cost", "does prioritised training pay?",
          "thresher cost --learner resnet18 --online cnn --reference cnn --speedup 0.26 --pool "
          "quickstart/clean.h5",

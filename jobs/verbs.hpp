@@ -14,6 +14,8 @@ struct Verb {
     /// A command that runs as printed, once `bash jobs/quickstart.sh` has made its files.
     std::string_view example;
     int (*run)(Job& job);
+    /// Whether it may put a model on a GPU; the others start without looking for one.
+    bool runs_models = false;
 };
 
 const std::vector<Verb>& verbs();

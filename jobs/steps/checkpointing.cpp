@@ -98,14 +98,14 @@ TrainState trainer_state(const io::CheckpointFiles& files) {
     return state;
 }
 
-void add_costs(Job& job, const std::map<std::string, double>& before,
-               std::map<std::string, double>& ledger) {
+void add_costs(const Phases& phases, const Traffic& traffic,
+               const std::map<std::string, double>& before, std::map<std::string, double>& ledger) {
     const auto add = [&](const std::string& name, double cost) {
         const auto entry = before.find(name);
         ledger[name] = cost + (entry == before.end() ? 0.0 : entry->second);
     };
-    for (const auto& [name, seconds] : job.phases().seconds()) add("seconds/" + name, seconds);
-    add("bytes/exchanged", static_cast<double>(job.collective().traffic().bytes));
+    for (const auto& [name, seconds] : phases.seconds()) add("seconds/" + name, seconds);
+    add("bytes/exchanged", static_cast<double>(traffic.bytes));
 }
 
 std::map<std::string, std::string> parallel_settings(Job& job) {

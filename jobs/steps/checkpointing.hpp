@@ -43,10 +43,10 @@ TrainState trainer_state(const io::CheckpointFiles& files);
 /// Ranks and threads, for check_same_settings. Local.
 std::map<std::string, std::string> parallel_settings(Job& job);
 
-/// Sets the entries seconds/<phase> and bytes/exchanged of `ledger` to what this job has cost so
-/// far on this rank, on top of what they are in `before`, of the parts it goes on from. Local.
-void add_costs(Job& job, const std::map<std::string, double>& before,
-               std::map<std::string, double>& ledger);
+/// Sets the entries seconds/<phase> and bytes/exchanged of `ledger` to what `phases` and `traffic`
+/// say of this job, on top of what they are in `before`, of the parts it goes on from. Local.
+void add_costs(const Phases& phases, const Traffic& traffic,
+               const std::map<std::string, double>& before, std::map<std::string, double>& ledger);
 
 /// Throws UsageError naming every setting in which a run that is resumed differs from its
 /// beginning. Of other ranks or threads, which change only how sums are rounded, it warns. Local.

@@ -65,6 +65,13 @@ std::vector<std::uint8_t> exclude_all_but(Job& job, const ShardScores& shard,
     return marks;
 }
 
+JointOptions joint_settings(const ChoiceOptions& options, std::int64_t k) {
+    JointOptions settings = options.joint;
+    settings.k = k;
+    settings.similarity = similarity_named(options.similarity);
+    return settings;
+}
+
 Choice choose_jointly(Job& job, PredictionStream& stream, const ChoiceOptions& options,
                       const JointAcquisition& acquisition, std::int64_t k, std::uint32_t round,
                       std::span<const std::uint8_t> excluded, const Comparisons& comparisons) {
@@ -113,11 +120,9 @@ Choice choose_jointly(Job& job, PredictionStream& stream, const ChoiceOptions& o
                         .embedding_size = shape.embedding_size,
                         .excluded = others,
                         .labelled = comparisons.labelled};
-        JointOptions settings = options.joint;
-        settings.k = k;
+        JointOptions settings = joint_settings(options, k);
         settings.seed = job.common().seed;
         settings.round = round;
-        settings.similarity = similarity_named(options.similarity);
         return select_jointly(job.collective(), acquisition, joint, settings);
     });
 }
@@ -206,10 +211,7 @@ void check_choice(const ChoiceOptions& options, const std::string& acquisition, 
     THRESHER_CHECK_AS(UsageError, options.candidates == 0 || options.candidates >= k,
                       "--candidates is {}, less than the {} rows to pick", options.candidates, k);
     if (options.candidates > 0) static_cast<void>(find_acquisition(options.candidates_by));
-    JointOptions settings = options.joint;
-    settings.k = k;
-    settings.similarity = similarity_named(options.similarity);
-    check_joint_options(*joint, settings);
+    check_joint_options(*joint, joint_settings(options, k));
 }
 
 void check_costs(Job& job, const ChoiceOptions& options, std::int64_t total_rows) {
@@ -325,6 +327,9 @@ Choice choose_balanced(Job& job, PredictionStream& stream, const ChoiceOptions& 
 Choice choose(Job& job, PredictionStream& stream, const ChoiceOptions& options,
               const std::string& acquisition, std::int64_t k, std::uint32_t round,
               std::span<const std::uint8_t> excluded, const Comparisons& comparisons) {
+    // Said before the work, not after.
+    THRESHER_CHECK(k <= stream.total_rows(),
+                   "k is {}, but the pool has {} rows; choose a smaller k", k, stream.total_rows());
     if (const JointAcquisition* joint = find_joint_acquisition(acquisition)) {
         return choose_jointly(job, stream, options, *joint, k, round, excluded, comparisons);
     }

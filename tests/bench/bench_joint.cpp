@@ -92,17 +92,13 @@ int main(int argc, char** argv) {
     options.similarity = similarity_named(text("--similarity", "cosine"));
     use_threads(static_cast<int>(number("--threads", "1")));
 
-    const auto needs = [&](std::string_view what) {
-        return std::find(acquisition->needs.begin(), acquisition->needs.end(), what) !=
-               acquisition->needs.end();
-    };
     const std::int64_t before_bytes = bench::peak_bytes();
     std::vector<float> embeddings, log_probs;
-    if (needs("embeddings")) {
+    if (acquisition->reads("embeddings")) {
         const std::string file = text("--embeddings", "");
         embeddings = file.empty() ? random_floats(rows * d) : bench::read_floats(file);
     }
-    if (needs("log_probs")) {
+    if (acquisition->reads("log_probs")) {
         const std::string file = text("--log-probs", "");
         log_probs = file.empty() ? log_softmax(random_floats(rows * samples * classes), classes)
                                  : bench::read_floats(file);
@@ -157,8 +153,8 @@ int main(int argc, char** argv) {
         {"input_bytes", (embeddings.size() + log_probs.size()) * sizeof(float)},
         {"peak_bytes", peak_bytes},
         {"sum_of_gains", std::accumulate(selection.scores.begin(), selection.scores.end(), 0.0)}};
-    if (needs("embeddings")) line["embedding_size"] = d;
-    if (needs("log_probs")) line["samples"] = samples, line["classes"] = classes;
+    if (acquisition->reads("embeddings")) line["embedding_size"] = d;
+    if (acquisition->reads("log_probs")) line["samples"] = samples, line["classes"] = classes;
     if (name == "k-center") {
         const double bytes = static_cast<double>(embeddings.size() * sizeof(float));
         line["gb_per_s"] = 1e-9 * bytes * static_cast<double>(options.k) / cpu.value;

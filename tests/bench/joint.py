@@ -8,6 +8,7 @@ import numpy as np
 
 from joint_rivals import RIVALS
 from measure import cpu_seconds, keep_best, last_json, load, output_of, over_ranks
+from measure import random_log_probs
 
 ROUNDS = 3
 
@@ -56,9 +57,7 @@ class Inputs:
                                                      dtype=np.float32)
             self._keep(bench, "embeddings", self.embeddings)
         if job.samples:
-            logits = 2 * random.standard_normal((job.rows, job.samples, job.classes),
-                                                dtype=np.float32)
-            self.log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+            self.log_probs = random_log_probs(random, (job.rows, job.samples, job.classes))
             self.probabilities = np.exp(self.log_probs.astype(np.float64))
             self._keep(bench, "log_probs", self.log_probs)
         with h5py.File(self.predictions, "w") as file:

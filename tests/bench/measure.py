@@ -44,6 +44,12 @@ def run_and_measure(command):
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
+def random_log_probs(random, shape):
+    """Log-probabilities of normal logits of deviation 2; the last axis of `shape` is the classes."""
+    logits = 2 * random.standard_normal(shape, dtype=np.float32)
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
 def load():
     return round(os.getloadavg()[0], 1)
 

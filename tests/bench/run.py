@@ -20,7 +20,7 @@ import numpy as np
 
 from joint import joint
 from measure import Bench, cpu_seconds, keep_best, last_json, load, output_of, over_ranks
-from measure import run_and_measure
+from measure import random_log_probs, run_and_measure
 
 K = 10**6
 
@@ -186,9 +186,7 @@ def acquisitions(bench):
         ("entropy", 10**6, 1, "modal_s", modal_entropy),
         ("bald", 10**5, 10, "baal_s", baal_bald),
     ):
-        logits = 2 * np.random.default_rng(1).standard_normal((rows, samples, classes),
-                                                              dtype=np.float32)
-        log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        log_probs = random_log_probs(np.random.default_rng(1), (rows, samples, classes))
         path = bench.data / f"log-probs-{name}.f32"
         log_probs.tofile(path)
         probabilities = np.exp(log_probs).squeeze() if samples == 1 else np.exp(log_probs)
