@@ -66,16 +66,21 @@ std::vector<DeriveSplit> parse_splits(const std::string& text) {
 
 namespace {
 
+/// Rows of a pool before repeats, and of each class, where that is asked for.
+struct Size {
+    std::int64_t rows = 0;
+    std::vector<std::int64_t> of_class{};
+};
+
 /// One pool being written: rows are copied, jittered and mislabelled on their way.
 class Destination {
   public:
     Destination(const PoolFile& source, const DeriveOptions& options, const Provenance& provenance,
-                const std::string& path, std::int64_t rows, bool spoiled)
+                const std::string& path, const Size& size, bool spoiled)
         : source_(source),
           options_(options),
           spoiled_(spoiled),
-          rows_(rows),
-          noise_(spoiled ? options.label_noise : 0.0, rows * repeats(), options.seed) {
+          noise_(spoiled ? options.label_noise : 0.0, written_rows(size), options.seed) {
         const PoolInfo& info = source.info();
         PoolSchema schema;
         schema.input_shape = info.input_shape;
@@ -92,8 +97,8 @@ class Destination {
         schema.classes = info.classes;
         keeps_clean_ = schema.clean_targets;
         result_.path = path;
-        result_.rows = rows * repeats();
-        result_.repeated = rows * (repeats() - 1);
+        result_.rows = written_rows(size);
+        result_.repeated = result_.rows - size.rows;
         writer_ =
             std::make_unique<PoolWriter>(path, schema, provenance,
                                          PoolWriterOptions{.overwrite = options.overwrite,
@@ -102,7 +107,12 @@ class Destination {
                                                            .expected_rows = result_.rows});
     }
 
-    std::int64_t repeats() const { return spoiled_ ? options_.repeat : 1; }
+    /// How often a row with this target is written.
+    std::int64_t repeats(std::int64_t target) const {
+        if (!spoiled_) return 1;
+        if (options_.class_repeats.empty()) return options_.repeat;
+        return target < 0 ? 1 : options_.class_repeats[static_cast<std::size_t>(target)];
+    }
 
     /// Row `local` of the block, for copy number `copy`.
     void add(const SourceBlock& block, std::size_t local, std::int64_t copy) {
@@ -137,9 +147,16 @@ class Destination {
         return result_;
     }
 
-    std::int64_t rows() const { return rows_; }
-
   private:
+    std::int64_t written_rows(const Size& size) const {
+        if (!spoiled_ || options_.class_repeats.empty()) return size.rows * repeats(-1);
+        std::int64_t rows = size.rows;
+        for (std::size_t c = 0; c < size.of_class.size(); ++c) {
+            rows += size.of_class[c] * (options_.class_repeats[c] - 1);
+        }
+        return rows;
+    }
+
     void flush() {
         PoolRows rows;
         rows.rows = static_cast<std::int64_t>(source_ids_.size());
@@ -199,7 +216,7 @@ class Destination {
     const PoolFile& source_;
     const DeriveOptions& options_;
     bool spoiled_, keeps_clean_ = false;
-    std::int64_t rows_, written_ = 0;
+    std::int64_t written_ = 0;
     RandomShare noise_;
     DerivedPool result_;
     std::unique_ptr<PoolWriter> writer_;
@@ -213,13 +230,24 @@ void check(const PoolFile& pool, const DeriveOptions& options) {
     const auto classes = static_cast<std::size_t>(info.classes);
     THRESHER_CHECK_AS(UsageError, options.repeat >= 1, "--repeat is {}; allowed are 1 and more",
                       options.repeat);
+    THRESHER_CHECK_AS(UsageError, options.class_repeats.empty() || options.repeat == 1,
+                      "--repeat and --class-repeats were both given; choose one");
+    THRESHER_CHECK_AS(UsageError,
+                      options.class_repeats.empty() || options.class_repeats.size() == classes,
+                      "--class-repeats has {} entries, the pool has {} classes",
+                      options.class_repeats.size(), classes);
+    for (const std::int64_t repeat : options.class_repeats) {
+        THRESHER_CHECK_AS(UsageError, repeat >= 1,
+                          "--class-repeats holds {}; allowed are 1 and more", repeat);
+    }
     THRESHER_CHECK_AS(UsageError, options.jitter >= 0.0 && std::isfinite(options.jitter),
                       "--jitter is {} standard deviations; allowed are 0 and more", options.jitter);
     THRESHER_CHECK_AS(UsageError, options.label_noise >= 0.0 && options.label_noise <= 1.0,
                       "--label-noise is {}; a share is between 0 and 1", options.label_noise);
     THRESHER_CHECK_AS(
         UsageError,
-        info.has_targets || (options.label_noise == 0.0 && options.class_shares.empty()),
+        info.has_targets || (options.label_noise == 0.0 && options.class_shares.empty() &&
+                             options.class_repeats.empty()),
         "{}: the pool has no targets, so neither label noise nor imbalance can be made", info.path);
     THRESHER_CHECK_AS(
         UsageError, options.class_shares.empty() || options.class_shares.size() == classes,
@@ -252,10 +280,16 @@ std::vector<DerivedPool> derive_pool(const PoolFile& pool, const DeriveOptions& 
                                      const Provenance& provenance) {
     check(pool, options);
     const DerivePlan plan(pool, options);
+    std::vector<Size> sizes;
+    for (const std::int64_t rows : plan.sizes()) sizes.push_back({rows});
+    if (!options.class_repeats.empty()) {
+        auto of_class = plan.class_sizes();
+        for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i].of_class = std::move(of_class[i]);
+    }
     std::vector<std::unique_ptr<Destination>> destinations;
     if (options.splits.empty()) {
-        destinations.push_back(std::make_unique<Destination>(
-            pool, options, provenance, options.output, plan.sizes()[0], true));
+        destinations.push_back(std::make_unique<Destination>(pool, options, provenance,
+                                                             options.output, sizes[0], true));
     } else {
         std::error_code error;
         std::filesystem::create_directories(options.output, error);
@@ -266,17 +300,19 @@ std::vector<DerivedPool> derive_pool(const PoolFile& pool, const DeriveOptions& 
             const std::string& name = options.splits[i].name;
             destinations.push_back(std::make_unique<Destination>(
                 pool, options, provenance,
-                options.output + "/" + name + (options.rows_per_shard > 0 ? "" : ".h5"),
-                plan.sizes()[i], options.spoil.empty() || options.spoil == name));
+                options.output + "/" + name + (options.rows_per_shard > 0 ? "" : ".h5"), sizes[i],
+                options.spoil.empty() || options.spoil == name));
         }
     }
-    std::int64_t copies = 1;
-    for (const auto& destination : destinations) copies = std::max(copies, destination->repeats());
+    std::int64_t copies = options.repeat;
+    for (const std::int64_t repeat : options.class_repeats) copies = std::max(copies, repeat);
     // Copy by copy, so that the repeats of a row lie far apart, as they do in collected data.
     for (std::int64_t copy = 0; copy < copies; ++copy) {
         plan.for_each_row([&](const SourceBlock& block, std::size_t local, std::size_t place) {
             Destination& destination = *destinations[place];
-            if (copy < destination.repeats()) destination.add(block, local, copy);
+            if (copy < destination.repeats(block.targets[local])) {
+                destination.add(block, local, copy);
+            }
         });
     }
     std::vector<DerivedPool> derived;

@@ -32,9 +32,10 @@ struct DeriveOptions {
     /// where it is empty.
     std::vector<DeriveSplit> splits;
     std::string spoil;
-    /// 4. Every row this many times; copies after the first get noise of `jitter` standard
-    /// deviations.
+    /// 4. Every row this many times, or a row of class c class_repeats[c] times (of unknown class
+    /// once) [classes]; copies after the first get noise of `jitter` standard deviations.
     std::int64_t repeat = 1;
+    std::vector<std::int64_t> class_repeats;
     double jitter = 0.0;
     /// 5. This share of rows gets another target; the truth is kept in /clean_targets.
     double label_noise = 0.0;

@@ -42,17 +42,10 @@ DerivePlan::DerivePlan(const PoolFile& pool, const DeriveOptions& options)
 }
 
 void DerivePlan::count_classes() {
-    const PoolInfo& info = pool_.info();
-    class_rows_.assign(static_cast<std::size_t>(info.classes), 0);
-    std::vector<std::int64_t> targets;
-    for (std::int64_t begin = 0; begin < info.rows; begin += kPieceRows) {
-        const RowRange rows{begin, std::min(info.rows, begin + kPieceRows)};
-        targets.resize(static_cast<std::size_t>(rows.size()));
-        pool_.read_targets(rows, targets);
-        for (std::int64_t target : targets) {
-            if (target >= 0) ++class_rows_[static_cast<std::size_t>(target)];
-        }
-    }
+    class_rows_.assign(static_cast<std::size_t>(pool_.info().classes), 0);
+    for_each_target([&](std::int64_t target) {
+        if (target >= 0) ++class_rows_[static_cast<std::size_t>(target)];
+    });
     for (std::size_t c = 0; c < class_rows_.size(); ++c) {
         class_kept_.push_back(
             std::llround(options_.class_shares[c] * static_cast<double>(class_rows_[c])));
@@ -81,12 +74,46 @@ void DerivePlan::place_splits(std::int64_t rows) {
     split_order_.emplace(rows, options_.seed, Stream::split, 0);
 }
 
+void DerivePlan::for_each_target(const std::function<void(std::int64_t)>& body) const {
+    const PoolInfo& info = pool_.info();
+    std::vector<std::int64_t> targets;
+    for (std::int64_t begin = 0; begin < info.rows; begin += kPieceRows) {
+        const RowRange rows{begin, std::min(info.rows, begin + kPieceRows)};
+        targets.resize(static_cast<std::size_t>(rows.size()));
+        pool_.read_targets(rows, targets);
+        std::for_each(targets.begin(), targets.end(), body);
+    }
+}
+
+std::optional<std::size_t> DerivePlan::destination(std::int64_t target, Met& met) const {
+    if (!class_rows_.empty() && target >= 0) {
+        const auto c = static_cast<std::size_t>(target);
+        if ((*class_order_[c])(met.of_class[c]++) >= class_kept_[c]) return {};
+    }
+    if (subset_order_ && (*subset_order_)(met.balanced++) >= subset_) return {};
+    if (!split_order_) return 0;
+    const std::int64_t position = (*split_order_)(met.chosen++);
+    const auto end = std::upper_bound(ends_.begin(), ends_.end(), position);
+    if (end == ends_.end()) return {};  // beyond the named sizes, and no rest is wanted
+    return static_cast<std::size_t>(end - ends_.begin());
+}
+
+std::vector<std::vector<std::int64_t>> DerivePlan::class_sizes() const {
+    std::vector<std::vector<std::int64_t>> sizes(
+        sizes_.size(), std::vector<std::int64_t>(static_cast<std::size_t>(pool_.info().classes)));
+    Met met{std::vector<std::int64_t>(class_rows_.size(), 0)};
+    for_each_target([&](std::int64_t target) {
+        const auto place = destination(target, met);
+        if (place && target >= 0) ++sizes[*place][static_cast<std::size_t>(target)];
+    });
+    return sizes;
+}
+
 void DerivePlan::for_each_row(
     const std::function<void(const SourceBlock&, std::size_t, std::size_t)>& body) const {
     const PoolInfo& info = pool_.info();
     SourceBlock block;
-    std::vector<std::int64_t> seen(class_rows_.size(), 0);
-    std::int64_t balanced = 0, chosen = 0;
+    Met met{std::vector<std::int64_t>(class_rows_.size(), 0)};
     for (std::int64_t begin = 0; begin < info.rows; begin += info.block_rows) {
         const RowRange rows{begin, std::min(info.rows, begin + info.block_rows)};
         const auto count = static_cast<std::size_t>(rows.size());
@@ -100,19 +127,7 @@ void DerivePlan::for_each_row(
         pool_.read_ids(rows, block.ids);
         block.names = pool_.read_names(rows);
         for (std::size_t i = 0; i < count; ++i) {
-            if (!class_rows_.empty() && block.targets[i] >= 0) {
-                const auto c = static_cast<std::size_t>(block.targets[i]);
-                if ((*class_order_[c])(seen[c]++) >= class_kept_[c]) continue;
-            }
-            if (subset_order_ && (*subset_order_)(balanced++) >= subset_) continue;
-            std::size_t place = 0;
-            if (split_order_) {
-                const std::int64_t position = (*split_order_)(chosen++);
-                const auto end = std::upper_bound(ends_.begin(), ends_.end(), position);
-                if (end == ends_.end()) continue;  // beyond the named sizes, and no rest is wanted
-                place = static_cast<std::size_t>(end - ends_.begin());
-            }
-            body(block, i, place);
+            if (const auto place = destination(block.targets[i], met)) body(block, i, *place);
         }
     }
 }

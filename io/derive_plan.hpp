@@ -43,12 +43,25 @@ class DerivePlan {
     /// Rows of each destination before repeats.
     const std::vector<std::int64_t>& sizes() const { return sizes_; }
 
+    /// Rows of each class in each destination before repeats, [destinations][classes]. One pass
+    /// over the targets.
+    std::vector<std::vector<std::int64_t>> class_sizes() const;
+
     /// One pass over the pool: body(block, row within the block, destination) for each row that is
     /// kept.
     void for_each_row(
         const std::function<void(const SourceBlock&, std::size_t, std::size_t)>& body) const;
 
   private:
+    /// How many rows a pass has met: of each class, and that passed each step.
+    struct Met {
+        std::vector<std::int64_t> of_class;
+        std::int64_t balanced = 0, chosen = 0;
+    };
+
+    /// Where the next row goes, which has this target; nothing where it is left out.
+    std::optional<std::size_t> destination(std::int64_t target, Met& met) const;
+    void for_each_target(const std::function<void(std::int64_t)>& body) const;
     void count_classes();
     void place_splits(std::int64_t rows);
 

@@ -19,6 +19,7 @@ struct Rows {
     RowRange rows;
     std::vector<std::byte> inputs;
     std::vector<std::int64_t> targets, ids;
+    std::vector<std::int64_t> clean_targets;  ///< empty where the pool has none
 };
 
 void read_rows(const PoolFile& pool, RowRange range, Rows& rows) {
@@ -30,6 +31,14 @@ void read_rows(const PoolFile& pool, RowRange range, Rows& rows) {
     pool.read_inputs(range, rows.inputs);
     pool.read_targets(range, rows.targets);
     pool.read_ids(range, rows.ids);
+    if (!pool.info().has_clean_targets) return;
+    rows.clean_targets.resize(count);
+    pool.read_clean_targets(range, rows.clean_targets);
+}
+
+/// Memory of a row: its inputs, target, id and, where there is one, its clean target.
+std::int64_t cached_bytes_per_row(const PoolInfo& pool) {
+    return pool.bytes_per_row() + (pool.has_clean_targets ? 24 : 16);
 }
 
 /// Whole blocks, the most recently used ones kept. Safe from two threads.
@@ -39,7 +48,7 @@ class BlockCache {
         : pool_(pool),
           partition_{pool.info().rows, pool.info().block_rows, 1},
           capacity_(static_cast<std::size_t>(std::max<std::int64_t>(
-              2, cache_bytes / (partition_.block_rows * (pool.info().bytes_per_row() + 16))))) {}
+              2, cache_bytes / (partition_.block_rows * cached_bytes_per_row(pool.info()))))) {}
 
     using Entry = std::shared_ptr<const Rows>;
 
@@ -107,6 +116,7 @@ class CachedExamples final : public ExampleSource {
         examples.inputs.resize(positions.size() * row_bytes);
         examples.targets.resize(positions.size());
         examples.ids.resize(positions.size());
+        examples.clean_targets.resize(info_.has_clean_targets ? positions.size() : 0);
         // In row order, so that each block is looked up, and read, at most once.
         order_.resize(positions.size());
         std::iota(order_.begin(), order_.end(), std::size_t{0});
@@ -124,6 +134,7 @@ class CachedExamples final : public ExampleSource {
                                       ? block->targets[local]
                                       : targets_[static_cast<std::size_t>(positions[i])];
             examples.ids[i] = block->ids[local];
+            if (info_.has_clean_targets) examples.clean_targets[i] = block->clean_targets[local];
         }
     }
 
@@ -171,6 +182,7 @@ class ChosenExamples final : public ExampleSource {
         memory_.info.rows = static_cast<std::int64_t>(rows.size());
         memory_.targets.resize(rows.size());
         memory_.ids.resize(rows.size());
+        memory_.clean_targets.resize(pool.info().has_clean_targets ? rows.size() : 0);
         memory_.inputs.resize(rows.size() * static_cast<std::size_t>(pool.info().bytes_per_row()));
         gather(pool, rows);
         if (!targets.empty()) {
@@ -211,6 +223,9 @@ class ChosenExamples final : public ExampleSource {
                             run.inputs.data() + local * bytes, bytes);
                 memory_.targets[order[i]] = run.targets[local];
                 memory_.ids[order[i]] = run.ids[local];
+                if (!run.clean_targets.empty()) {
+                    memory_.clean_targets[order[i]] = run.clean_targets[local];
+                }
             }
         }
     }
@@ -238,8 +253,7 @@ std::unique_ptr<ExampleSource> make_example_source(const PoolFile& pool,
         THRESHER_CHECK(row >= 0 && row < pool.info().rows, "row {} is outside the {} rows of {}",
                        row, pool.info().rows, pool.info().path);
     }
-    if (static_cast<std::int64_t>(rows.size()) * (pool.info().bytes_per_row() + 16) <=
-        cache_bytes) {
+    if (std::ssize(rows) * cached_bytes_per_row(pool.info()) <= cache_bytes) {
         return std::make_unique<ChosenExamples>(pool, rows, targets);
     }
     return std::make_unique<CachedExamples>(

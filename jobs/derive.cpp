@@ -35,6 +35,9 @@ void add_options(CLI::App& app, Options& options) {
                    "Of the splits, the one that is repeated and gets noise");
     app.add_option("--repeat", options.derive.repeat, "Write each row this many times")
         ->check(CLI::PositiveNumber);
+    app.add_option("--class-repeats", options.derive.class_repeats,
+                   "Or the rows of each class this many times")
+        ->delimiter(',');
     app.add_option("--jitter", options.derive.jitter,
                    "Noise of the repeated rows, in standard deviations")
         ->check(CLI::NonNegativeNumber);

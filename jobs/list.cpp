@@ -13,6 +13,7 @@
 #include "src/models/model.hpp"
 #include "src/selection/select.hpp"
 #include "src/strategy/strategy.hpp"
+#include "src/training/prioritised/method.hpp"
 
 namespace thresher::jobs {
 
@@ -63,6 +64,17 @@ std::string selector_table() {
     return text;
 }
 
+std::string method_table() {
+    std::string text = "Methods (how the rows of a training update are chosen)\n";
+    for (const Method& method : methods()) {
+        text += fmt::format("  {:<20} {}\n", method.name, method.description);
+        if (method.acquisition.empty()) continue;
+        text += fmt::format("  {:<20} score {}; {}, filter ratio {}   [{}]\n", "", method.formula,
+                            method.selector, method.filter_ratio, method.source);
+    }
+    return text;
+}
+
 std::string model_table() {
     std::string text = "Models (built in; a TorchScript file will do as well)\n";
     for (const ModelInfo& model : built_in_models())
@@ -85,7 +97,8 @@ struct Table {
 
 constexpr Table kTables[]{{"strategies", strategy_table}, {"acquisitions", acquisition_table},
                           {"joint", joint_table},         {"selectors", selector_table},
-                          {"models", model_table},        {"importers", importer_table}};
+                          {"methods", method_table},      {"models", model_table},
+                          {"importers", importer_table}};
 
 }  // namespace
 
@@ -93,7 +106,7 @@ int run_list(Job& job) {
     std::vector<std::string> wanted;
     job.options().add_option(
         "table", wanted,
-        "strategies, acquisitions, joint, selectors, models, importers; none: all");
+        "strategies, acquisitions, joint, selectors, methods, models, importers; none: all");
     job.start();
     std::vector<std::string_view> known;
     for (const Table& table : kTables) known.push_back(table.name);

@@ -292,7 +292,7 @@ class Loop {
         }
         static_cast<void>(train_with_checkpoints(job_, trainer, clock_, title,
                                                  [&] { write_checkpoint(&trainer); }));
-        state_.ledger["flops/learner"] += trainer.flops();
+        for (const auto& [role, flops] : trainer.flops()) state_.ledger["flops/" + role] += flops;
     }
 
     /// What the method reads, with this cycle's model.

@@ -1,5 +1,5 @@
-// thresher train: supervised training of a model on a pool, or on some of its rows, into a run
-// directory.
+// thresher train: training of a model on a pool, or on some of its rows, drawn uniformly or by
+// priority, into a run directory.
 
 #include <algorithm>
 
@@ -7,9 +7,11 @@
 #include "io/checksum.hpp"
 #include "io/id_set.hpp"
 #include "io/run_directory.hpp"
+#include "jobs/options/method_options.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "jobs/options/training_options.hpp"
 #include "jobs/steps/checkpointing.hpp"
+#include "jobs/steps/scorers.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -25,6 +27,7 @@ namespace {
 struct Options {
     PoolOptions pool;
     TrainingOptions training;
+    MethodOptions method;
     ModelOptions model;
     std::string rows, labels, validation, init, run;
     bool resume = false;
@@ -44,23 +47,31 @@ void add_options(CLI::App& app, Options& options) {
         ->required();
     app.add_flag("--resume", options.resume, "Go on from the run's last checkpoint");
     add_training_options(app, options.training);
+    app.add_option("--evaluate-every", options.training.train.evaluate_every,
+                   "Updates between evaluations on the validation pool; 0 = an epoch")
+        ->group("Training");
+    add_method_options(app, options.method);
 }
 
-std::unique_ptr<ExampleSource> training_rows(const Options& options, const io::PoolFile& pool) {
-    const std::int64_t cache = options.training.cache_bytes();
+/// The rows to train on, all where empty, and labels [rows] that replace the pool's, where given.
+struct TrainingRows {
+    std::vector<std::int64_t> rows, labels;
+};
+
+TrainingRows training_rows(const Options& options, const io::PoolFile& pool) {
     if (!options.labels.empty()) {
         const io::Labels labels =
             io::read_labels(options.labels, pool.info().class_names, pool.info().classes);
         THRESHER_CHECK_AS(FileError, !labels.ids.empty(), "{} holds no labelled row",
                           options.labels);
-        return io::make_example_source(pool, pool.rows_of(labels.ids), cache, labels.labels);
+        return {pool.rows_of(labels.ids), labels.labels};
     }
     if (!options.rows.empty()) {
         const std::vector<std::int64_t> ids = io::read_id_set(options.rows);
         THRESHER_CHECK_AS(FileError, !ids.empty(), "{} holds no id", options.rows);
-        return io::make_example_source(pool, pool.rows_of(ids), cache);
+        return {pool.rows_of(ids), {}};
     }
-    return io::make_example_source(pool, cache);
+    return {};
 }
 
 /// What must not change between a run's beginning and its resumption.
@@ -115,9 +126,9 @@ io::RunRecord record_of(const Trainer& trainer, std::map<std::string, double> le
         }
     };
     add("steps", trainer.curves().steps);
-    add("epochs", trainer.curves().epochs);
+    add("evaluations", trainer.curves().evaluations);
     record.ledger = std::move(ledger);
-    record.ledger["flops/learner"] = trainer.flops();
+    for (const auto& [role, flops] : trainer.flops()) record.ledger["flops/" + role] = flops;
     return record;
 }
 
@@ -128,7 +139,12 @@ int run_train(Job& job) {
     add_options(job.options(), options);
     job.start();
     install_stop_signals();
+    options.method.set(options.training.train);
     const TrainOptions train = options.training.settings(job.common());
+    check_method(options.method);
+    THRESHER_CHECK_AS(UsageError, options.labels.empty() || options.method.reference_losses.empty(),
+                      "--reference-losses are of the pool's targets, but --labels gives others; "
+                      "give --reference");
     THRESHER_CHECK_AS(UsageError, options.model.name.empty() != options.init.empty(),
                       "give either --model NAME (from scratch) or --init FILE (go on from a file)");
     THRESHER_CHECK_AS(UsageError, options.rows.empty() || options.labels.empty(),
@@ -141,18 +157,29 @@ int run_train(Job& job) {
 
     std::unique_ptr<Model> model;
     std::unique_ptr<ExampleSource> examples, validation;
+    LoadedScorers scorers;
+    double pretraining_flops = -1.0;
     std::map<std::string, std::string> settings;
     agree(collective, [&] {
         model = options.init.empty()
                     ? make_model(options.model.spec(pool.info()), job.common().seed, job.device())
                     : load_model(options.init, pool.info(), job.device());
-        examples = training_rows(options, pool);
+        const TrainingRows chosen = training_rows(options, pool);
+        const std::int64_t cache = options.training.cache_bytes();
+        examples = chosen.rows.empty()
+                       ? io::make_example_source(pool, cache)
+                       : io::make_example_source(pool, chosen.rows, cache, chosen.labels);
+        scorers = load_scorers(options.method, pool, chosen.rows, job.common().seed, job.device());
         if (!options.validation.empty()) {
             const io::PoolFile held_out = io::open_pool(options.validation);
             check_fits(model->spec(), held_out.info(), options.validation);
             validation = io::make_example_source(held_out, options.training.cache_bytes());
         }
         settings = settings_of(options, train, pool.info());
+        settings.merge(describe_scorers(options.method, scorers));
+        if (scorers.reference && !scorers.train_reference) {
+            pretraining_flops = training_flops_of(options.method.reference);
+        }
         if (!train.reproducible) settings.merge(parallel_settings(job));
         if (job.is_root()) run.write_config(job.config_text());
     });
@@ -160,7 +187,7 @@ int run_train(Job& job) {
               options.pool.path);
     for (const auto& [name, value] : describe(train)) log::info("  {:<18} {}", name, value);
 
-    Trainer trainer(*model, *examples, validation.get(), train, collective);
+    Trainer trainer(*model, *examples, validation.get(), train, collective, scorers.companions());
     std::map<std::string, double> costs_before;
     if (options.resume) {
         const auto checkpoint = io::load_newest_checkpoint(run.checkpoints(), collective);
@@ -186,6 +213,7 @@ int run_train(Job& job) {
     const auto write_checkpoint = [&] {
         std::map<std::string, double> ledger;
         add_costs(all_phases(), collective.traffic(), costs_before, ledger);
+        if (pretraining_flops >= 0.0) ledger["flops/reference_pretraining"] = pretraining_flops;
         io::write_checkpoint(run.checkpoints(), trainer.steps_done(), collective, [&] {
             io::CheckpointFiles files;
             files["settings.json"] = nlohmann::json(settings).dump(2);
@@ -209,10 +237,12 @@ int run_train(Job& job) {
 
     nlohmann::json facts{{"updates", trainer.steps_done()},
                          {"rows_without_target", trainer.rows_without_target()},
+                         {"candidates_without_score", trainer.candidates_without_score()},
+                         {"skipped_updates", trainer.skipped_updates()},
                          {"flops", trainer.flops()},
                          {"early_stop", end == TrainEnd::early_stop}};
     std::string summary;
-    for (const auto& [name, values] : trainer.curves().epochs) {
+    for (const auto& [name, values] : trainer.curves().evaluations) {
         if (values.empty()) continue;
         facts[name] = values.back();
         summary += fmt::format(", {} {:.4f}", name, values.back());
@@ -222,6 +252,13 @@ int run_train(Job& job) {
     if (trainer.rows_without_target() > 0) {
         log::warn("{} times a row without a target was met and taught nothing",
                   trainer.rows_without_target());
+    }
+    if (trainer.candidates_without_score() > 0) {
+        log::warn("{} times a candidate had no finite score (no target, or no number) and was left",
+                  trainer.candidates_without_score());
+    }
+    if (trainer.skipped_updates() > 0) {
+        log::warn("{} updates were left out, as a loss was not finite", trainer.skipped_updates());
     }
     job.phases() = all_phases();
     job.finish(facts);

@@ -24,7 +24,8 @@ void add_training_options(CLI::App& app, TrainingOptions& options) {
     add("--label-smoothing", train.label_smoothing, "Share of each target spread over all classes");
     add("--augment", options.augment, "none or crop-flip");
     add("--patience", train.patience,
-        "Epochs without a lower validation loss before training ends; 0 = never");
+        "Evaluations (epochs) without a lower validation loss before training ends; 0 = never");
+    add("--on-nan", options.on_nan, "A loss that is not finite: stop, or skip (count and go on)");
     app.add_flag("--reproducible", train.reproducible, "The same bits for any number of ranks")
         ->group(group);
     add("--logical-shards", train.logical_shards, "Pieces of a batch under --reproducible");
@@ -68,6 +69,9 @@ TrainOptions TrainingOptions::settings(const CommonOptions& common) const {
     settings.schedule = schedule_kind(schedule);
     settings.augment = augment_kind(augment);
     settings.seed = common.seed;
+    THRESHER_CHECK_AS(UsageError, on_nan == "stop" || on_nan == "skip",
+                      "--on-nan '{}' is not known; allowed: stop, skip", on_nan);
+    settings.skip_nan = on_nan == "skip";
     check_options(settings);
     return settings;
 }

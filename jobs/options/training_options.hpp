@@ -14,7 +14,7 @@ namespace thresher::jobs {
 
 struct TrainingOptions {
     TrainOptions train;
-    std::string optimizer = "sgd", schedule = "cosine", augment = "none";
+    std::string optimizer = "sgd", schedule = "cosine", augment = "none", on_nan = "stop";
     std::int64_t cache_mib = 4096;
     double checkpoint_every_s = 60.0, max_walltime_s = 0.0;
 

@@ -49,18 +49,18 @@ TrainEnd train_with_checkpoints(Job& job, Trainer& trainer, CheckpointClock& clo
                                 const std::string& title,
                                 const std::function<void()>& write_checkpoint) {
     const auto progress = job.progress(title, trainer.steps_planned(), "updates");
-    const TrainEnd end = trainer.run([&](const TrainProgress& now) {
+    const auto after_step = [&](const TrainProgress& now) {
         progress->update(
             now.step, fmt::format("epoch {}/{} loss {:.4f}", now.epoch + 1, now.epochs, now.loss));
-        if (now.epoch_ended) {
-            const auto& epochs = trainer.curves().epochs;
+        if (now.evaluated) {
+            const auto& curves = trainer.curves().evaluations;
             const auto last = [&](const char* name) {
-                const auto curve = epochs.find(name);
-                return curve == epochs.end() || curve->second.empty()
+                const auto curve = curves.find(name);
+                return curve == curves.end() || curve->second.empty()
                            ? std::string()
                            : fmt::format("  {} {:.4f}", name, curve->second.back());
             };
-            log::debug("{} epoch {}{}{}{}{}", title, now.epoch + 1, last("train_loss"),
+            log::debug("{} update {}{}{}{}{}", title, now.step, last("train_loss"),
                        last("train_accuracy"), last("validation_loss"),
                        last("validation_accuracy"));
         }
@@ -69,7 +69,14 @@ TrainEnd train_with_checkpoints(Job& job, Trainer& trainer, CheckpointClock& clo
         const auto timer = job.phases().time("checkpoint");
         write_checkpoint();
         return due != Due::stop;
-    });
+    };
+    TrainEnd end = TrainEnd::finished;
+    try {
+        end = trainer.run(after_step);
+    } catch (const Diverged&) {
+        write_checkpoint();
+        throw;
+    }
     if (end == TrainEnd::interrupted) {
         throw Requeue(fmt::format(
             "asked to stop after update {} of {}: a checkpoint was written; run the same command "

@@ -30,8 +30,9 @@ class CheckpointClock {
     Clock::time_point start_, last_;
 };
 
-/// Trains to the end, calling `write_checkpoint` whenever one is due. After a stop signal the
-/// checkpoint is written and Requeue is thrown, on all ranks. Collective.
+/// Trains to the end, calling `write_checkpoint` whenever one is due. After a stop signal, or when
+/// training has diverged, the checkpoint is written and Requeue, or Diverged, is thrown, on all
+/// ranks. Collective.
 TrainEnd train_with_checkpoints(Job& job, Trainer& trainer, CheckpointClock& clock,
                                 const std::string& title,
                                 const std::function<void()>& write_checkpoint);

@@ -42,6 +42,9 @@ struct Examples {
     std::vector<std::byte> inputs;      ///< [n, ...] of PoolInfo::element_type
     std::vector<std::int64_t> targets;  ///< [n]; -1 = unknown
     std::vector<std::int64_t> ids;      ///< [n]
+    /// [n], the truth behind noisy targets, -1 = unknown; empty where the pool has none. Nothing
+    /// learns from it.
+    std::vector<std::int64_t> clean_targets;
 };
 
 /// Examples by position in [0, size()); a whole pool, or chosen rows of one. Every rank sees all of

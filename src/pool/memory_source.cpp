@@ -53,6 +53,7 @@ class MemoryExamples final : public ExampleSource {
         examples.inputs.resize(positions.size() * row_bytes);
         examples.targets.resize(positions.size());
         examples.ids.resize(positions.size());
+        examples.clean_targets.resize(pool_.clean_targets.empty() ? 0 : positions.size());
         for (std::size_t i = 0; i < positions.size(); ++i) {
             THRESHER_CHECK(positions[i] >= 0 && positions[i] < size(),
                            "position {} is outside the pool's {} rows", positions[i], size());
@@ -61,6 +62,7 @@ class MemoryExamples final : public ExampleSource {
                         pool_.inputs.data() + row * row_bytes, row_bytes);
             examples.targets[i] = pool_.targets.empty() ? -1 : pool_.targets[row];
             examples.ids[i] = pool_.ids[row];
+            if (!pool_.clean_targets.empty()) examples.clean_targets[i] = pool_.clean_targets[row];
         }
     }
 

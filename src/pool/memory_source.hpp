@@ -11,6 +11,7 @@ struct MemoryPool {
     std::vector<std::byte> inputs;      ///< [rows, ...]
     std::vector<std::int64_t> targets;  ///< [rows] or empty
     std::vector<std::int64_t> ids;      ///< [rows]
+    std::vector<std::int64_t> clean_targets;  ///< [rows] or empty
 };
 
 /// Streams the blocks that `rank` of `ranks` owns. `pool` must outlive it.

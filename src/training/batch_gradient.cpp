@@ -51,10 +51,9 @@ BatchGradient::BatchGradient(Model& model, const PoolInfo& pool, const TrainOpti
       label_smoothing_(options.label_smoothing),
       seed_(options.seed),
       reproducible_(options.reproducible),
-      shards_(options.reproducible ? std::min(options.logical_shards, batch_size)
-                                   : collective.size() * options.accumulate),
-      first_shard_(first_shard_of(collective.rank())),
-      end_shard_(first_shard_of(collective.rank() + 1)),
+      plan_(shard_plan(options, batch_size, collective.size())),
+      first_shard_(plan_.first_shard(collective.rank())),
+      end_shard_(plan_.first_shard(collective.rank() + 1)),
       parameters_(trainable(model.parameters())),
       statistics_(pick(model.buffers(), true)),
       counters_(pick(model.buffers(), false)) {
@@ -71,20 +70,6 @@ BatchGradient::BatchGradient(Model& model, const PoolInfo& pool, const TrainOpti
 
 BatchGradient::~BatchGradient() { parameters_.bind_gradients(at::Tensor()); }
 
-/// Rounded up, so that rank 0 always has a shard.
-std::int64_t BatchGradient::first_shard_of(int rank) const {
-    return (shards_ * rank + collective_.size() - 1) / collective_.size();
-}
-
-RowRange BatchGradient::shard_rows(std::int64_t batch_rows, std::int64_t shard) const {
-    return {batch_rows * shard / shards_, batch_rows * (shard + 1) / shards_};
-}
-
-RowRange BatchGradient::own_rows(std::int64_t batch_rows) const {
-    if (first_shard_ == end_shard_) return {0, 0};
-    return {shard_rows(batch_rows, first_shard_).begin, shard_rows(batch_rows, end_shard_ - 1).end};
-}
-
 TrainSums BatchGradient::compute(const Examples& own, std::int64_t batch_rows, std::int64_t step,
                                  Phases& phases) {
     std::vector<TrainSums> sums;
@@ -98,7 +83,7 @@ TrainSums BatchGradient::compute(const Examples& own, std::int64_t batch_rows, s
     reduce_statistics(batch_rows);
     TrainSums total;
     tree_all_reduce<double>(
-        collective_, shards_, first_shard_,
+        collective_, plan_.shards, first_shard_,
         std::span<const double>(reinterpret_cast<const double*>(sums.data()), sums.size() * kSums),
         std::span<double>(reinterpret_cast<double*>(&total), kSums));
     // Each rank divided by all rows; how many have a label is known only now.
@@ -116,11 +101,11 @@ std::vector<TrainSums> BatchGradient::learn_own_shards(const Examples& own, std:
     shard_gradients_.zero_();
     shard_statistics_.zero_();
     const KeyedRandom random(seed_, Stream::dropout, static_cast<std::uint32_t>(step));
-    const std::int64_t first_row = own_rows(batch_rows).begin;
+    const std::int64_t first_row = plan_.rank_rows(batch_rows, collective_.rank()).begin;
     std::vector<TrainSums> sums;
     for (std::int64_t shard = first_shard_; shard < end_shard_; ++shard) {
         const std::int64_t index = shard - first_shard_;
-        const RowRange rows = shard_rows(batch_rows, shard);
+        const RowRange rows = plan_.shard_rows(batch_rows, shard);
         if (rows.size() == 0) {
             sums.emplace_back();
             continue;
@@ -150,6 +135,14 @@ TrainSums BatchGradient::learn(const Examples& own, RowRange rows, std::int64_t 
         ++sums.unlabelled;
     }
     sums.labelled = static_cast<double>(rows.size()) - sums.unlabelled;
+    if (!own.clean_targets.empty()) {
+        for (std::int64_t row = 0; row < rows.size(); ++row) {
+            const std::int64_t truth =
+                own.clean_targets[static_cast<std::size_t>(rows.begin + row)];
+            const std::int64_t target = targets[static_cast<std::size_t>(row)];
+            if (truth >= 0 && target >= 0 && truth != target) ++sums.noisy;
+        }
+    }
     const double flops_before = model_.forward_flops();
     const auto row_bytes = static_cast<std::size_t>(reader_.bytes_per_row());
     const at::Tensor inputs =
@@ -177,7 +170,7 @@ void BatchGradient::reduce(const at::Tensor& own, const at::Tensor& total) {
     const at::Tensor total_host = total.is_cpu() ? total : at::empty_like(total, at::kCPU);
     if (reproducible_) {
         const at::Tensor own_host = own.cpu();
-        tree_all_reduce<float>(collective_, shards_, first_shard_, span_of(own_host),
+        tree_all_reduce<float>(collective_, plan_.shards, first_shard_, span_of(own_host),
                                span_of(total_host));
     } else {
         // The gradients of a rank's shards were added up where `total` lies.
@@ -189,16 +182,16 @@ void BatchGradient::reduce(const at::Tensor& own, const at::Tensor& total) {
 
 void BatchGradient::reduce_statistics(std::int64_t batch_rows) {
     reduce(shard_statistics_, statistics_.values());
-    std::int64_t active = 0, first_active = shards_;
-    for (std::int64_t shard = shards_ - 1; shard >= 0; --shard) {
-        if (shard_rows(batch_rows, shard).size() == 0) continue;
+    std::int64_t active = 0, first_active = plan_.shards;
+    for (std::int64_t shard = plan_.shards - 1; shard >= 0; --shard) {
+        if (plan_.shard_rows(batch_rows, shard).size() == 0) continue;
         ++active;
         first_active = shard;
     }
     statistics_.values().div_(static_cast<double>(active));
     // Every shard that had rows has counted the same; a rank may have had none.
     int rank = 0;
-    while (first_shard_of(rank + 1) <= first_active) ++rank;
+    while (plan_.first_shard(rank + 1) <= first_active) ++rank;
     for (const NamedTensor& counter : counters_) broadcast(collective_, counter.tensor, rank);
 }
 

@@ -15,6 +15,7 @@
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
 #include "src/training/flat_tensors.hpp"
+#include "src/training/shard_plan.hpp"
 #include "src/training/train_options.hpp"
 
 namespace thresher {
@@ -23,6 +24,7 @@ namespace thresher {
 /// that they are reduced as one vector.
 struct TrainSums {
     double loss = 0.0, correct = 0.0, labelled = 0.0, unlabelled = 0.0;
+    double noisy = 0.0;  ///< rows whose target is known not to be the truth
     double flops = 0.0;  ///< forward and backward
 };
 
@@ -35,8 +37,8 @@ class BatchGradient {
     BatchGradient(const BatchGradient&) = delete;
     BatchGradient& operator=(const BatchGradient&) = delete;
 
-    /// The rows of a batch of `batch_rows` that this rank works on. Local.
-    RowRange own_rows(std::int64_t batch_rows) const;
+    /// How batches are cut, and which rows of one this rank works on.
+    const ShardPlan& plan() const { return plan_; }
 
     /// Fills gradient() with that of the mean loss over the labelled rows of the batch, of which
     /// `own` holds this rank's rows, and averages the running statistics that the shards leave
@@ -52,8 +54,6 @@ class BatchGradient {
     const at::Tensor& gradient() const { return gradient_; }  ///< [parameters().size()]
 
   private:
-    std::int64_t first_shard_of(int rank) const;
-    RowRange shard_rows(std::int64_t batch_rows, std::int64_t shard) const;
     std::vector<TrainSums> learn_own_shards(const Examples& own, std::int64_t batch_rows,
                                             std::int64_t step);
     TrainSums learn(const Examples& own, RowRange rows, std::int64_t batch_rows);
@@ -66,7 +66,8 @@ class BatchGradient {
     double label_smoothing_;
     std::uint64_t seed_;
     bool reproducible_;
-    std::int64_t shards_, first_shard_, end_shard_;
+    ShardPlan plan_;
+    std::int64_t first_shard_, end_shard_;  ///< own
     FlatTensors parameters_, statistics_;
     std::vector<NamedTensor> counters_;
     at::Tensor gradient_;

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "src/base/check.hpp"
+#include "src/training/prioritised/method.hpp"
 
 namespace thresher {
 namespace {
@@ -24,6 +25,12 @@ Kind parse(const std::string& option, const std::string& name, Kind first, Kind 
                      name_of(second));
 }
 
+/// rho.
+double filter_ratio(const TrainOptions& options) {
+    return options.filter_ratio > 0.0 ? options.filter_ratio
+                                      : find_method(options.method).filter_ratio;
+}
+
 }  // namespace
 
 OptimizerKind optimizer_kind(const std::string& name) {
@@ -39,6 +46,7 @@ AugmentKind augment_kind(const std::string& name) {
 }
 
 void check_options(const TrainOptions& options) {
+    static_cast<void>(find_method(options.method));
     std::string problems;
     const auto check = [&](bool good, const char* name, double value, const char* allowed) {
         if (good) return;
@@ -53,6 +61,7 @@ void check_options(const TrainOptions& options) {
     check_count("updates", options.updates, 0);
     check_count("batch-size", options.batch_size, 1);
     check_count("accumulate", options.accumulate, 1);
+    check_count("evaluate-every", options.evaluate_every, 0);
     check_count("patience", options.patience, 0);
     check_count("logical-shards", options.logical_shards, 1);
     check_count("window-blocks", options.window_blocks, 1);
@@ -65,6 +74,13 @@ void check_options(const TrainOptions& options) {
     check_share("beta1", options.beta1);
     check_share("beta2", options.beta2);
     check_share("label-smoothing", options.label_smoothing);
+    check(
+        options.filter_ratio == 0.0 || (options.filter_ratio >= 1.0 && options.filter_ratio <= 1e6),
+        "filter-ratio", options.filter_ratio, "1 to 1e6, or 0 for the method's own");
+    check(options.method != "uniform" || options.filter_ratio <= 1.0, "filter-ratio",
+          options.filter_ratio, "1 for method uniform, which keeps every row");
+    check(options.temperature > 0.0 && std::isfinite(options.temperature), "temperature",
+          options.temperature, "above 0");
     check(options.epsilon > 0.0, "epsilon", options.epsilon, "above 0");
     check(options.weight_decay >= 0.0 && std::isfinite(options.weight_decay), "weight-decay",
           options.weight_decay, "0 or more");
@@ -99,12 +115,29 @@ std::vector<std::pair<std::string, std::string>> describe(const TrainOptions& op
     add("schedule", name_of(options.schedule));
     add("label-smoothing", options.label_smoothing);
     add("augment", name_of(options.augment));
+    add("method", options.method);
+    if (options.method != "uniform") {
+        add("filter-ratio", filter_ratio(options));
+        add("temperature", options.temperature);
+    }
+    if (options.skip_nan) add("on-nan", "skip");
+    if (options.evaluate_every > 0) add("evaluate-every", options.evaluate_every);
     add("patience", options.patience);
     add("seed", options.seed);
     add("reproducible", options.reproducible);
     if (options.reproducible) add("logical-shards", options.logical_shards);
     add("window-blocks", options.window_blocks);
     return rows;
+}
+
+std::int64_t super_batch_size(const TrainOptions& options, std::int64_t batch_rows) {
+    return std::llround(static_cast<double>(batch_rows) * filter_ratio(options));
+}
+
+ShardPlan shard_plan(const TrainOptions& options, std::int64_t batch_size, int ranks) {
+    return {options.reproducible ? std::min(options.logical_shards, batch_size)
+                                 : ranks * options.accumulate,
+            ranks};
 }
 
 double learning_rate_at(const TrainOptions& options, std::int64_t step, std::int64_t total,

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "src/training/shard_plan.hpp"
+
 namespace thresher {
 
 enum class OptimizerKind { sgd, adamw };
@@ -30,8 +32,14 @@ struct TrainOptions {
     double label_smoothing = 0.0;
     AugmentKind augment = AugmentKind::none;
 
+    std::string method = "uniform";  ///< how the rows of an update are chosen: see methods()
+    double filter_ratio = 0.0;  ///< rho: candidates for each row trained on; 0 = the method's own
+    double temperature = 1.0;   ///< rows are drawn in proportion to softmax(score / temperature)
+    bool skip_nan = false;  ///< leave out an update whose loss is not finite, instead of stopping
+
+    std::int64_t evaluate_every = 0;  ///< updates between evaluations; 0 = an epoch
     std::int64_t patience =
-        0;  ///< epochs without a lower validation loss before training ends; 0 = never
+        0;  ///< evaluations without a lower validation loss before training ends; 0 = never
     std::uint64_t seed = 0;
 
     bool reproducible = false;  ///< same bits for any rank count
@@ -45,8 +53,14 @@ OptimizerKind optimizer_kind(const std::string& name);  ///< sgd, adamw
 ScheduleKind schedule_kind(const std::string& name);    ///< constant, cosine
 AugmentKind augment_kind(const std::string& name);      ///< none, crop-flip
 
-/// Throws UsageError naming every option that is out of range.
+/// Throws UsageError naming every option that is out of range, or an unknown method.
 void check_options(const TrainOptions& options);
+
+/// Candidates an update, of which it keeps `batch_rows`: batch_rows rho, rounded.
+std::int64_t super_batch_size(const TrainOptions& options, std::int64_t batch_rows);
+
+/// How a batch of at most `batch_size` rows is cut and dealt out over the ranks.
+ShardPlan shard_plan(const TrainOptions& options, std::int64_t batch_size, int ranks);
 
 /// Option name -> value, for the table printed at the start and for provenance.
 std::vector<std::pair<std::string, std::string>> describe(const TrainOptions& options);

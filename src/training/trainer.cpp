@@ -3,171 +3,244 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_like.h>
 #include <c10/core/GradMode.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
-#include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
+#include "src/models/model_mode.hpp"
 #include "src/models/tensors.hpp"
-#include "src/training/augment.hpp"
 #include "src/training/batch_gradient.hpp"
-#include "src/training/epoch_order.hpp"
+#include "src/training/batch_stream.hpp"
 #include "src/training/evaluate.hpp"
 #include "src/training/optimizer.hpp"
+#include "src/training/prioritised/method.hpp"
 
 namespace thresher {
 namespace {
 
-/// Puts a model into train mode, and back into the mode it was in.
-class TrainingMode {
-  public:
-    explicit TrainingMode(Model& model) : model_(model), before_(model.is_training()) {
-        model.set_training(true);
-    }
-    ~TrainingMode() { model_.set_training(before_); }
-    TrainingMode(const TrainingMode&) = delete;
-    TrainingMode& operator=(const TrainingMode&) = delete;
+/// A model that is being trained.
+struct TrainedModel {
+    Model& model;
+    BatchGradient batch;
+    Optimizer optimizer;
 
-  private:
-    Model& model_;
-    bool before_;
+    TrainedModel(Model& trained, const PoolInfo& pool, const TrainOptions& options,
+                 std::int64_t batch_size, Collective& collective)
+        : model(trained),
+          batch(trained, pool, options, batch_size, collective),
+          optimizer(options, batch.parameters().values(), batch.parameters().matrices()) {}
+
+    void update(double learning_rate, std::int64_t step) {
+        optimizer.update(batch.parameters().values(), batch.gradient(), learning_rate, step);
+    }
+};
+
+/// Operations by what they were for.
+struct Flops {
+    double learner = 0.0, online = 0.0, reference = 0.0;
+    double score_online = 0.0, score_reference = 0.0;
 };
 
 /// The numbers of the state that are no tensors; written as they are.
 struct Numbers {
     std::int64_t step = 0;
-    std::int64_t best_epoch = -1;
+    std::int64_t best_evaluation = -1;
     std::int64_t stopped_early = 0;
+    std::int64_t skipped = 0;
     double best_loss = std::numeric_limits<double>::infinity();
-    double flops = 0.0, unlabelled = 0.0;
-    TrainSums epoch;  ///< so far
+    double unlabelled = 0.0, without_score = 0.0;
+    Flops flops;
+    TrainSums since;  ///< the last evaluation
 };
+
+/// The learning rate of a reference that is trained beside the learner, against the learner's
+/// (Evans et al. 2023).
+constexpr double kReferenceRate = 2.0;
 
 }  // namespace
 
 struct Trainer::Body {
-    Model& model;
     ExampleSource& train;
     ExampleSource* validation;
     TrainOptions options;
     Collective& collective;
 
-    std::int64_t batch_size, steps_per_epoch, steps;
-    EpochOrder order;
-    BatchGradient batch;
-    Optimizer optimizer;
-    Examples examples;
+    BatchStream batches;
+    std::int64_t steps_per_epoch, steps;
+    TrainedModel learner;
+    std::unique_ptr<TrainedModel> online, reference;  ///< null where not trained
     Numbers numbers;
+    Flops scored;  ///< what scoring took on this rank and is in `numbers` already
     at::Tensor best_parameters, best_statistics;
     TrainCurves curves;
     Phases phases;
 
     Body(Model& trained, ExampleSource& source, ExampleSource* held_out, const TrainOptions& given,
-         Collective& ranks)
-        : model(trained),
-          train(source),
+         Collective& ranks, const Companions& companions)
+        : train(source),
           validation(held_out),
           options(given),
           collective(ranks),
-          batch_size(std::min(given.batch_size, source.size())),
-          steps_per_epoch((source.size() + batch_size - 1) / batch_size),
+          batches(source, given, scorers(trained, given, companions), ranks),
+          steps_per_epoch(batches.steps_per_epoch()),
           steps(given.updates > 0 ? given.updates : given.epochs * steps_per_epoch),
-          order(source.size(), std::max<std::int64_t>(1, source.info().block_rows),
-                given.window_blocks, given.seed),
-          batch(trained, source.info(), given, batch_size, ranks),
-          optimizer(given, batch.parameters().values(), batch.parameters().matrices()),
-          best_parameters(batch.parameters().values().clone()),
-          best_statistics(batch.statistics().values().clone()) {}
-
-    std::int64_t batch_rows(std::int64_t step) const {
-        return std::min(batch_size, train.size() - step % steps_per_epoch * batch_size);
+          learner(trained, source.info(), given, batches.batch_size(), ranks),
+          best_parameters(learner.batch.parameters().values().clone()),
+          best_statistics(learner.batch.statistics().values().clone()) {
+        if (!batches.scores()) return;
+        const Method& method = find_method(given.method);
+        Model* const online_model = scorers(trained, given, companions).online;
+        if (needs_online(method) && online_model != &trained) {
+            online = std::make_unique<TrainedModel>(*online_model, source.info(), given,
+                                                    batches.batch_size(), ranks);
+        }
+        if (needs_reference(method) && companions.train_reference) {
+            reference = std::make_unique<TrainedModel>(*companions.reference, source.info(), given,
+                                                       batches.super_batch(), ranks);
+        }
     }
 
-    /// Rows of the source that this rank works on in update `step`.
-    std::vector<std::int64_t> own_rows(std::int64_t step) const {
-        const RowRange own = batch.own_rows(batch_rows(step));
-        const std::int64_t begin = step % steps_per_epoch * batch_size;
-        std::vector<std::int64_t> rows;
-        for (std::int64_t i = own.begin; i < own.end; ++i) {
-            rows.push_back(order.row_at(step / steps_per_epoch, begin + i));
-        }
-        return rows;
-    }
-
-    void read_examples(std::int64_t step) {
-        const auto rows = own_rows(step);
-        train.fetch(rows, examples);
-        if (step + 1 < steps) train.prefetch(own_rows(step + 1));
-        if (options.augment == AugmentKind::crop_flip) {
-            crop_and_flip(examples.inputs, train.info(), examples.ids, options.seed,
-                          step / steps_per_epoch);
-        }
+    static Scorers scorers(Model& learner, const TrainOptions& options,
+                           const Companions& companions) {
+        const bool itself =
+            find_method(options.method).learner_scores || companions.online == nullptr;
+        return {itself ? &learner : companions.online, companions.reference,
+                companions.reference_losses};
     }
 
     TrainEnd run(const std::function<bool(const TrainProgress&)>& after_step) {
-        const TrainingMode training(model);
+        const ModelMode training(learner.model, true);
+        const auto train_mode = [](const auto& trained) {
+            return trained ? std::make_unique<ModelMode>(trained->model, true) : nullptr;
+        };
+        const auto online_mode = train_mode(online), reference_mode = train_mode(reference);
         while (numbers.step < steps && numbers.stopped_early == 0) {
             const TrainProgress progress = update();
             if (after_step && !after_step(progress)) return TrainEnd::interrupted;
         }
-        if (numbers.best_epoch >= 0) {
-            batch.parameters().values().copy_(best_parameters);
-            batch.statistics().values().copy_(best_statistics);
+        if (numbers.best_evaluation >= 0) {
+            learner.batch.parameters().values().copy_(best_parameters);
+            learner.batch.statistics().values().copy_(best_statistics);
         }
         return numbers.stopped_early != 0 ? TrainEnd::early_stop : TrainEnd::finished;
     }
 
     TrainProgress update() {
         const std::int64_t step = numbers.step, epoch = step / steps_per_epoch;
-        {
-            const auto timer = phases.time("read");
-            agree(collective, [&] { read_examples(step); });
-        }
-        const TrainSums sums = batch.compute(examples, batch_rows(step), step, phases);
+        const Batch batch = batches.next(step, steps, phases);
+        const TrainSums sums = learn(batch, step);
         const double loss = sums.loss / std::max(1.0, sums.labelled);
-        THRESHER_CHECK(
-            std::isfinite(loss),
-            "the loss is {} at update {} (epoch {}); train again from the last checkpoint "
-            "with a lower learning rate (now {}) or a longer warm-up",
-            loss, step, epoch, options.learning_rate);
         const double rate = learning_rate_at(options, step, steps, steps_per_epoch);
-        {
-            const auto timer = phases.time("update");
-            optimizer.update(batch.parameters().values(), batch.gradient(), rate, step);
-        }
-        numbers.epoch.loss += sums.loss;
-        numbers.epoch.correct += sums.correct;
-        numbers.epoch.labelled += sums.labelled;
-        numbers.flops += sums.flops;
-        numbers.unlabelled += sums.unlabelled;
         curves.steps["loss"].push_back(loss);
         curves.steps["learning_rate"].push_back(rate);
+        if (train.info().has_clean_targets) {
+            curves.steps["noisy_share"].push_back(sums.noisy / std::max(1.0, sums.labelled));
+        }
+        if (batches.scores()) {
+            curves.steps["candidate_score"].push_back(batch.candidate_score);
+            curves.steps["chosen_score"].push_back(batch.chosen_score);
+            numbers.without_score += static_cast<double>(batch.without_score);
+        }
         numbers.step = step + 1;
-        const bool epoch_ended = numbers.step % steps_per_epoch == 0 || numbers.step == steps;
-        if (epoch_ended) end_epoch(epoch);
-        return {numbers.step, steps, epoch,      (steps + steps_per_epoch - 1) / steps_per_epoch,
-                loss,         rate,  epoch_ended};
+        const bool evaluated = numbers.step == steps ||
+                               numbers.step % (options.evaluate_every > 0 ? options.evaluate_every
+                                                                          : steps_per_epoch) ==
+                                   0;
+        if (evaluated) evaluate_now();
+        return {numbers.step, steps, epoch,    (steps + steps_per_epoch - 1) / steps_per_epoch,
+                loss,         rate,  evaluated};
     }
 
-    void end_epoch(std::int64_t epoch) {
-        const double labelled = std::max(1.0, numbers.epoch.labelled);
-        curves.epochs["train_loss"].push_back(numbers.epoch.loss / labelled);
-        curves.epochs["train_accuracy"].push_back(numbers.epoch.correct / labelled);
-        numbers.epoch = TrainSums{};
+    /// Updates the models that are trained; returns the sums of the learner.
+    TrainSums learn(const Batch& batch, std::int64_t step) {
+        std::array<TrainedModel*, 3> models{&learner, online.get(), reference.get()};
+        std::array<TrainSums, 3> sums;
+        std::array<at::Tensor, 3> statistics_before;
+        bool finite = true;
+        for (std::size_t i = 0; i < models.size(); ++i) {
+            if (models[i] == nullptr) continue;
+            statistics_before[i] = models[i]->batch.statistics().values().clone();
+            const bool all = models[i] == reference.get();
+            sums[i] = models[i]->batch.compute(all ? *batch.own_candidates : *batch.own,
+                                               all ? batch.candidates : batch.rows, step, phases);
+            finite = finite && std::isfinite(sums[i].loss);
+        }
+        numbers.flops.learner += sums[0].flops;
+        numbers.flops.online += sums[1].flops;
+        numbers.flops.reference += sums[2].flops;
+        add_scoring_flops();
+        if (!finite) {
+            const c10::NoGradGuard no_grad;
+            for (std::size_t i = 0; i < models.size(); ++i) {
+                if (models[i] == nullptr) continue;
+                models[i]->batch.statistics().values().copy_(statistics_before[i]);
+            }
+            if (!options.skip_nan) throw_diverged(*batch.own, sums[0], step);
+            ++numbers.skipped;
+            return sums[0];
+        }
+        const double rate = learning_rate_at(options, step, steps, steps_per_epoch);
+        const auto timer = phases.time("update");
+        for (TrainedModel* trained : models) {
+            if (trained == nullptr) continue;
+            trained->update(trained == reference.get() ? kReferenceRate * rate : rate, step);
+        }
+        numbers.since.loss += sums[0].loss;
+        numbers.since.correct += sums[0].correct;
+        numbers.since.labelled += sums[0].labelled;
+        numbers.unlabelled += sums[0].unlabelled;
+        return sums[0];
+    }
+
+    void add_scoring_flops() {
+        if (!batches.scores()) return;
+        std::array<double, 2> flops{batches.online_flops() - scored.score_online,
+                                    batches.reference_flops() - scored.score_reference};
+        scored.score_online += flops[0];
+        scored.score_reference += flops[1];
+        collective.all_reduce_sum(std::span<double>(flops));
+        numbers.flops.score_online += flops[0];
+        numbers.flops.score_reference += flops[1];
+    }
+
+    [[noreturn]] void throw_diverged(const Examples& examples, const TrainSums& sums,
+                                     std::int64_t step) {
+        const std::vector<std::int64_t> ids =
+            collective.all_gather_v(std::span<const std::int64_t>(examples.ids)).values;
+        const auto shown = std::min<std::ptrdiff_t>(std::ssize(ids), 16);
+        fail<Diverged>(
+            "a loss is no longer finite at update {} (epoch {}; the learner's is {}), of the batch "
+            "with the ids {}{}; train with a lower learning rate (now {}) or a longer warm-up, or "
+            "leave such updates out with --on-nan skip",
+            step, step / steps_per_epoch, sums.loss / std::max(1.0, sums.labelled),
+            fmt::join(ids.begin(), ids.begin() + shown, ", "),
+            std::ssize(ids) > shown ? ", ..." : "", options.learning_rate);
+    }
+
+    void evaluate_now() {
+        const double labelled = std::max(1.0, numbers.since.labelled);
+        auto& values = curves.evaluations;
+        values["update"].push_back(static_cast<double>(numbers.step));
+        values["train_loss"].push_back(numbers.since.loss / labelled);
+        values["train_accuracy"].push_back(numbers.since.correct / labelled);
+        numbers.since = TrainSums{};
         if (validation == nullptr) return;
         const auto timer = phases.time("evaluate");
-        const Evaluation result = evaluate(model, *validation, collective);
-        curves.epochs["validation_loss"].push_back(result.mean_loss);
-        curves.epochs["validation_accuracy"].push_back(result.accuracy());
+        const Evaluation result = evaluate(learner.model, *validation, collective);
+        values["validation_loss"].push_back(result.mean_loss);
+        values["validation_accuracy"].push_back(result.accuracy());
         if (options.patience == 0) return;
+        const auto evaluation = std::ssize(values["update"]) - 1;
         if (result.mean_loss < numbers.best_loss) {
             numbers.best_loss = result.mean_loss;
-            numbers.best_epoch = epoch;
-            best_parameters.copy_(batch.parameters().values());
-            best_statistics.copy_(batch.statistics().values());
-        } else if (epoch - numbers.best_epoch >= options.patience) {
+            numbers.best_evaluation = evaluation;
+            best_parameters.copy_(learner.batch.parameters().values());
+            best_statistics.copy_(learner.batch.statistics().values());
+        } else if (evaluation - numbers.best_evaluation >= options.patience) {
             numbers.stopped_early = 1;
         }
     }
@@ -175,14 +248,19 @@ struct Trainer::Body {
     /// Calls visit(name, tensor) for every tensor of the state.
     template <class Visit>
     void visit_tensors(const Visit& visit) {
-        visit("parameters", batch.parameters().values());
-        visit("statistics", batch.statistics().values());
-        visit("moments", optimizer.moments());
+        const auto visit_model = [&](const std::string& prefix, TrainedModel& trained) {
+            visit(prefix + "parameters", trained.batch.parameters().values());
+            visit(prefix + "statistics", trained.batch.statistics().values());
+            visit(prefix + "moments", trained.optimizer.moments());
+            for (const NamedTensor& counter : trained.batch.counters()) {
+                visit(prefix + "counters/" + counter.name, counter.tensor);
+            }
+        };
+        visit_model("", learner);
+        if (online) visit_model("online/", *online);
+        if (reference) visit_model("reference/", *reference);
         visit("best/parameters", best_parameters);
         visit("best/statistics", best_statistics);
-        for (const NamedTensor& counter : batch.counters()) {
-            visit("counters/" + counter.name, counter.tensor);
-        }
     }
 };
 
@@ -207,7 +285,8 @@ void take_tensor(const TrainState& state, const std::string& name, const at::Ten
 }  // namespace
 
 Trainer::Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
-                 const TrainOptions& options, Collective& collective) {
+                 const TrainOptions& options, Collective& collective,
+                 const Companions& companions) {
     check_options(options);
     THRESHER_CHECK(train.size() > 0, "pool {} has no rows to train on", train.info().path);
     THRESHER_CHECK(train.info().has_targets,
@@ -218,7 +297,7 @@ Trainer::Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
                       options.patience);
     check_fits(model.spec(), train.info(), "the model");
     if (validation != nullptr) check_fits(model.spec(), validation->info(), "the model");
-    body_ = std::make_unique<Body>(model, train, validation, options, collective);
+    body_ = std::make_unique<Body>(model, train, validation, options, collective, companions);
 }
 
 Trainer::~Trainer() = default;
@@ -236,8 +315,8 @@ TrainState Trainer::export_state() const {
     for (const auto& [name, curve] : body_->curves.steps) {
         put(state, "curves/steps/" + name, std::span<const double>(curve));
     }
-    for (const auto& [name, curve] : body_->curves.epochs) {
-        put(state, "curves/epochs/" + name, std::span<const double>(curve));
+    for (const auto& [name, curve] : body_->curves.evaluations) {
+        put(state, "curves/evaluations/" + name, std::span<const double>(curve));
     }
     return state;
 }
@@ -260,7 +339,7 @@ void Trainer::import_state(const TrainState& state) {
         }
     };
     take_curves("curves/steps/", body_->curves.steps);
-    take_curves("curves/epochs/", body_->curves.epochs);
+    take_curves("curves/evaluations/", body_->curves.evaluations);
 }
 
 const TrainCurves& Trainer::curves() const { return body_->curves; }
@@ -269,7 +348,20 @@ std::int64_t Trainer::steps_planned() const { return body_->steps; }
 std::int64_t Trainer::rows_without_target() const {
     return static_cast<std::int64_t>(body_->numbers.unlabelled);
 }
-double Trainer::flops() const { return body_->numbers.flops; }
+std::int64_t Trainer::candidates_without_score() const {
+    return static_cast<std::int64_t>(body_->numbers.without_score);
+}
+std::int64_t Trainer::skipped_updates() const { return body_->numbers.skipped; }
+std::map<std::string, double> Trainer::flops() const {
+    const Flops& flops = body_->numbers.flops;
+    std::map<std::string, double> result{{"learner", flops.learner}};
+    if (!body_->batches.scores()) return result;
+    if (body_->online) result["online"] = flops.online;
+    if (body_->reference) result["reference"] = flops.reference;
+    if (flops.score_online > 0.0) result["score_online"] = flops.score_online;
+    if (flops.score_reference > 0.0) result["score_reference"] = flops.score_reference;
+    return result;
+}
 const Phases& Trainer::phases() const { return body_->phases; }
 
 }  // namespace thresher

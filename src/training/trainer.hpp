@@ -1,15 +1,20 @@
 #pragma once
 
-// Supervised training of a model, data-parallel over the ranks of a Collective. Every rank has its
-// own instance of the model, with the same parameters, and sees the whole source.
+// Training of a model on rows drawn uniformly or by priority, data-parallel over the ranks of a
+// Collective. Every rank has its own instance of each model, with the same parameters, and sees the
+// whole source. Under a method other than uniform each update takes the next B rows of the epoch as
+// candidates and trains on the b = B / rho of them that the method keeps
+// (src/training/prioritised).
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "src/base/check.hpp"
 #include "src/base/collective.hpp"
 #include "src/base/phases.hpp"
 #include "src/models/model.hpp"
@@ -25,31 +30,54 @@ struct TrainProgress {
     std::int64_t epoch, epochs;  ///< of the update just done, counted from 0
     double loss;                 ///< of the update's batch
     double learning_rate;
-    bool epoch_ended;  ///< the per-epoch curves have just grown
+    bool evaluated;  ///< the curves of evaluations have just grown
 };
 
-/// Curves by name. `steps`: loss, learning_rate (one value an update). `epochs`: train_loss,
-/// train_accuracy and, with a validation source, validation_loss, validation_accuracy.
+/// Curves by name. `steps`, one value an update: loss, learning_rate; noisy_share, of the rows
+/// trained on, where the source knows the truth; candidate_score and chosen_score, means, where
+/// rows are scored. `evaluations`, one value an epoch or every so many updates: update, train_loss,
+/// train_accuracy (since the one before) and, with a validation source, validation_loss,
+/// validation_accuracy.
 struct TrainCurves {
-    std::map<std::string, std::vector<double>> steps, epochs;
+    std::map<std::string, std::vector<double>> steps, evaluations;
 };
 
 enum class TrainEnd { finished, early_stop, interrupted };
 
+/// A loss was no longer finite. The state is that before the update.
+class Diverged : public Error {
+  public:
+    explicit Diverged(const std::string& message) : Error(message) {}
+};
+
+/// The models beside the learner; a method needs what its scores read. All must outlive the
+/// trainer.
+struct Companions {
+    /// Scores as it is at the moment, and is trained beside the learner on the same rows, by the
+    /// same options. Null: the learner scores itself.
+    Model* online = nullptr;
+    Model* reference = nullptr;
+    /// Whether the reference is trained as well, on all candidates and at twice the learning rate,
+    /// instead of being frozen.
+    bool train_reference = false;
+    /// By position in the source, instead of a reference.
+    std::span<const float> reference_losses{};
+};
+
 class Trainer {
   public:
     /// `model` is trained in place and left in the mode it was in. `validation` may be null (then
-    /// no early stopping). All must outlive the trainer. Throws UsageError on bad options, Error
-    /// where the model does not fit the source. Collective: the parameters of rank 0 are copied to
-    /// all.
+    /// no early stopping). All must outlive the trainer. Throws UsageError on bad options and where
+    /// the method lacks a companion, Error where a model does not fit the source. Collective: the
+    /// parameters of rank 0 are copied to all.
     Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
-            const TrainOptions& options, Collective& collective);
+            const TrainOptions& options, Collective& collective, const Companions& companions = {});
     ~Trainer();
 
     /// Trains to the end, or until `after_step` returns false (all ranks must return the same). It
     /// is called after each update, when the state may be exported. With patience, the model ends
-    /// with the parameters of its best epoch. Throws Error where the loss is no longer finite.
-    /// Collective.
+    /// with the parameters of its best evaluation. Throws Diverged, naming the ids of the batch,
+    /// where a loss is no longer finite, unless such updates are left out. Collective.
     TrainEnd run(const std::function<bool(const TrainProgress&)>& after_step = {});
 
     /// Parameters, buffers, optimiser moments, position, early-stopping state, curves. The same
@@ -64,8 +92,15 @@ class Trainer {
     /// Rows that were met without a usable target; they count in no loss. Summed over ranks and
     /// epochs.
     std::int64_t rows_without_target() const;
-    double flops() const;          ///< forward and backward, this rank
-    const Phases& phases() const;  ///< seconds: read, compute, reduce, update, evaluate
+    /// Candidates that had no finite score, for want of a target or of a number, and so were never
+    /// chosen. Summed as above.
+    std::int64_t candidates_without_score() const;
+    /// Updates left out because a loss was not finite.
+    std::int64_t skipped_updates() const;
+    /// Floating-point operations over all ranks, by what they were for: "learner", "online" and
+    /// "reference" for training, "score_online" and "score_reference" for scoring.
+    std::map<std::string, double> flops() const;
+    const Phases& phases() const;  ///< seconds: read, score, choose, compute, reduce, update...
 
   private:
     struct Body;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "io/derive.hpp"
@@ -40,6 +41,39 @@ PoolFile source_pool(const TemporaryDirectory& directory) {
 std::int64_t source_row(std::int64_t id) { return (id - 1000) / 2; }
 
 }  // namespace
+
+TEST_CASE("rows of some classes are repeated, the others written once") {
+    const TemporaryDirectory directory;
+    const PoolFile pool = source_pool(directory);
+    DeriveOptions options;
+    options.output = directory / "repeated.h5";
+    options.class_repeats.assign(static_cast<std::size_t>(pool.info().classes), 1);
+    options.class_repeats[1] = 4;
+    options.class_shares.assign(static_cast<std::size_t>(pool.info().classes), 1.0);
+    options.class_shares[1] = 0.5;
+    options.label_noise = 0.25;
+    const Columns before(pool);
+    const auto of_class_1 = std::count(before.targets.begin(), before.targets.end(), 1);
+    const auto kept = std::llround(0.5 * static_cast<double>(of_class_1));
+    const std::int64_t expected = 3000 - of_class_1 + 4 * kept;
+    const auto derived = derive_pool(pool, options, {});
+    CHECK(derived[0].rows == expected);
+    CHECK(derived[0].repeated == 3 * kept);
+    const Columns found(options.output);
+    REQUIRE(found.pool.info().rows == expected);
+    std::map<std::int64_t, std::int64_t> copies;
+    for (const std::int64_t id : found.source) ++copies[id];
+    for (const auto& [id, count] : copies) CHECK(count == (target_of(source_row(id)) == 1 ? 4 : 1));
+    for (std::size_t i = 0; i < found.source.size(); ++i) {
+        CHECK(found.clean[i] == target_of(source_row(found.source[i])));
+    }
+    options.repeat = 2;
+    options.output = directory / "other.h5";
+    CHECK_THROWS_WITH(derive_pool(pool, options, {}), contains("choose one"));
+    options.repeat = 1;
+    options.class_repeats.pop_back();
+    CHECK_THROWS_WITH(derive_pool(pool, options, {}), contains("--class-repeats has"));
+}
 
 TEST_CASE("a subset keeps so many rows, in order, each with its origin") {
     const TemporaryDirectory directory;

@@ -36,7 +36,7 @@ class Training(JobTest):
         for name in ("accuracy", "loss", "calibration_error"):
             self.assertEqual(one[name], three[name])
         with h5py.File(self.path("run/run.h5")) as file:
-            self.assertEqual(file["curves/epochs/train_loss"].shape, (8,))
+            self.assertEqual(file["curves/evaluations/train_loss"].shape, (8,))
             self.assertGreater(file["ledger"]["flops"]["learner"][()], 0)
 
     def test_training_on_a_batch_and_on_labels(self):

@@ -220,8 +220,8 @@ class Numbers(ReportTest):
         with self.file("run/run.h5", "run") as file:
             file["curves/steps/loss"] = numpy.linspace(2.0, 1.0, 5000)
             file["curves/steps/learning_rate"] = numpy.full(5000, 0.1)
-            file["curves/epochs/train_loss"] = [2.0, 1.0, 1.5]
-            file["curves/epochs/validation_accuracy"] = [0.5, 0.75, 0.625]
+            file["curves/evaluations/train_loss"] = [2.0, 1.0, 1.5]
+            file["curves/evaluations/validation_accuracy"] = [0.5, 0.75, 0.625]
             file["curves/other"] = [1.0, 2.0]
             file["ledger/flops/learner"] = numpy.array([2.5e12])
             file["ledger/seconds/read"] = numpy.array([7200.0])
@@ -235,10 +235,10 @@ class Numbers(ReportTest):
     def test_curves_that_are_empty_or_of_another_shape_are_named(self):
         with self.file("run/run.h5", "run") as file:
             file["curves/steps/loss"] = [2.0, NAN, 1.0]
-            file["curves/epochs/train_loss"] = numpy.empty(0)
+            file["curves/evaluations/train_loss"] = numpy.empty(0)
             file["curves/other"] = numpy.zeros((2, 3, 4))
         text = self.report(self.path("run"))
-        self.assertIn("Not shown: /curves/epochs/train_loss of shape [0], /curves/other of shape [2, 3, 4].", text)
+        self.assertIn("Not shown: /curves/evaluations/train_loss of shape [0], /curves/other of shape [2, 3, 4].", text)
         with self.file("run/run.h5", "run"):
             pass
         self.assertIn("no curves yet", self.report(self.path("run")))

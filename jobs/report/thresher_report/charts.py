@@ -147,8 +147,8 @@ def training_curves(name, curves):
     left = dict(curves)
     drawings = []
     for metric, title in (("loss", "Loss by epoch, nats"), ("accuracy", "Accuracy by epoch")):
-        pair = [(part, left.pop(f"epochs/{part}_{metric}")) for part in ("train", "validation")
-                if f"epochs/{part}_{metric}" in left]
+        pair = [(part, left.pop(f"evaluations/{part}_{metric}")) for part in ("train", "validation")
+                if f"evaluations/{part}_{metric}" in left]
         if pair:
             drawings.append((title, lambda panel, pair=pair, metric=metric: [
                 f"{metric} of {told}" for told in _draw_epochs(panel, pair, metric == "accuracy")]))

@@ -197,7 +197,7 @@ class _Report:
         if run.curves:
             chart = charts.training_curves(run.name, run.curves)
             epochs = [(name.partition("/")[2].replace("_", " "), curve) for name, curve in run.curves.items()
-                      if name.startswith("epochs/") and len(curve)]
+                      if name.startswith("evaluations/") and len(curve)]
             rows = []
             for name, curve in epochs:
                 share = name.endswith("accuracy")

@@ -15,7 +15,7 @@ class Run:
     path: str
     name: str = ""
     loops: dict = field(default_factory=dict)  # acquisition -> {curve of LOOP_CURVES -> [repeats, cycles]}
-    curves: dict = field(default_factory=dict)  # "epochs/train_loss" -> [length]; all that is no loop's
+    curves: dict = field(default_factory=dict)  # "evaluations/train_loss" -> [length]; all that is no loop's
     not_shown: dict = field(default_factory=dict)  # curves that no chart knows -> their shape
     ledger: dict = field(default_factory=dict)  # "flops" -> {"learner": number}
 

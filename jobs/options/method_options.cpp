@@ -1,0 +1,81 @@
+#include "jobs/options/method_options.hpp"
+
+#include <fmt/ranges.h>
+
+#include "src/base/check.hpp"
+#include "src/base/log.hpp"
+
+namespace thresher::jobs {
+
+void MethodOptions::set(TrainOptions& train) const {
+    train.method = method;
+    train.filter_ratio = filter_ratio;
+    train.temperature = temperature;
+}
+
+void add_method_options(CLI::App& app, MethodOptions& options) {
+    const std::string group = "Prioritised training";
+    app.add_option("--method", options.method,
+                   "How the rows of an update are chosen; see thresher list methods")
+        ->group(group);
+    app.add_option("--filter-ratio", options.filter_ratio,
+                   "Candidates scored for each row trained on; 0 = the method's own")
+        ->group(group);
+    app.add_option("--temperature", options.temperature,
+                   "Rows are drawn in proportion to softmax(score / temperature)")
+        ->group(group);
+    app.add_option("--online", options.online,
+                   "Small model that scores and is trained beside the learner: a built-in model, a "
+                   "model file, or \"learner\" (which then scores itself); empty: as the reference")
+        ->group(group);
+    app.add_option("--online-hidden", options.online_hidden, "mlp: widths of its hidden layers")
+        ->delimiter(',')
+        ->check(CLI::PositiveNumber)
+        ->group(group);
+    app.add_option("--reference", options.reference,
+                   "Pretrained model file, frozen; or \"online\": a second model such as --online, "
+                   "trained on all candidates at twice the learning rate")
+        ->group(group);
+    app.add_option("--reference-losses", options.reference_losses,
+                   "Predictions file whose /losses/reference are looked up, instead of a reference")
+        ->group(group);
+}
+
+void check_method(const MethodOptions& options) {
+    const Method& method = options.chosen();
+    const bool online = needs_online(method), reference = needs_reference(method);
+    THRESHER_CHECK_AS(UsageError, options.reference.empty() || options.reference_losses.empty(),
+                      "--reference and --reference-losses were both given; one of them says what "
+                      "is easy");
+    if (reference) {
+        THRESHER_CHECK_AS(UsageError,
+                          !options.reference.empty() || !options.reference_losses.empty(),
+                          "method {} scores by {}: give --reference (a model file, or online) or "
+                          "--reference-losses (a predictions file)",
+                          method.name, method.formula);
+        THRESHER_CHECK_AS(
+            UsageError,
+            !options.trains_reference() || (!options.online.empty() && options.online != "learner"),
+            "--reference online trains a model such as --online: give --online a built-in model or "
+            "a model file");
+    }
+    if (online && !options.learner_scores()) {
+        THRESHER_CHECK_AS(
+            UsageError, !options.online.empty() || !options.reference.empty(),
+            "method {} scores by {}: give --online (a built-in model, a model file, or learner)",
+            method.name, method.formula);
+    }
+    std::vector<std::string> unread;
+    const auto note = [&](bool read, bool given, const char* option) {
+        if (given && !read) unread.emplace_back(option);
+    };
+    const bool architecture = (online && !method.learner_scores) || options.trains_reference();
+    note(architecture, !options.online.empty(), "--online");
+    note(architecture, !options.online_hidden.empty(), "--online-hidden");
+    note(reference, !options.reference.empty(), "--reference");
+    note(reference, !options.reference_losses.empty(), "--reference-losses");
+    if (!unread.empty())
+        log::warn("method {} does not read {}", method.name, fmt::join(unread, ", "));
+}
+
+}  // namespace thresher::jobs

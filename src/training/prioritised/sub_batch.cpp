@@ -1,0 +1,90 @@
+#include "src/training/prioritised/sub_batch.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "src/base/check.hpp"
+
+namespace thresher {
+
+SubBatch choose_sub_batch(Collective& collective, std::span<const float> own_scores,
+                          std::int64_t size, const Selector& selector) {
+    const std::vector<float> scores = collective.all_gather_v(own_scores).values;
+    const auto finite = std::count_if(scores.begin(), scores.end(),
+                                      [](float score) { return std::isfinite(score); });
+    SubBatch result;
+    result.without_score = std::ssize(scores) - finite;
+    if (finite == 0) {
+        result.places.resize(static_cast<std::size_t>(size));
+        std::iota(result.places.begin(), result.places.end(), std::int64_t{0});
+        return result;
+    }
+    const auto alone = make_local_collective();
+    Selection selection =
+        select_rows(*alone, {scores, 0, {}, {}}, std::min<std::int64_t>(size, finite), selector);
+    result.places = std::move(selection.ids);
+    std::sort(result.places.begin(), result.places.end());
+    for (const float score : scores) {
+        if (std::isfinite(score)) result.candidate_score += score;
+    }
+    result.candidate_score /= static_cast<double>(finite);
+    for (const std::int64_t place : result.places) {
+        result.chosen_score += scores[static_cast<std::size_t>(place)];
+    }
+    result.chosen_score /= static_cast<double>(result.places.size());
+    return result;
+}
+
+namespace {
+
+/// What travels with the inputs of a row.
+struct Row {
+    std::int64_t target, clean_target, id;
+};
+
+}  // namespace
+
+void move_chosen(Collective& collective, const Examples& candidates, RowRange own_places,
+                 std::span<const std::int64_t> places, const ShardPlan& plan, Examples& chosen) {
+    const bool has_truth = !candidates.clean_targets.empty();
+    const std::size_t own_rows = static_cast<std::size_t>(own_places.size());
+    // A rank without candidates does not know how large an input is, and sends none.
+    const std::size_t row_bytes = own_rows == 0 ? 0 : candidates.inputs.size() / own_rows;
+    const auto chosen_rows = std::ssize(places);
+    std::vector<std::byte> outgoing_inputs;
+    std::vector<Row> outgoing_rows;
+    std::vector<std::int64_t> counts, byte_counts;
+    for (int rank = 0; rank < plan.ranks; ++rank) {
+        const RowRange wanted = plan.rank_rows(chosen_rows, rank);
+        std::int64_t count = 0;
+        for (std::int64_t i = wanted.begin; i < wanted.end; ++i) {
+            const std::int64_t place = places[static_cast<std::size_t>(i)];
+            if (place < own_places.begin || place >= own_places.end) continue;
+            const auto local = static_cast<std::size_t>(place - own_places.begin);
+            const std::byte* input = candidates.inputs.data() + local * row_bytes;
+            outgoing_inputs.insert(outgoing_inputs.end(), input, input + row_bytes);
+            outgoing_rows.push_back({candidates.targets[local],
+                                     has_truth ? candidates.clean_targets[local] : -1,
+                                     candidates.ids[local]});
+            ++count;
+        }
+        counts.push_back(count);
+        byte_counts.push_back(count * static_cast<std::int64_t>(row_bytes));
+    }
+    chosen.inputs =
+        collective.all_to_all_v(std::span<const std::byte>(outgoing_inputs), byte_counts).values;
+    const std::vector<Row> rows =
+        collective.all_to_all_v(std::span<const Row>(outgoing_rows), counts).values;
+    chosen.targets.clear();
+    chosen.clean_targets.clear();
+    chosen.ids.clear();
+    for (const Row& row : rows) {
+        chosen.targets.push_back(row.target);
+        chosen.clean_targets.push_back(row.clean_target);
+        chosen.ids.push_back(row.id);
+    }
+}
+
+}  // namespace thresher
