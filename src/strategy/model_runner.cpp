@@ -14,7 +14,7 @@ namespace {
 /// Rows a forward pass: few enough that activations stay in cache on a CPU, many enough that a GPU
 /// is full.
 constexpr std::int64_t kMicroBatch = 64;
-constexpr std::int64_t kMicroBatchVectors = 256;
+constexpr std::int64_t kMicroBatchVectors = 512;
 constexpr std::int64_t kMicroBatchGpu = 512;
 
 std::int64_t default_micro_batch(const Model& model) {

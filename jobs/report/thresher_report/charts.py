@@ -108,19 +108,21 @@ def _running_mean(values, window):
     return numpy.where(count > 0, (sums[1:] - sums[begin]) / numpy.maximum(count, 1.0), numpy.nan)
 
 
-def _draw_epochs(panel, curves, share):
+def _draw_evaluations(panel, curves, updates, share):
+    """curves: (label, values); updates: after which each value was found, or None."""
     ends, told = [], []
     for index, (label, values) in enumerate(curves):
         look = style.line(index)
         if len(values) > 40:
             look["markevery"] = len(values) // 20
-        panel.plot(numpy.arange(1, len(values) + 1), values, **look)
+        panel.plot(numpy.arange(1, len(values) + 1) if updates is None else updates, values, **look)
         known = values[numpy.isfinite(values)]
         if len(known):
             ends.append((known[-1], label, look["color"]))
             told.append(f"{label} ends at {style.percent(known[-1]) if share else style.number(known[-1])}")
-    panel.set_xlabel("epoch")
-    panel.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    panel.set_xlabel("evaluation" if updates is None else "update")
+    panel.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
     if share:
         panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
     if len(ends) > 1:
@@ -141,22 +143,29 @@ def _draw_steps(panel, values, smooth):
     panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
 
 
+STEP_TITLES = {"steps/noisy_share": "Share of rows trained on whose label is wrong",
+               "steps/candidate_score": "Score of the candidates, mean",
+               "steps/chosen_score": "Score of the rows chosen, mean"}
+
+
 @styled
 def training_curves(name, curves):
-    """Loss and accuracy by epoch (training against validation), loss and learning rate by update, whatever else."""
+    """Loss and accuracy (training against validation), loss and learning rate by update, whatever else."""
     left = dict(curves)
     drawings = []
-    for metric, title in (("loss", "Loss by epoch, nats"), ("accuracy", "Accuracy by epoch")):
+    updates = left.pop("evaluations/update", None)
+    for metric, title in (("loss", "Loss when evaluated, nats"), ("accuracy", "Accuracy when evaluated")):
         pair = [(part, left.pop(f"evaluations/{part}_{metric}")) for part in ("train", "validation")
                 if f"evaluations/{part}_{metric}" in left]
         if pair:
             drawings.append((title, lambda panel, pair=pair, metric=metric: [
-                f"{metric} of {told}" for told in _draw_epochs(panel, pair, metric == "accuracy")]))
+                f"{metric} of {told}" for told in _draw_evaluations(panel, pair, updates, metric == "accuracy")]))
     for key, title in (("steps/loss", "Loss by update, nats"), ("steps/learning_rate", "Learning rate by update")):
         if key in left:
             drawings.append((title, lambda panel, v=left.pop(key), k=key: _draw_steps(panel, v, k == "steps/loss")))
     for key, values in left.items():
-        drawings.append((key.replace("_", " "), lambda panel, v=values: _draw_steps(panel, v, False)))
+        title = STEP_TITLES.get(key, key.replace("_", " "))
+        drawings.append((title, lambda panel, v=values, k=key: _draw_steps(panel, v, k in STEP_TITLES)))
     rows = -(-len(drawings) // 2)
     figure = _figure(WIDTH if len(drawings) > 1 else WIDTH / 2, 3.0 * rows + 0.2)
     panels = numpy.atleast_1d(figure.subplots(rows, 2 if len(drawings) > 1 else 1)).ravel()
@@ -169,6 +178,37 @@ def training_curves(name, curves):
     caption = "By update: thin line, as measured; thick line, running mean." if "steps/loss" in curves else ""
     return _finish(figure, f"{name}-training-curves",
                    "Training curves: " + ("; ".join(told) or ", ".join(title for title, _ in drawings)) + ".", caption)
+
+
+@styled
+def comparison(name, curves, target):
+    """curves: (label, updates [n], accuracy [seeds, n], operations [n])."""
+    figure = _figure(WIDTH, 3.9)
+    panels = figure.subplots(1, 2)
+    told = []
+    for panel, by_compute in zip(panels, (False, True)):
+        ends = []
+        for index, (label, updates, accuracy, operations) in enumerate(curves):
+            x = numpy.asarray(operations) / 1e9 if by_compute else updates
+            band, look = runs.band_of(accuracy), style.line(index)
+            look["markevery"] = max(1, len(x) // 10)
+            panel.fill_between(x, band.low, band.high, color=look["color"], alpha=0.16, linewidth=0)
+            panel.plot(x, band.middle, **look)
+            ends.append((band.middle[-1], label, look["color"]))
+            if not by_compute:
+                told.append(f"{label} ends at {style.percent(band.middle[-1])} after {style.number(updates[-1])} updates")
+        panel.axhline(target, color=style.SOFT, linewidth=1.0, linestyle=(0, (2, 3)))
+        panel.set_ylim(bottom=max(0.0, target - 0.25))
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
+        panel.set_title("Accuracy by compute, everything charged" if by_compute else "Accuracy by update")
+        panel.set_xlabel("GFLOP" if by_compute else "update")
+        panel.xaxis.set_major_locator(MaxNLocator(5))
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
+        if by_compute:
+            _label_lines(panel, ends)
+    seeds = max(len(accuracy) for _, _, accuracy, _ in curves)
+    return _finish(figure, name, "Accuracy against updates and compute: " + "; ".join(told) + ".",
+                   f"Lines: mean over {seeds} seeds. Bands: from the lowest to the highest seed. Dotted: the target.")
 
 
 @styled

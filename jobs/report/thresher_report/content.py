@@ -197,7 +197,7 @@ class _Report:
         if run.curves:
             chart = charts.training_curves(run.name, run.curves)
             epochs = [(name.partition("/")[2].replace("_", " "), curve) for name, curve in run.curves.items()
-                      if name.startswith("evaluations/") and len(curve)]
+                      if name.startswith("evaluations/") and name != "evaluations/update" and len(curve)]
             rows = []
             for name, curve in epochs:
                 share = name.endswith("accuracy")
@@ -205,9 +205,9 @@ class _Report:
                 best = numpy.nan if not numpy.isfinite(curve).any() else (numpy.nanmax if share else numpy.nanmin)(curve)
                 rows.append((name, tell(curve[-1]), tell(best), len(curve)))
                 if name == "validation accuracy":
-                    self._fact(style.percent(curve[-1]), f"validation accuracy of {run.name} after {len(curve)} epochs")
+                    self._fact(style.percent(curve[-1]), f"validation accuracy of {run.name} at the end")
             self._section(f"Training: {run.name}", self._picture(chart),
-                          page.table(("curve", "last", "best", "epochs"), rows) if rows else "")
+                          page.table(("curve", "last", "best", "evaluations"), rows) if rows else "")
         if not run.loops and not run.curves:
             self._section(f"Run: {run.name}", page.paragraph("This run has no curves yet.", "note"))
         if run.not_shown:

@@ -1,0 +1,144 @@
+"""The command thresher-compare: runs of `train` against a baseline, to the accuracy that the baseline ends with."""
+
+import argparse
+import pathlib
+import sys
+from dataclasses import dataclass
+
+import numpy
+
+from thresher_report import style
+from thresher_report.charts import comparison
+from thresher_report.cli import write_all
+from thresher_report.files import ReportError, kind_of
+from thresher_report.runs import mean_and_spread, read_run
+
+# What is charged, by accounting. Everything; the reference was there already; and that of Evans et al. 2023, where
+# training the online model is not charged either.
+LEARNING = ("learner", "score_online", "score_reference")
+ACCOUNTS = {
+    "everything charged": (*LEARNING, "online", "reference", "reference_pretraining"),
+    "reference amortised": (*LEARNING, "online"),
+    "online training not charged": LEARNING,
+}
+ONCE = ("reference_pretraining",)  # paid before the first update
+
+
+@dataclass
+class Group:
+    """Runs of one name, one a seed."""
+
+    name: str
+    seeds: list  # directory names
+    updates: numpy.ndarray  # [evaluations], the same for all seeds
+    accuracy: numpy.ndarray  # [seeds, evaluations]
+    flops: dict  # role -> mean over seeds, of the whole run
+    seconds: float  # of training, evaluation left out, mean over seeds
+
+    def finals(self):
+        return self.accuracy[:, -1]
+
+    def share_to(self, target):
+        """Share of the updates after which the mean over seeds has reached `target`; NaN where it never does."""
+        reached = numpy.flatnonzero(self.accuracy.mean(axis=0) >= target)
+        return self.updates[reached[0]] / self.updates[-1] if len(reached) else numpy.nan
+
+    def compute(self, roles, share=1.0):
+        """Operations of the first `share` of the updates."""
+        return sum(value * (1.0 if role in ONCE else share) for role, value in self.flops.items() if role in roles)
+
+
+def read_group(name, paths):
+    runs = []
+    for path in paths:
+        kind, file = kind_of(str(path))
+        run = read_run(file) if kind == "run" else None
+        if run is None or "evaluations/validation_accuracy" not in run.curves:
+            raise ReportError(f"{path}: is no run of train with a validation pool; a comparison needs its accuracy")
+        runs.append(run)
+    updates = runs[0].curves["evaluations/update"]
+    for path, run in zip(paths, runs):
+        if not numpy.array_equal(run.curves["evaluations/update"], updates):
+            raise ReportError(f"{path}: was evaluated at other updates than {paths[0]}; runs of one name are compared "
+                              "evaluation by evaluation")
+    roles = sorted({role for run in runs for role in run.ledger["flops"]})
+    flops = {role: float(numpy.mean([run.ledger["flops"].get(role, 0.0) for run in runs])) for role in roles}
+    seconds = [sum(value for phase, value in run.ledger["seconds"].items() if phase not in ("evaluate", "checkpoint"))
+               for run in runs]
+    return Group(name, [path.parent.name for path in paths], updates,
+                 numpy.stack([run.curves["evaluations/validation_accuracy"] for run in runs]), flops,
+                 float(numpy.mean(seconds)))
+
+
+def read_groups(paths):
+    """Groups by the last part of the path, in the order given."""
+    by_name = {}
+    for path in map(pathlib.Path, paths):
+        by_name.setdefault(path.name, []).append(path)
+    return {name: read_group(name, sorted(members)) for name, members in by_name.items()}
+
+
+def less(share):
+    """A share of the baseline's as what it saves: 0.63 -> "37 % less"."""
+    if not numpy.isfinite(share):
+        return "never"
+    return f"{abs(100 * (1 - share)):.0f} % {'less' if share <= 1 else 'more'}"
+
+
+def row(group, baseline, target):
+    mean, spread, count = mean_and_spread(100 * group.finals())
+    final = f"{mean:.1f}" + (f" ± {spread:.1f} ({100 * group.finals().min():.1f} to {100 * group.finals().max():.1f})"
+                             if count > 1 else "")
+    paired = [seed for seed in group.seeds if seed in baseline.seeds]
+    wins = sum(group.finals()[group.seeds.index(seed)] >= baseline.finals()[baseline.seeds.index(seed)]
+               for seed in paired)
+    share = 1.0 if group is baseline else group.share_to(target)
+    cells = [group.name, f"{group.updates[-1]:,.0f}", final,
+             "-" if group is baseline or not paired else f"{wins} of {len(paired)}",
+             "-" if group is baseline else less(share * group.updates[-1] / baseline.updates[-1])]
+    for roles in ACCOUNTS.values():
+        cells.append("-" if group is baseline else less(group.compute(roles, share) / baseline.compute(roles)))
+    cells.append(style.quantity(group.seconds * share, "s"))
+    return cells
+
+
+def table(groups, baseline):
+    target = baseline.finals().mean()
+    head = ["run", "updates", "final accuracy [%]", f"seeds at or above {baseline.name}",
+            f"updates to {100 * target:.1f} %", *(f"compute to it, {account}" for account in ACCOUNTS),
+            "seconds to it"]
+    rows = [head, ["---"] * len(head), *(row(group, baseline, target) for group in groups.values())]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="thresher-compare", description=__doc__,
+        epilog="Runs are grouped by the name of their directory, such as learnability in runs/web8/seed-1/learnability; "
+               "the members of a group are its seeds.")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="directories of runs of train")
+    parser.add_argument("--baseline", required=True, metavar="NAME", help="the group whose mean final accuracy is the "
+                        "target")
+    parser.add_argument("--figure", metavar="FILE.png", help="draw accuracy against updates and against compute")
+    parser.add_argument("--show", nargs="+", metavar="NAME", help="groups in the figure; default: all")
+    options = parser.parse_args(arguments)
+    try:
+        groups = read_groups(options.runs)
+        wanted = [options.baseline, *(options.show or [])]
+        for name in wanted:
+            if name not in groups:
+                raise ReportError(f"there is no run called {name}; there are {', '.join(groups)}")
+        baseline = groups[options.baseline]
+        if options.figure:
+            shown = [groups[name] for name in options.show or groups]
+            roles = ACCOUNTS["everything charged"]
+            curves = [(group.name, group.updates, group.accuracy,
+                       [group.compute(roles, share) for share in group.updates / group.updates[-1]])
+                      for group in shown]
+            chart = comparison(pathlib.Path(options.figure).stem, curves, baseline.finals().mean())
+            write_all({pathlib.Path(options.figure): chart.png})
+    except ReportError as problem:
+        print(f"thresher-compare: {problem}", file=sys.stderr)
+        return 1
+    print(table(groups, baseline))
+    return 0
