@@ -43,6 +43,19 @@ class NewDirectory {
     bool made_ = false;
 };
 
+/// What every row of a pool has, for messages.
+std::string described(const std::vector<std::int64_t>& shape, ElementType type, bool targets,
+                      bool ids, bool names, bool clean_targets) {
+    std::string text =
+        fmt::format("{} [{}]", type == ElementType::uint8 ? "u8" : "f32", fmt::join(shape, ", "));
+    for (const auto& [has, name] :
+         {std::pair(targets, "targets"), std::pair(ids, "ids"), std::pair(names, "names"),
+          std::pair(clean_targets, "clean targets")}) {
+        if (has) text += fmt::format(" with {}", name);
+    }
+    return text;
+}
+
 }  // namespace
 
 class PoolWriter::Body {
@@ -68,8 +81,14 @@ class PoolWriter::Body {
         open_shard();
     }
 
-    void append(const PoolRows& rows) {
+    void append(PoolRows rows) {
         check(rows);
+        if (fills_clean_targets_ || fills_source_ids_) {
+            unknown_.resize(static_cast<std::size_t>(rows.rows), -1);
+            const auto unknown = std::span(unknown_).first(static_cast<std::size_t>(rows.rows));
+            if (fills_clean_targets_) rows.clean_targets = unknown;
+            if (fills_source_ids_) rows.source_ids = unknown;
+        }
         for (std::int64_t done = 0; done < rows.rows;) {
             if (sharded() && shards_.back().rows == options_.rows_per_shard) {
                 close_shard();
@@ -140,15 +159,21 @@ class PoolWriter::Body {
             std::vector<std::string> problems;
             manifest_ = read_manifest(path_, problems);
             const PoolInfo old = open_pool(path_).info();
-            THRESHER_CHECK_AS(
-                FileError,
-                old.input_shape == schema_.input_shape &&
-                    old.element_type == schema_.element_type &&
-                    old.has_targets == schema_.targets && old.has_ids == schema_.ids &&
-                    old.has_names == schema_.names &&
-                    old.has_clean_targets == schema_.clean_targets,
-                "{}: rows of shape [{}] with these datasets do not fit the pool there (shape [{}])",
-                path_, fmt::join(schema_.input_shape, ", "), fmt::join(old.input_shape, ", "));
+            THRESHER_CHECK_AS(FileError,
+                              old.input_shape == schema_.input_shape &&
+                                  old.element_type == schema_.element_type &&
+                                  old.has_targets == schema_.targets &&
+                                  old.has_ids == schema_.ids && old.has_names == schema_.names &&
+                                  (old.has_clean_targets || !schema_.clean_targets),
+                              "{}: rows of {} do not fit the pool there, of {}", path_,
+                              described(schema_.input_shape, schema_.element_type, schema_.targets,
+                                        schema_.ids, schema_.names, schema_.clean_targets),
+                              described(old.input_shape, old.element_type, old.has_targets,
+                                        old.has_ids, old.has_names, old.has_clean_targets));
+            // What is known of the rows there and not of these is unknown.
+            fills_clean_targets_ = old.has_clean_targets && !schema_.clean_targets;
+            fills_source_ids_ = !schema_.source_ids &&
+                                hdf5::File::open(manifest_.shards[0].path).has("/source_ids");
             first_shard_ = manifest_.shards.size();
             schema_.scale = old.scale;
             schema_.mean = old.mean;
@@ -186,10 +211,10 @@ class PoolWriter::Body {
              .description = "one example a row",
              .chunk_rows = fixed_rows_ > 0 ? 0 : default_block_rows(info_.bytes_per_row())}));
         make_column(schema_.targets, "/targets", "class of each row, -1 = unknown");
-        make_column(schema_.clean_targets, "/clean_targets",
+        make_column(schema_.clean_targets || fills_clean_targets_, "/clean_targets",
                     "true class, where /targets has noise added");
         make_column(schema_.ids, "/ids", "permanent global id of each row");
-        make_column(schema_.source_ids, "/source_ids",
+        make_column(schema_.source_ids || fills_source_ids_, "/source_ids",
                     "id of the row in the pool that this one was derived from");
         if (schema_.names) {
             names_.emplace(file_->create_dataset(
@@ -307,6 +332,9 @@ class PoolWriter::Body {
     PoolWriterOptions options_;
     PoolInfo info_;
     std::vector<std::string> class_names_there_;  ///< of the pool that rows are added to
+    /// Whether that pool has what the rows that are added lack.
+    bool fills_clean_targets_ = false, fills_source_ids_ = false;
+    std::vector<std::int64_t> unknown_;  ///< -1 throughout
     ShardManifest manifest_;
     std::size_t first_shard_ = 0;
     std::int64_t rows_ = 0, fixed_rows_ = 0, largest_target_ = -1;

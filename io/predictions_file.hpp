@@ -30,6 +30,7 @@ struct PredictionsInfo {
     std::int64_t samples = 0, classes = 0;  ///< S and C of the outputs
     std::int64_t embedding_size = 0;        ///< 0: none
     std::vector<std::string> loss_roles;    ///< "learner", "reference", "online"
+    bool consistent_samples = true;         ///< sample s of every row is made by one model
     bool has_ids = false;                   ///< false: ids are rows
     std::vector<std::string> class_names;
     std::string strategy;  ///< how they were made; empty where unknown

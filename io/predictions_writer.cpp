@@ -65,6 +65,10 @@ class PredictionsWriter::Body {
         THRESHER_CHECK(info.rows > 0, "{}: predictions of no rows", info.path);
         write_provenance(file, "thresher-predictions", provenance);
         if (!info.strategy.empty()) hdf5::write_attribute(file.root(), "strategy", info.strategy);
+        if (info.samples > 1) {
+            hdf5::write_attribute(file.root(), "consistent_samples",
+                                  std::int64_t{info.consistent_samples ? 1 : 0});
+        }
         const auto make = [&](const std::string& name, std::vector<std::int64_t> shape,
                               const char* description, const char* unit, hdf5::Type type) {
             return file.create_dataset({.name = name,

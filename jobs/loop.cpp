@@ -305,7 +305,9 @@ class Loop {
         strategy.predictor.samples = sampled ? options_.samples : 0;
         strategy.predictor.strategies = strategies_for(needs, strategy);
         if (strategy.predictor.strategies.empty()) return nullptr;
-        strategy.predictor.consistent_masks = sampled && options_.consistent_masks;
+        const bool consistent =
+            std::find(needs.begin(), needs.end(), "consistent-samples") != needs.end();
+        strategy.predictor.consistent_masks = sampled && (options_.consistent_masks || consistent);
         strategy.predictor.seed = job_.common().seed;
         strategy.predictor.round = round;
         return std::make_unique<Predictor>(ModelRoles{&model, reference_.get(), nullptr, {}}, pool,

@@ -55,6 +55,7 @@ io::PredictionsInfo describe_output(const PredictOptions& options, const PoolInf
     info.embedding_size = shape.embedding_size;
     info.loss_roles = shape.loss_roles;
     info.block_rows = pool.block_rows;
+    info.consistent_samples = shape.consistent_samples;
     info.strategy = fmt::format("{}", fmt::join(options.strategy.predictor.strategies, ","));
     return info;
 }

@@ -58,12 +58,23 @@ run mpirun -n 2 --oversubscribe thresher loop --pool "$out/clean.h5" --test-pool
     --acquisitions random,entropy --initial 100 -k 100 --cycles 6 --repeats 3 --updates 300 --batch-size 64 \
     --optimizer adamw --learning-rate 0.001 --run "$out/loop" --progress none
 
-say "6. Write the report"
-run thresher-report "$out/loop" "$out/reference" "$out/scores.h5" "$out/batch.h5" "$out/batch-hard.h5" \
+say "6. Prioritised training: uniform, 3000 updates, against the rows that small models find learnable, 1500"
+run thresher derive --config jobs/configs/web8.toml --pool "$out/split/rest.h5" -o "$out/web8.h5"
+train=(thresher train --model mlp --optimizer adamw --learning-rate 0.001 --batch-size 32 --validation-pool "$out/test.h5"
+       --threads 1 --progress none)
+run "${train[@]}" --pool "$out/split/reference.h5" --hidden 32 --epochs 20 --run "$out/prioritised/reference"
+run "${train[@]}" --pool "$out/web8.h5" --hidden 256,256 --evaluate-every 100 --updates 3000 --run "$out/prioritised/uniform"
+run "${train[@]}" --pool "$out/web8.h5" --hidden 256,256 --evaluate-every 100 --updates 1500 --method learnability \
+    --reference "$out/prioritised/reference/model.pt" --run "$out/prioritised/learnability"
+run thresher-compare "$out/prioritised/uniform" "$out/prioritised/learnability" --baseline uniform \
+    --figure "$out/prioritised.png"
+
+say "7. Write the report"
+run thresher-report "$out/loop" "$out/reference" "$out/prioritised/learnability" "$out/scores.h5" "$out/batch.h5" "$out/batch-hard.h5" \
     --pool "$out/web.h5" --figures "$out/figures" -o "$out/report.html"
 end=$(date +%s)
 
-say "Done in $((end - ready)) s after $((ready - begin)) s of installing and building. Open $out/report.html, then try"
+say "Done in $((end - ready)) s after $((ready - begin)) s of installing and building. Open $out/report.html and $out/prioritised.png, then try"
 show "thresher info $out/batch.h5"
 show "mpirun -n 2 --oversubscribe thresher train --pool $out/web.h5 --rows $out/batch.h5 --init $out/learner/model.pt --epochs 2 --run $out/continued"
 show "thresher select --pool $out/web.h5 --learner $out/learner/model.pt --reference $out/reference/model.pt --acquisition learnability --selector softmax -k 1000 -o $out/sample.h5"

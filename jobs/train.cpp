@@ -158,7 +158,7 @@ int run_train(Job& job) {
     std::unique_ptr<Model> model;
     std::unique_ptr<ExampleSource> examples, validation;
     LoadedScorers scorers;
-    double pretraining_flops = -1.0;
+    std::map<std::string, double> flops_before;  // of models that were trained earlier
     std::map<std::string, std::string> settings;
     agree(collective, [&] {
         model = options.init.empty()
@@ -177,8 +177,13 @@ int run_train(Job& job) {
         }
         settings = settings_of(options, train, pool.info());
         settings.merge(describe_scorers(options.method, scorers));
+        const auto note = [&](const char* role, const std::string& path) {
+            const double flops = training_flops_of(path);
+            if (flops >= 0.0) flops_before[std::string("flops/") + role] = flops;
+        };
+        if (!options.init.empty()) note("init", options.init);
         if (scorers.reference && !scorers.train_reference) {
-            pretraining_flops = training_flops_of(options.method.reference);
+            note("reference_pretraining", options.method.reference);
         }
         if (!train.reproducible) settings.merge(parallel_settings(job));
         if (job.is_root()) run.write_config(job.config_text());
@@ -213,7 +218,7 @@ int run_train(Job& job) {
     const auto write_checkpoint = [&] {
         std::map<std::string, double> ledger;
         add_costs(all_phases(), collective.traffic(), costs_before, ledger);
-        if (pretraining_flops >= 0.0) ledger["flops/reference_pretraining"] = pretraining_flops;
+        ledger.insert(flops_before.begin(), flops_before.end());
         io::write_checkpoint(run.checkpoints(), trainer.steps_done(), collective, [&] {
             io::CheckpointFiles files;
             files["settings.json"] = nlohmann::json(settings).dump(2);
@@ -243,7 +248,7 @@ int run_train(Job& job) {
                          {"early_stop", end == TrainEnd::early_stop}};
     std::string summary;
     for (const auto& [name, values] : trainer.curves().evaluations) {
-        if (values.empty()) continue;
+        if (values.empty() || name == "update") continue;
         facts[name] = values.back();
         summary += fmt::format(", {} {:.4f}", name, values.back());
     }

@@ -64,6 +64,17 @@ one_seed() {
     train "$clean" "$web/uniform-then-clean" --updates 250 --init "$web/uniform/model.pt" --model "" \
         --learning-rate 1e-4 --seed "$seed"
 
+    # Scorers 4, 16 and 64 times smaller than the learner.
+    local width method
+    for width in 84 21 5; do
+        train "$clean" "$web/reference-$width" --seed "$seed" --hidden "$width" --epochs 100 --updates 0 --evaluate-every 25 --patience 10 \
+            --validation-pool "$pools/split/validation.h5" --schedule constant
+        for method in learnability easy-reference; do
+            train "$pools/web.h5" "$web/$method-$width" --updates 1500 --method "$method" --reference "$web/reference-$width/model.pt" \
+                --seed "$seed"
+        done
+    done
+
     [ -f "$pools/clean.h5" ] || run "${derive[@]}" --pool "$pools/split/rest.h5" --subset 40000 -o "$pools/clean.h5"
     methods "$pools/clean.h5" "$out/clean/seed-$seed" "$reference" --seed "$seed"
     [ -f "$pools/noise.h5" ] || run "${derive[@]}" --pool "$pools/clean.h5" --label-noise 0.4 -o "$pools/noise.h5"
@@ -87,11 +98,16 @@ runs_of() {
         for seed in "${seeds[@]}"; do echo "$out/$pool/seed-$seed/$name"; done
     done
 }
-for pool in web noise clean; do
-    names=("${compared[@]}")
-    [ "$pool" != web ] || names+=("${controls[@]}")
-    mapfile -t runs < <(runs_of "$pool" "${names[@]}")
-    printf '\n%s\n\n' "$pool"
-    thresher-compare "${runs[@]}" --baseline uniform --figure "$out/$pool.png" \
-        --show uniform uniform-1500 learnability learnability-rho4 easy-reference rho-loss
-done | tee "$out/tables.md"
+{
+    for pool in web noise clean; do
+        names=("${compared[@]}")
+        [ "$pool" != web ] || names+=("${controls[@]}")
+        mapfile -t runs < <(runs_of "$pool" "${names[@]}")
+        printf '\n%s\n\n' "$pool"
+        thresher-compare "${runs[@]}" --baseline uniform --figure "$out/$pool.png" \
+            --show uniform uniform-1500 learnability learnability-rho4 easy-reference
+    done
+    printf '\nsmaller\n\n'
+    mapfile -t runs < <(runs_of web uniform {learnability,easy-reference}-{84,21,5})
+    thresher-compare "${runs[@]}" --baseline uniform
+} | tee "$out/tables.md"

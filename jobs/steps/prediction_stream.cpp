@@ -34,6 +34,7 @@ class FileStream final : public PredictionStream {
         if (info.output_kind != io::OutputKind::none) {
             shape_.samples = info.samples;
             shape_.classes = info.classes;
+            shape_.consistent_samples = info.consistent_samples;
         }
         shape_.embedding_size = info.embedding_size;
         shape_.loss_roles = info.loss_roles;
@@ -196,7 +197,10 @@ class ModelStream final : public PredictionStream {
 std::vector<std::string> PredictionStream::available() const {
     std::vector<std::string> words;
     if (shape_.classes > 0) words.emplace_back("log_probs");
-    if (shape_.samples > 1) words.emplace_back("samples");
+    if (shape_.samples > 1) {
+        words.emplace_back("samples");
+        if (shape_.consistent_samples) words.emplace_back("consistent-samples");
+    }
     if (shape_.embedding_size > 0) words.emplace_back("embeddings");
     for (const std::string& role : shape_.loss_roles) words.push_back("losses/" + role);
     if (has_targets_) words.emplace_back("targets");

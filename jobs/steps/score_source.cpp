@@ -56,6 +56,11 @@ std::unique_ptr<Predictor> predictor_for(Job& job, StrategyOptions strategy,
     std::vector<std::string>& strategies = strategy.predictor.strategies;
     if (strategies.empty()) strategies = strategies_for(needs, strategy);
     if (strategies.empty()) return nullptr;
+    const bool monte_carlo =
+        std::find(strategies.begin(), strategies.end(), "monte-carlo") != strategies.end();
+    if (monte_carlo && contains(needs, "consistent-samples")) {
+        strategy.predictor.consistent_masks = true;
+    }
     return make_predictor(job, strategy, pool);
 }
 

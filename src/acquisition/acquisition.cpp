@@ -92,7 +92,7 @@ const std::vector<Acquisition>& acquisitions() {
          "S C exponentials; C counts",
          score_vote_entropy},
         {"epig",
-         {"log_probs", "samples", "target-predictions"},
+         {"log_probs", "samples", "consistent-samples", "target-predictions"},
          "largest",
          "what the label would tell about the labels of the target pool, mean over M targets",
          "1/M sum_x* KL(1/S sum_s p_s(y|x) p_s(y*|x*) || p(y|x) p(y*|x*))",
@@ -186,6 +186,9 @@ std::string_view remedy_for(std::string_view need) {
         {"samples",
          "samples are two or more predictions of each row: strategy monte-carlo or ensemble gives "
          "them"},
+        {"consistent-samples",
+         "in consistent samples, sample s of every row is made by one model: strategy ensemble, or "
+         "monte-carlo with --consistent-masks, gives them"},
         {"embeddings", "strategy embedding gives embeddings"},
         {"losses/learner", "strategy loss with --learner gives losses/learner"},
         {"losses/reference", "strategy loss with --reference gives losses/reference"},

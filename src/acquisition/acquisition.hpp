@@ -40,8 +40,8 @@ struct Acquisition {
     std::string_view name;
     /// What it reads; check_fits() knows each word:
     /// "log_probs", "embeddings", "losses/learner", "losses/reference": datasets of a predictions
-    /// file; "samples": S >= 2; "targets": the pool's; "labelled", "neighbours",
-    /// "target-predictions": OtherRows.
+    /// file; "samples": S >= 2; "consistent-samples": sample s of every row by one model;
+    /// "targets": the pool's; "labelled", "neighbours", "target-predictions": OtherRows.
     std::vector<std::string_view> needs;
     std::string_view direction;  ///< which values of the quantity described get the high scores
     std::string_view description, formula, source;

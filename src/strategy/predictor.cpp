@@ -159,6 +159,7 @@ Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
             if (strategy->name == "monte-carlo") {
                 role->samples = options.samples > 0 ? options.samples : kDefaultSamples;
                 shape_.samples = role->samples;
+                shape_.consistent_samples = options.consistent_masks;
                 shape_.classes = classes;
             } else if (contains(strategy->produces, "log_probs")) {
                 THRESHER_CHECK(member == 0 || classes == shape_.classes,

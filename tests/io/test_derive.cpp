@@ -4,6 +4,7 @@
 #include <set>
 
 #include "io/derive.hpp"
+#include "io/pool_writer.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -73,6 +74,37 @@ TEST_CASE("rows of some classes are repeated, the others written once") {
     options.repeat = 1;
     options.class_repeats.pop_back();
     CHECK_THROWS_WITH(derive_pool(pool, options, {}), contains("--class-repeats has"));
+}
+
+TEST_CASE("clean rows are added to a derived pool, of which more is known") {
+    const TemporaryDirectory directory;
+    SmallPool{.rows = 30}.write(directory / "source.h5");
+    const PoolFile pool = open_pool(directory / "source.h5");
+    DeriveOptions options;
+    options.output = directory / "noisy";
+    options.label_noise = 0.5;
+    options.rows_per_shard = 20;
+    derive_pool(pool, options, {});
+    PoolSchema schema;
+    schema.input_shape = pool.info().input_shape;
+    schema.element_type = pool.info().element_type;
+    schema.targets = true;
+    schema.class_names = pool.info().class_names;
+    PoolWriter writer(options.output, schema, {}, {.append = true});
+    std::vector<std::byte> inputs(static_cast<std::size_t>(2 * pool.info().bytes_per_row()));
+    writer.append({.rows = 2, .inputs = inputs, .targets = std::vector<std::int64_t>{1, 0}});
+    writer.finish();
+    const Columns found(options.output);
+    REQUIRE(found.pool.info().rows == 32);
+    CHECK(found.targets[30] == 1);
+    CHECK(found.clean[30] == -1);
+    CHECK(found.clean[29] == target_of(29));
+    CHECK(found.source[29] == 29);
+    CHECK(found.source[31] == -1);
+    schema.names = true;
+    CHECK_THROWS_WITH(PoolWriter(options.output, schema, {}, {.append = true}),
+                      contains("with targets with names do not fit") &&
+                          contains("with targets with clean targets"));
 }
 
 TEST_CASE("a subset keeps so many rows, in order, each with its origin") {

@@ -63,10 +63,25 @@ class Acquisitions(JobTest):
         labelled = self.make_ids("labelled.txt", range(0, 5003, 131))
         for name in ("bald", "epig", "typicality", "distance-to-labelled", "gradient-norm", "batchbald", "badge",
                      "k-center", "typiclust"):
-            options = ("--samples", 3, "--consistent-masks") if name in ("bald", "epig", "batchbald") else ()
+            options = ("--samples", 3) if name in ("bald", "epig", "batchbald") else ()
             target = ("--target-pool", pool) if name == "epig" else ()
             self.check_same((3,), "--pool", pool, "--learner", learner, "--acquisition", name, "-k", 5, "--labelled",
                             labelled, *options, *target)
+
+    def test_samples_that_are_compared_across_rows_are_of_one_model(self):
+        pool = self.make_pool(rows=300, shape=(1, 28, 28))
+        learner = self.train(pool, "learner", "--epochs", 1, "--dropout", 0.5, model="cnn")
+        predict = ("predict", "--pool", pool, "--learner", learner, "--strategy", "monte-carlo", "--samples", 4)
+        self.run_ok(*predict, "-o", self.path("own-masks.h5"))
+        self.run_ok(*predict, "--consistent-masks", "-o", self.path("one-mask.h5"), ranks=2)
+        joint = ("--acquisition", "batchbald", "-k", 5)
+        self.assert_fails(2, ["batchbald", "needs consistent-samples", "--consistent-masks"], "select", "--predictions",
+                          self.path("own-masks.h5"), *joint, "-o", self.path("never.h5"), ranks=2)
+        self.run_ok("select", "--predictions", self.path("one-mask.h5"), *joint, "-o", self.path("file.h5"))
+        # Where the models are run for it, the masks are right without being asked for.
+        self.run_ok("select", "--pool", pool, "--learner", learner, "--samples", 4, *joint, "-o", self.path("models.h5"), ranks=2)
+        for found, expected in zip(self.batch("models.h5"), self.batch("file.h5")):
+            numpy.testing.assert_array_equal(found, expected)
 
     def test_k_center_is_the_greedy_one(self):
         predictions = self.make_predictions("predictions.h5", 400, 3)

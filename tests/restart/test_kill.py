@@ -70,6 +70,18 @@ class Kill(JobTest):
             numpy.testing.assert_array_equal(killed["log_probs"][:], whole["log_probs"][:])
         self.assertFalse(list(pathlib.Path(self.path("killed")).rglob("*.tmp")))
 
+    def test_prioritised(self):
+        pool = self.make_pool(rows=3000, shape=(1, 28, 28))
+        reference = self.train(pool, "reference", "--hidden", 16)
+
+        def command(run):
+            return ("train", "--pool", pool, "--model", "mlp", "--method", "learnability", "--reference", reference,
+                    "--updates", 3000, "--batch-size", 50, "--checkpoint-every", 0.2, "--run", self.path(run))
+
+        self.run_ok(*command("whole"), ranks=2)
+        self.torture(13, "killed/model.pt", *command("killed"))
+        self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
+
     def test_loop(self):
         pool, test = self.make_pool(rows=3000), self.make_pool("test.h5", rows=500, seed=1)
 

@@ -198,7 +198,7 @@ def comparison(name, curves, target):
             if not by_compute:
                 told.append(f"{label} ends at {style.percent(band.middle[-1])} after {style.number(updates[-1])} updates")
         panel.axhline(target, color=style.SOFT, linewidth=1.0, linestyle=(0, (2, 3)))
-        panel.set_ylim(bottom=max(0.0, target - 0.25))
+        panel.set_ylim(bottom=max(0.0, target - 0.15))
         panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
         panel.set_title("Accuracy by compute, everything charged" if by_compute else "Accuracy by update")
         panel.set_xlabel("GFLOP" if by_compute else "update")

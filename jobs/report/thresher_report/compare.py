@@ -15,13 +15,13 @@ from thresher_report.runs import mean_and_spread, read_run
 
 # What is charged, by accounting. Everything; the reference was there already; and that of Evans et al. 2023, where
 # training the online model is not charged either.
-LEARNING = ("learner", "score_online", "score_reference")
+LEARNING = ("init", "learner", "score_online", "score_reference")
 ACCOUNTS = {
     "everything charged": (*LEARNING, "online", "reference", "reference_pretraining"),
     "reference amortised": (*LEARNING, "online"),
     "online training not charged": LEARNING,
 }
-ONCE = ("reference_pretraining",)  # paid before the first update
+ONCE = ("reference_pretraining", "init")  # paid before the first update
 
 
 @dataclass
@@ -39,9 +39,11 @@ class Group:
         return self.accuracy[:, -1]
 
     def share_to(self, target):
-        """Share of the updates after which the mean over seeds has reached `target`; NaN where it never does."""
-        reached = numpy.flatnonzero(self.accuracy.mean(axis=0) >= target)
-        return self.updates[reached[0]] / self.updates[-1] if len(reached) else numpy.nan
+        """Share of the updates from which on the mean over seeds is at `target` or above; NaN where it does not end there."""
+        below = numpy.flatnonzero(self.accuracy.mean(axis=0) < target)
+        if not len(below):
+            return self.updates[0] / self.updates[-1]
+        return self.updates[below[-1] + 1] / self.updates[-1] if below[-1] + 1 < len(self.updates) else numpy.nan
 
     def compute(self, roles, share=1.0):
         """Operations of the first `share` of the updates."""
@@ -93,12 +95,13 @@ def row(group, baseline, target):
     wins = sum(group.finals()[group.seeds.index(seed)] >= baseline.finals()[baseline.seeds.index(seed)]
                for seed in paired)
     share = 1.0 if group is baseline else group.share_to(target)
-    cells = [group.name, f"{group.updates[-1]:,.0f}", final,
+    goes_on = "init" in group.flops  # from a trained model, whose updates are not counted here
+    cells = [group.name, f"{'+ ' if goes_on else ''}{group.updates[-1]:,.0f}", final,
              "-" if group is baseline or not paired else f"{wins} of {len(paired)}",
-             "-" if group is baseline else less(share * group.updates[-1] / baseline.updates[-1])]
+             "-" if group is baseline or goes_on else less(share * group.updates[-1] / baseline.updates[-1])]
     for roles in ACCOUNTS.values():
         cells.append("-" if group is baseline else less(group.compute(roles, share) / baseline.compute(roles)))
-    cells.append(style.quantity(group.seconds * share, "s"))
+    cells.append("-" if goes_on else style.quantity(group.seconds * share, "s") if numpy.isfinite(share) else "never")
     return cells
 
 

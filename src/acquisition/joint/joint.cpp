@@ -27,7 +27,7 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
          "(k + L) (4 d + 16)",
          pick_k_center},
         {"batchbald",
-         {"log_probs", "samples"},
+         {"log_probs", "samples", "consistent-samples"},
          "the row whose label, together with those of the picked rows, says most about which "
          "sample "
          "is right; labelled rows have no part in it",

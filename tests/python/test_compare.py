@@ -1,0 +1,87 @@
+"""thresher-compare: runs of training against a baseline."""
+
+import contextlib
+import io
+import pathlib
+import shutil
+import sys
+import tempfile
+import unittest
+
+import h5py
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "jobs" / "report"))
+
+from thresher_report.compare import main  # noqa: E402
+
+
+class Compare(unittest.TestCase):
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="thresher-test-"))
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+
+    def make_run(self, seed, name, updates, accuracy, flops, seconds=10.0):
+        path = self.directory / f"seed-{seed}" / name
+        path.mkdir(parents=True)
+        with h5py.File(path / "run.h5", "w") as file:
+            file.attrs["format"] = "thresher-run"
+            file.attrs["format_version"] = 1
+            file["curves/evaluations/update"] = [float(u) for u in updates]
+            file["curves/evaluations/validation_accuracy"] = accuracy
+            for role, value in flops.items():
+                file[f"ledger/flops/{role}"] = [float(value)]
+            file["ledger/seconds/compute"] = [seconds]
+            file["ledger/seconds/evaluate"] = [1000.0]
+        return str(path)
+
+    def table(self, *arguments, code=0):
+        out, error = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+            self.assertEqual(main([str(a) for a in arguments]), code)
+        if code:
+            return error.getvalue()
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in out.getvalue().splitlines()]
+        return {row[0]: row[1:] for row in rows[2:]}
+
+    def two_seeds(self):
+        """Uniform ends at 0.80 on the mean; the other is there for good from update 60 of 100 on."""
+        runs = []
+        for seed, final in ((1, 0.79), (2, 0.81)):
+            runs.append(self.make_run(seed, "uniform", [100, 200], [0.5, final], {"learner": 1000}, 20.0))
+        for seed, curve in ((1, [0.85, 0.70, 0.80, 0.82]), (2, [0.85, 0.70, 0.80, 0.80])):
+            runs.append(self.make_run(seed, "chosen", [20, 40, 60, 100], curve,
+                                      {"learner": 500, "online": 100, "score_online": 50, "score_reference": 50,
+                                       "reference_pretraining": 80}))
+        return runs
+
+    def test_updates_and_compute_to_the_target(self):
+        found = self.table(*self.two_seeds(), "--baseline", "uniform", "--figure", self.directory / "figure.png")
+        self.assertEqual(found["uniform"][:3], ["200", "80.0 ± 1.4 (79.0 to 81.0)", "-"])
+        # 60 of 200 updates. 0.6 x 700 + 80 = 500 of 1000, without pretraining 420, without online training 360.
+        self.assertEqual(found["chosen"], ["100", "81.0 ± 1.4 (80.0 to 82.0)", "1 of 2", "70 % less", "50 % less",
+                                           "58 % less", "64 % less", "6 s"])
+        self.assertEqual((self.directory / "figure.png").read_bytes()[:4], b"\x89PNG")
+
+    def test_never_there(self):
+        runs = self.two_seeds()
+        runs += [self.make_run(seed, "late", [50, 100], [0.9, 0.7], {"learner": 500}) for seed in (1, 2)]
+        found = self.table(*runs, "--baseline", "uniform")
+        self.assertEqual(found["late"][2:], ["0 of 2", "never", "never", "never", "never", "never"])
+
+    def test_what_went_before_is_charged(self):
+        runs = self.two_seeds()
+        runs += [self.make_run(seed, "on", [10], [0.9], {"learner": 100, "init": 1000}) for seed in (1, 2)]
+        found = self.table(*runs, "--baseline", "uniform")
+        self.assertEqual(found["on"], ["+ 10", "90.0 ± 0.0 (90.0 to 90.0)", "2 of 2", "-", "10 % more", "10 % more",
+                                       "10 % more", "-"])
+
+    def test_refused(self):
+        runs = self.two_seeds()
+        self.assertIn("no run called other; there are uniform, chosen", self.table(*runs, "--baseline", "other", code=1))
+        odd = self.make_run(3, "chosen", [10, 100], [0.1, 0.2], {"learner": 1})
+        self.assertIn("other updates", self.table(*runs, odd, "--baseline", "uniform", code=1))
+        self.assertIn("seed-9", self.table(self.directory / "seed-9", "--baseline", "uniform", code=1))
+
+
+if __name__ == "__main__":
+    unittest.main()
