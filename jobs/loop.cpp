@@ -292,6 +292,10 @@ class Loop {
         }
         static_cast<void>(train_with_checkpoints(job_, trainer, clock_, title,
                                                  [&] { write_checkpoint(&trainer); }));
+        if (trainer.skipped_updates() > 0) {
+            log::warn("{}: {} updates were left out, as a loss or a gradient was not finite", title,
+                      trainer.skipped_updates());
+        }
         for (const auto& [role, flops] : trainer.flops()) state_.ledger["flops/" + role] += flops;
     }
 

@@ -78,7 +78,9 @@ TrainingRows training_rows(const Options& options, const io::PoolFile& pool) {
 std::map<std::string, std::string> settings_of(const Options& options, const TrainOptions& train,
                                                const PoolInfo& pool) {
     std::map<std::string, std::string> settings;
-    for (const auto& [name, value] : describe(train)) settings[name] = value;
+    for (const auto& [name, value] : describe(train)) {
+        if (name != "on-nan") settings[name] = value;  // may change, to get past such an update
+    }
     settings["model"] = options.init.empty() ? to_json(options.model.spec(pool))
                                              : io::inputs_checksum(options.init);
     settings["pool"] = io::inputs_checksum(options.pool.path);
@@ -132,6 +134,128 @@ io::RunRecord record_of(const Trainer& trainer, std::map<std::string, double> le
     return record;
 }
 
+/// Throws UsageError. Local.
+void check(const Options& options) {
+    check_method(options.method);
+    THRESHER_CHECK_AS(UsageError, options.labels.empty() || options.method.reference_losses.empty(),
+                      "--reference-losses are of the pool's targets, but --labels gives others; "
+                      "give --reference");
+    THRESHER_CHECK_AS(UsageError, options.model.name.empty() != options.init.empty(),
+                      "give either --model NAME (from scratch) or --init FILE (go on from a file)");
+    THRESHER_CHECK_AS(UsageError, options.rows.empty() || options.labels.empty(),
+                      "--rows and --labels were both given; --labels names the rows as well");
+}
+
+/// What the options name, in memory.
+struct Inputs {
+    std::unique_ptr<Model> model;
+    std::unique_ptr<ExampleSource> examples, validation;
+    LoadedScorers scorers;
+    std::map<std::string, std::string> settings;
+    std::map<std::string, double> flops_before;  ///< of models that were trained earlier
+};
+
+/// Local.
+Inputs load(Job& job, const Options& options, const TrainOptions& train, const io::PoolFile& pool) {
+    Inputs inputs;
+    inputs.model = options.init.empty() ? make_model(options.model.spec(pool.info()),
+                                                     job.common().seed, job.device())
+                                        : load_model(options.init, pool.info(), job.device());
+    const TrainingRows chosen = training_rows(options, pool);
+    const std::int64_t cache = options.training.cache_bytes();
+    inputs.examples = chosen.rows.empty()
+                          ? io::make_example_source(pool, cache)
+                          : io::make_example_source(pool, chosen.rows, cache, chosen.labels);
+    inputs.scorers =
+        load_scorers(options.method, pool, chosen.rows, job.common().seed, job.device());
+    if (!options.validation.empty()) {
+        const io::PoolFile held_out = io::open_pool(options.validation);
+        check_fits(inputs.model->spec(), held_out.info(), options.validation);
+        inputs.validation = io::make_example_source(held_out, cache);
+    }
+    inputs.settings = settings_of(options, train, pool.info());
+    inputs.settings.merge(describe_scorers(options.method, inputs.scorers));
+    if (!train.reproducible) inputs.settings.merge(parallel_settings(job));
+    const auto note = [&](const char* role, const std::string& path) {
+        const double flops = training_flops_of(path);
+        if (flops >= 0.0) inputs.flops_before[std::string("flops/") + role] = flops;
+    };
+    if (!options.init.empty()) note("init", options.init);
+    if (inputs.scorers.online) note("online_pretraining", options.method.online);
+    if (inputs.scorers.reference && !inputs.scorers.train_reference) {
+        note("reference_pretraining", options.method.reference);
+    }
+    return inputs;
+}
+
+/// Every setting once, as a table.
+void announce(const Options& options, const TrainOptions& train, const Inputs& inputs,
+              const Trainer& trainer) {
+    log::info("training {} on {} rows of {}", inputs.model->spec().name, inputs.examples->size(),
+              options.pool.path);
+    for (const auto& [name, value] : describe(train)) log::info("  {:<18} {}", name, value);
+    if (train.method == "uniform") return;
+    log::info("  {:<18} {} an update, of which {} are trained on", "candidates",
+              trainer.candidates_per_update(), trainer.rows_per_update());
+    if (trainer.candidates_per_update() == trainer.rows_per_update()) {
+        log::warn("every candidate is trained on, so nothing is scored: method {} is uniform here",
+                  train.method);
+    }
+    if (!inputs.scorers.reference_losses.empty()) {
+        log::info("what the losses of {} took is not in the ledger",
+                  options.method.reference_losses);
+    }
+}
+
+/// Goes on from the newest checkpoint, where there is one; returns the ledger until then.
+/// Collective.
+std::map<std::string, double> resume(Job& job, const io::RunDirectory& run,
+                                     const std::map<std::string, std::string>& settings,
+                                     Trainer& trainer) {
+    std::map<std::string, double> ledger;
+    const auto checkpoint = io::load_newest_checkpoint(run.checkpoints(), job.collective());
+    if (!checkpoint) {
+        log::info("{} has no checkpoint yet: starting from the beginning", run.path());
+        return ledger;
+    }
+    agree(job.collective(), [&] {
+        const auto then = nlohmann::json::parse(checkpoint->files.at("settings.json"));
+        check_same_settings(then.get<std::map<std::string, std::string>>(), settings, run.path());
+        trainer.import_state(trainer_state(checkpoint->files));
+        ledger = nlohmann::json::parse(checkpoint->files.at("ledger.json"));
+    });
+    log::info("resumed from {} at update {} of {}", checkpoint->path, trainer.steps_done(),
+              trainer.steps_planned());
+    return ledger;
+}
+
+/// Says how it ended; returns what --json tells.
+nlohmann::json report(const Trainer& trainer, TrainEnd end, const std::string& path) {
+    nlohmann::json facts{{"updates", trainer.steps_done()},
+                         {"rows_without_target", trainer.rows_without_target()},
+                         {"candidates_without_score", trainer.candidates_without_score()},
+                         {"skipped_updates", trainer.skipped_updates()},
+                         {"flops", trainer.flops()},
+                         {"early_stop", end == TrainEnd::early_stop}};
+    std::string summary;
+    for (const auto& [name, values] : trainer.curves().evaluations) {
+        if (values.empty() || name == "update") continue;
+        facts[name] = values.back();
+        summary += fmt::format(", {} {:.4f}", name, values.back());
+    }
+    log::info("trained {} updates{}{}, wrote {}", trainer.steps_done(),
+              end == TrainEnd::early_stop ? " (stopped early)" : "", summary, path);
+    const auto warn = [](std::int64_t count, const char* what) {
+        if (count > 0) log::warn("{} {}", count, what);
+    };
+    warn(trainer.rows_without_target(), "times a row without a target was met and taught nothing");
+    warn(trainer.candidates_without_score(),
+         "times a candidate had no finite score (no target, or no number) and was not chosen");
+    warn(trainer.skipped_updates(),
+         "updates were left out, as a loss or a gradient was not finite");
+    return facts;
+}
+
 }  // namespace
 
 int run_train(Job& job) {
@@ -141,87 +265,35 @@ int run_train(Job& job) {
     install_stop_signals();
     options.method.set(options.training.train);
     const TrainOptions train = options.training.settings(job.common());
-    check_method(options.method);
-    THRESHER_CHECK_AS(UsageError, options.labels.empty() || options.method.reference_losses.empty(),
-                      "--reference-losses are of the pool's targets, but --labels gives others; "
-                      "give --reference");
-    THRESHER_CHECK_AS(UsageError, options.model.name.empty() != options.init.empty(),
-                      "give either --model NAME (from scratch) or --init FILE (go on from a file)");
-    THRESHER_CHECK_AS(UsageError, options.rows.empty() || options.labels.empty(),
-                      "--rows and --labels were both given; --labels names the rows as well");
+    check(options);
     Collective& collective = job.collective();
     const io::PoolFile pool = open_pool(job, options.pool);
     if (options.labels.empty()) check_targets(job, pool, options.pool.path);
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()), collective);
     job.log_to(run.log_file());
 
-    std::unique_ptr<Model> model;
-    std::unique_ptr<ExampleSource> examples, validation;
-    LoadedScorers scorers;
-    std::map<std::string, double> flops_before;  // of models that were trained earlier
-    std::map<std::string, std::string> settings;
+    Inputs inputs;
+    agree(collective, [&] { inputs = load(job, options, train, pool); });
+    Trainer trainer(*inputs.model, *inputs.examples, inputs.validation.get(), train, collective,
+                    inputs.scorers.companions());
+    announce(options, train, inputs, trainer);
     agree(collective, [&] {
-        model = options.init.empty()
-                    ? make_model(options.model.spec(pool.info()), job.common().seed, job.device())
-                    : load_model(options.init, pool.info(), job.device());
-        const TrainingRows chosen = training_rows(options, pool);
-        const std::int64_t cache = options.training.cache_bytes();
-        examples = chosen.rows.empty()
-                       ? io::make_example_source(pool, cache)
-                       : io::make_example_source(pool, chosen.rows, cache, chosen.labels);
-        scorers = load_scorers(options.method, pool, chosen.rows, job.common().seed, job.device());
-        if (!options.validation.empty()) {
-            const io::PoolFile held_out = io::open_pool(options.validation);
-            check_fits(model->spec(), held_out.info(), options.validation);
-            validation = io::make_example_source(held_out, options.training.cache_bytes());
-        }
-        settings = settings_of(options, train, pool.info());
-        settings.merge(describe_scorers(options.method, scorers));
-        const auto note = [&](const char* role, const std::string& path) {
-            const double flops = training_flops_of(path);
-            if (flops >= 0.0) flops_before[std::string("flops/") + role] = flops;
-        };
-        if (!options.init.empty()) note("init", options.init);
-        if (scorers.reference && !scorers.train_reference) {
-            note("reference_pretraining", options.method.reference);
-        }
-        if (!train.reproducible) settings.merge(parallel_settings(job));
         if (job.is_root()) run.write_config(job.config_text());
     });
-    log::info("training {} on {} rows of {}", model->spec().name, examples->size(),
-              options.pool.path);
-    for (const auto& [name, value] : describe(train)) log::info("  {:<18} {}", name, value);
+    std::map<std::string, double> ledger_before;
+    if (options.resume) ledger_before = resume(job, run, inputs.settings, trainer);
 
-    Trainer trainer(*model, *examples, validation.get(), train, collective, scorers.companions());
-    std::map<std::string, double> costs_before;
-    if (options.resume) {
-        const auto checkpoint = io::load_newest_checkpoint(run.checkpoints(), collective);
-        if (checkpoint) {
-            agree(collective, [&] {
-                const auto then = nlohmann::json::parse(checkpoint->files.at("settings.json"));
-                check_same_settings(then.get<std::map<std::string, std::string>>(), settings,
-                                    options.run);
-                trainer.import_state(trainer_state(checkpoint->files));
-                costs_before = nlohmann::json::parse(checkpoint->files.at("ledger.json"));
-            });
-            log::info("resumed from {} at update {} of {}", checkpoint->path, trainer.steps_done(),
-                      trainer.steps_planned());
-        } else {
-            log::info("{} has no checkpoint yet: starting from the beginning", options.run);
-        }
-    }
     const auto all_phases = [&] {
         Phases phases = job.phases();
         for (const auto& [name, seconds] : trainer.phases().seconds()) phases.add(name, seconds);
         return phases;
     };
     const auto write_checkpoint = [&] {
-        std::map<std::string, double> ledger;
-        add_costs(all_phases(), collective.traffic(), costs_before, ledger);
-        ledger.insert(flops_before.begin(), flops_before.end());
+        std::map<std::string, double> ledger = inputs.flops_before;
+        add_costs(all_phases(), collective.traffic(), ledger_before, ledger);
         io::write_checkpoint(run.checkpoints(), trainer.steps_done(), collective, [&] {
             io::CheckpointFiles files;
-            files["settings.json"] = nlohmann::json(settings).dump(2);
+            files["settings.json"] = nlohmann::json(inputs.settings).dump(2);
             files["ledger.json"] = nlohmann::json(ledger).dump(2);
             add_trainer_state(trainer, files);
             return files;
@@ -237,34 +309,9 @@ int run_train(Job& job) {
     write_checkpoint();
     agree(collective, [&] {
         if (!job.is_root()) return;
-        io::write_file(run.file("model.pt"), model->archive(), io::Overwrite::yes);
+        io::write_file(run.file("model.pt"), inputs.model->archive(), io::Overwrite::yes);
     });
-
-    nlohmann::json facts{{"updates", trainer.steps_done()},
-                         {"rows_without_target", trainer.rows_without_target()},
-                         {"candidates_without_score", trainer.candidates_without_score()},
-                         {"skipped_updates", trainer.skipped_updates()},
-                         {"flops", trainer.flops()},
-                         {"early_stop", end == TrainEnd::early_stop}};
-    std::string summary;
-    for (const auto& [name, values] : trainer.curves().evaluations) {
-        if (values.empty() || name == "update") continue;
-        facts[name] = values.back();
-        summary += fmt::format(", {} {:.4f}", name, values.back());
-    }
-    log::info("trained {} updates{}{}, wrote {}", trainer.steps_done(),
-              end == TrainEnd::early_stop ? " (stopped early)" : "", summary, run.file("model.pt"));
-    if (trainer.rows_without_target() > 0) {
-        log::warn("{} times a row without a target was met and taught nothing",
-                  trainer.rows_without_target());
-    }
-    if (trainer.candidates_without_score() > 0) {
-        log::warn("{} times a candidate had no finite score (no target, or no number) and was left",
-                  trainer.candidates_without_score());
-    }
-    if (trainer.skipped_updates() > 0) {
-        log::warn("{} updates were left out, as a loss was not finite", trainer.skipped_updates());
-    }
+    const nlohmann::json facts = report(trainer, end, run.file("model.pt"));
     job.phases() = all_phases();
     job.finish(facts);
     return 0;

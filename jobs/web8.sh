@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Where prioritised training pays: Fashion-MNIST as the web would give it (repeats, imbalance, 40 % wrong labels), on clean data, and
+# Where prioritised training pays: Fashion-MNIST as the web would give it (repeats, imbalance, 40 % of the labels redrawn), on clean data, and
 # with noise alone. Every run over 5 seeds, then the tables and the figure. About a quarter of an hour on 2 cores.
 #
 #   bash jobs/web8.sh [SEED...]      default: seeds 1 to 5
@@ -57,8 +57,11 @@ one_seed() {
     # What the clean images are worth to a learner that simply trains on them.
     train "$clean" "$web/clean-images-alone" --updates 3000 --seed "$seed"
     [ -d "$pools/with-clean" ] || {
-        run "${derive[@]}" --config jobs/configs/web8.toml --pool "$pools/split/rest.h5" --rows-per-shard 50000 -o "$pools/with-clean"
-        run thresher import hdf5 "$clean" --append -o "$pools/with-clean" --log-level warning
+        rm -rf "$pools/with-clean.tmp"
+        run "${derive[@]}" --config jobs/configs/web8.toml --pool "$pools/split/rest.h5" --rows-per-shard 50000 \
+            -o "$pools/with-clean.tmp"
+        run thresher import hdf5 "$clean" --append -o "$pools/with-clean.tmp" --log-level warning
+        mv "$pools/with-clean.tmp" "$pools/with-clean"
     }
     train "$pools/with-clean" "$web/uniform-with-clean" --updates 3000 --seed "$seed"
     train "$clean" "$web/uniform-then-clean" --updates 250 --init "$web/uniform/model.pt" --model "" \

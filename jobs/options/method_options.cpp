@@ -53,12 +53,11 @@ void check_method(const MethodOptions& options) {
                           "method {} scores by {}: give --reference (a model file, or online) or "
                           "--reference-losses (a predictions file)",
                           method.name, method.formula);
-        THRESHER_CHECK_AS(
-            UsageError,
-            !options.trains_reference() || (!options.online.empty() && options.online != "learner"),
-            "--reference online trains a model such as --online: give --online a built-in model or "
-            "a model file");
     }
+    THRESHER_CHECK_AS(
+        UsageError, !options.trains_reference() || options.names_online(),
+        "--reference online trains a model such as --online: give --online a built-in "
+        "model or a model file");
     if (online && !options.learner_scores()) {
         THRESHER_CHECK_AS(
             UsageError, !options.online.empty() || !options.reference.empty(),
@@ -69,13 +68,16 @@ void check_method(const MethodOptions& options) {
     const auto note = [&](bool read, bool given, const char* option) {
         if (given && !read) unread.emplace_back(option);
     };
-    const bool architecture = (online && !method.learner_scores) || options.trains_reference();
-    note(architecture, !options.online.empty(), "--online");
-    note(architecture, !options.online_hidden.empty(), "--online-hidden");
-    note(reference, !options.reference.empty(), "--reference");
+    const bool makes_one =
+        (online && !options.learner_scores()) || (reference && options.trains_reference());
+    note(makes_one || (online && !method.learner_scores), !options.online.empty(), "--online");
+    note(makes_one && options.online == "mlp", !options.online_hidden.empty(), "--online-hidden");
+    note(reference || (makes_one && options.online.empty()), !options.reference.empty(),
+         "--reference");
     note(reference, !options.reference_losses.empty(), "--reference-losses");
+    note(method.selector == "softmax", options.temperature != 1.0, "--temperature");
     if (!unread.empty())
-        log::warn("method {} does not read {}", method.name, fmt::join(unread, ", "));
+        log::warn("method {} does not read {} here", method.name, fmt::join(unread, ", "));
 }
 
 }  // namespace thresher::jobs

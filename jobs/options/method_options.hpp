@@ -19,6 +19,8 @@ struct MethodOptions {
     const Method& chosen() const { return find_method(method); }
     /// "--online learner": the learner scores itself.
     bool learner_scores() const { return chosen().learner_scores || online == "learner"; }
+    /// Whether --online says what is made: a new model, or one to go on from.
+    bool names_online() const { return !online.empty() && online != "learner"; }
     /// "--reference online": the reference is trained beside the learner.
     bool trains_reference() const { return reference == "online"; }
     void set(TrainOptions& train) const;

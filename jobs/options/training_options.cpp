@@ -10,7 +10,7 @@ void add_training_options(CLI::App& app, TrainingOptions& options) {
     const auto add = [&](const char* name, auto& value, const char* text) {
         return app.add_option(name, value, text)->group(group);
     };
-    add("--epochs", train.epochs, "Passes over the training rows");
+    add("--epochs", train.epochs, "Passes over the training rows; under --method, as candidates");
     add("--updates", train.updates, "Updates instead of epochs; 0 = as many as the epochs have");
     add("--batch-size", train.batch_size, "Rows of one update, over all ranks");
     add("--accumulate", train.accumulate,
@@ -25,7 +25,8 @@ void add_training_options(CLI::App& app, TrainingOptions& options) {
     add("--augment", options.augment, "none or crop-flip");
     add("--patience", train.patience,
         "Evaluations (epochs) without a lower validation loss before training ends; 0 = never");
-    add("--on-nan", options.on_nan, "A loss that is not finite: stop, or skip (count and go on)");
+    add("--on-nan", options.on_nan,
+        "A loss or gradient that is not finite: stop, or skip (ten in a row at most)");
     app.add_flag("--reproducible", train.reproducible, "The same bits for any number of ranks")
         ->group(group);
     add("--logical-shards", train.logical_shards, "Pieces of a batch under --reproducible");

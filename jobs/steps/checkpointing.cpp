@@ -73,9 +73,15 @@ TrainEnd train_with_checkpoints(Job& job, Trainer& trainer, CheckpointClock& clo
     TrainEnd end = TrainEnd::finished;
     try {
         end = trainer.run(after_step);
-    } catch (const Diverged&) {
-        write_checkpoint();
-        throw;
+    } catch (const Diverged& diverged) {
+        try {
+            write_checkpoint();
+        } catch (const std::exception&) {
+            log::error("{}", diverged.what());
+            throw;
+        }
+        throw Diverged(
+            fmt::format("{}; the newest checkpoint holds the state before it", diverged.what()));
     }
     if (end == TrainEnd::interrupted) {
         throw Requeue(fmt::format(
@@ -111,6 +117,9 @@ void add_costs(const Phases& phases, const Traffic& traffic,
         const auto entry = before.find(name);
         ledger[name] = cost + (entry == before.end() ? 0.0 : entry->second);
     };
+    for (const auto& [name, cost] : before) {
+        if (name.rfind("seconds/", 0) == 0) ledger[name] = cost;  // of phases not met again so far
+    }
     for (const auto& [name, seconds] : phases.seconds()) add("seconds/" + name, seconds);
     add("bytes/exchanged", static_cast<double>(traffic.bytes));
 }
@@ -123,9 +132,15 @@ std::map<std::string, std::string> parallel_settings(Job& job) {
 void check_same_settings(const std::map<std::string, std::string>& then,
                          const std::map<std::string, std::string>& now, const std::string& run) {
     std::vector<std::string> differences;
-    for (const auto& [name, value] : now) {
-        const auto before = then.find(name);
-        const std::string old_value = before == then.end() ? "not set" : before->second;
+    std::map<std::string, std::string> names = now;
+    names.insert(then.begin(), then.end());
+    const auto value_in = [](const std::map<std::string, std::string>& settings,
+                             const std::string& name) {
+        const auto setting = settings.find(name);
+        return setting == settings.end() ? "not set" : setting->second;
+    };
+    for (const auto& [name, any] : names) {
+        const std::string old_value = value_in(then, name), value = value_in(now, name);
         if (old_value == value) continue;
         const std::string difference = fmt::format("{} was {}, now {}", name, old_value, value);
         if (name == "ranks" || name == "threads") {

@@ -29,7 +29,9 @@ std::unique_ptr<Model> make_online(const MethodOptions& options, const Model* re
                                  : ", a TorchScript file, from scratch");
         return make_model(reference->spec(), seed, device);
     }
-    if (!is_built_in_model(options.online) && std::filesystem::exists(options.online)) {
+    const std::filesystem::path path(options.online);
+    if (!is_built_in_model(options.online) &&
+        (path.extension() == ".pt" || std::filesystem::exists(path))) {
         return load_model(options.online, pool, device);
     }
     ModelSpec spec = spec_for_pool(options.online, pool);
@@ -78,7 +80,7 @@ LoadedScorers load_scorers(const MethodOptions& options, const io::PoolFile& poo
     if (needs_reference(method) && options.trains_reference()) {
         scorers.reference = make_online(options, nullptr, info, seed ^ kReferenceSeed, device);
         scorers.train_reference = true;
-    } else if (!options.reference.empty()) {
+    } else if (!options.reference.empty() && !options.trains_reference()) {
         scorers.reference = load_model(options.reference, info, device);
     }
     if (needs_online(method) && !options.learner_scores()) {
@@ -122,9 +124,15 @@ std::map<std::string, std::string> describe_scorers(const MethodOptions& options
 double training_flops_of(const std::string& path) {
     const auto run = std::filesystem::path(path).parent_path() / "run.h5";
     if (!std::filesystem::exists(run)) return -1.0;
-    const io::RunRecord record = io::read_run(run.string());
-    const auto flops = record.ledger.find("flops/learner");
-    return flops == record.ledger.end() ? -1.0 : flops->second;
+    try {
+        double flops = 0.0;
+        for (const auto& [name, value] : io::read_run(run.string()).ledger) {
+            if (name.rfind("flops/", 0) == 0) flops += value;
+        }
+        return flops > 0.0 ? flops : -1.0;
+    } catch (const FileError&) {
+        return -1.0;  // a run of something else, or none
+    }
 }
 
 }  // namespace thresher::jobs

@@ -37,13 +37,10 @@ class BatchGradient {
     BatchGradient(const BatchGradient&) = delete;
     BatchGradient& operator=(const BatchGradient&) = delete;
 
-    /// How batches are cut, and which rows of one this rank works on.
-    const ShardPlan& plan() const { return plan_; }
-
     /// Fills gradient() with that of the mean loss over the labelled rows of the batch, of which
-    /// `own` holds this rank's rows, and averages the running statistics that the shards leave
-    /// behind. Rows without a usable target count in no sum. Dropout is keyed by (seed, step,
-    /// shard). Collective.
+    /// `own` holds this rank's rows as shard_plan() deals them out, and averages the running
+    /// statistics that the shards leave behind. Rows without a usable target count in no sum.
+    /// Dropout is keyed by (seed, step, shard). Collective.
     TrainSums compute(const Examples& own, std::int64_t batch_rows, std::int64_t step,
                       Phases& phases);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
 #include "src/training/augment.hpp"
 
 namespace thresher {
@@ -21,6 +22,12 @@ BatchStream::BatchStream(ExampleSource& source, const TrainOptions& options, con
       candidate_plan_(shard_plan(options, super_batch_, collective.size())) {
     // With every candidate kept there is nothing to score for.
     if (method_.acquisition.empty() || super_batch_ == batch_size_) return;
+    const auto losses = std::ssize(scorers.reference_losses);
+    THRESHER_CHECK_AS(UsageError, losses == 0 || losses == source.size(),
+                      "there are {} losses of the reference for {} rows", losses, source.size());
+    THRESHER_CHECK_AS(UsageError, losses == 0 || options.augment == AugmentKind::none,
+                      "losses that are looked up are of rows as they are, but the augmentation "
+                      "changes them; give a reference, or leave the augmentation out");
     scorer_ = std::make_unique<CandidateScorer>(method_, scorers, source.info());
 }
 

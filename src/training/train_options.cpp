@@ -79,8 +79,8 @@ void check_options(const TrainOptions& options) {
         "filter-ratio", options.filter_ratio, "1 to 1e6, or 0 for the method's own");
     check(options.method != "uniform" || options.filter_ratio <= 1.0, "filter-ratio",
           options.filter_ratio, "1 for method uniform, which keeps every row");
-    check(options.temperature > 0.0 && std::isfinite(options.temperature), "temperature",
-          options.temperature, "above 0");
+    check(options.temperature >= 1e-30 && std::isfinite(options.temperature), "temperature",
+          options.temperature, "1e-30 and more");
     check(options.epsilon > 0.0, "epsilon", options.epsilon, "above 0");
     check(options.weight_decay >= 0.0 && std::isfinite(options.weight_decay), "weight-decay",
           options.weight_decay, "0 or more");
@@ -118,9 +118,11 @@ std::vector<std::pair<std::string, std::string>> describe(const TrainOptions& op
     add("method", options.method);
     if (options.method != "uniform") {
         add("filter-ratio", filter_ratio(options));
-        add("temperature", options.temperature);
+        if (find_method(options.method).selector == "softmax") {
+            add("temperature", options.temperature);
+        }
     }
-    if (options.skip_nan) add("on-nan", "skip");
+    add("on-nan", options.skip_nan ? "skip" : "stop");
     if (options.evaluate_every > 0) add("evaluate-every", options.evaluate_every);
     add("patience", options.patience);
     add("seed", options.seed);

@@ -35,7 +35,7 @@ struct TrainOptions {
     std::string method = "uniform";  ///< how the rows of an update are chosen: see methods()
     double filter_ratio = 0.0;  ///< rho: candidates for each row trained on; 0 = the method's own
     double temperature = 1.0;   ///< rows are drawn in proportion to softmax(score / temperature)
-    bool skip_nan = false;  ///< leave out an update whose loss is not finite, instead of stopping
+    bool skip_nan = false;      ///< leave out an update whose loss or gradient is not finite
 
     std::int64_t evaluate_every = 0;  ///< updates between evaluations; 0 = an epoch
     std::int64_t patience =

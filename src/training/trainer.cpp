@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "src/base/check.hpp"
+#include "src/base/log.hpp"
 #include "src/models/model_mode.hpp"
 #include "src/models/tensors.hpp"
 #include "src/training/batch_gradient.hpp"
@@ -34,8 +35,25 @@ struct TrainedModel {
           batch(trained, pool, options, batch_size, collective),
           optimizer(options, batch.parameters().values(), batch.parameters().matrices()) {}
 
-    void update(double learning_rate, std::int64_t step) {
-        optimizer.update(batch.parameters().values(), batch.gradient(), learning_rate, step);
+    /// `made` counts the updates before.
+    void update(double learning_rate, std::int64_t made) {
+        optimizer.update(batch.parameters().values(), batch.gradient(), learning_rate, made);
+    }
+
+    /// What a forward pass in train mode changes beside the gradient.
+    std::vector<at::Tensor> running_values() const {
+        std::vector<at::Tensor> values{batch.statistics().values().clone()};
+        for (const NamedTensor& counter : batch.counters()) {
+            values.push_back(counter.tensor.clone());
+        }
+        return values;
+    }
+    void restore(const std::vector<at::Tensor>& values) const {
+        const c10::NoGradGuard no_grad;
+        batch.statistics().values().copy_(values[0]);
+        for (std::size_t i = 1; i < values.size(); ++i) {
+            batch.counters()[i - 1].tensor.copy_(values[i]);
+        }
     }
 };
 
@@ -50,12 +68,15 @@ struct Numbers {
     std::int64_t step = 0;
     std::int64_t best_evaluation = -1;
     std::int64_t stopped_early = 0;
-    std::int64_t skipped = 0;
+    std::int64_t skipped = 0, skipped_in_a_row = 0;
     double best_loss = std::numeric_limits<double>::infinity();
     double unlabelled = 0.0, without_score = 0.0;
     Flops flops;
     TrainSums since;  ///< the last evaluation
 };
+
+/// So many updates in a row are left out at most: beyond, the model is lost.
+constexpr std::int64_t kMostSkipped = 10;
 
 /// The learning rate of a reference that is trained beside the learner, against the learner's
 /// (Evans et al. 2023).
@@ -132,9 +153,9 @@ struct Trainer::Body {
     TrainProgress update() {
         const std::int64_t step = numbers.step, epoch = step / steps_per_epoch;
         const Batch batch = batches.next(step, steps, phases);
-        const TrainSums sums = learn(batch, step);
-        const double loss = sums.loss / std::max(1.0, sums.labelled);
         const double rate = learning_rate_at(options, step, steps, steps_per_epoch);
+        const TrainSums sums = learn(batch, step, rate);
+        const double loss = sums.loss / std::max(1.0, sums.labelled);
         curves.steps["loss"].push_back(loss);
         curves.steps["learning_rate"].push_back(rate);
         if (train.info().has_clean_targets) {
@@ -156,38 +177,51 @@ struct Trainer::Body {
     }
 
     /// Updates the models that are trained; returns the sums of the learner.
-    TrainSums learn(const Batch& batch, std::int64_t step) {
-        std::array<TrainedModel*, 3> models{&learner, online.get(), reference.get()};
+    TrainSums learn(const Batch& batch, std::int64_t step, double rate) {
+        const std::array<TrainedModel*, 3> models{&learner, online.get(), reference.get()};
         std::array<TrainSums, 3> sums;
-        std::array<at::Tensor, 3> statistics_before;
-        bool finite = true;
+        std::array<std::vector<at::Tensor>, 3> before;
+        std::string diverged;
         for (std::size_t i = 0; i < models.size(); ++i) {
             if (models[i] == nullptr) continue;
-            statistics_before[i] = models[i]->batch.statistics().values().clone();
+            before[i] = models[i]->running_values();
             const bool all = models[i] == reference.get();
-            sums[i] = models[i]->batch.compute(all ? *batch.own_candidates : *batch.own,
-                                               all ? batch.candidates : batch.rows, step, phases);
-            finite = finite && std::isfinite(sums[i].loss);
+            const Examples& own = all ? *batch.own_candidates : *batch.own;
+            sums[i] =
+                models[i]->batch.compute(own, all ? batch.candidates : batch.rows, step, phases);
+            const auto gradient = models[i]->batch.gradient().sum().item<double>();
+            if (!diverged.empty() || (std::isfinite(sums[i].loss) && std::isfinite(gradient)))
+                continue;
+            diverged = describe_divergence(i, own, sums[i], step, rate);
+        }
+        const bool skip = options.skip_nan && numbers.skipped_in_a_row < kMostSkipped;
+        if (!diverged.empty()) {
+            for (std::size_t i = 0; i < models.size(); ++i) {
+                if (models[i] != nullptr) models[i]->restore(before[i]);
+            }
+            if (!skip) {
+                throw Diverged(
+                    diverged +
+                    "; train with a lower learning rate or a longer warm-up, or leave such "
+                    "updates out with --on-nan skip (no more than ten in a row)");
+            }
+            if (collective.is_root()) log::warn("{}; the update is left out", diverged);
         }
         numbers.flops.learner += sums[0].flops;
         numbers.flops.online += sums[1].flops;
         numbers.flops.reference += sums[2].flops;
         add_scoring_flops();
-        if (!finite) {
-            const c10::NoGradGuard no_grad;
-            for (std::size_t i = 0; i < models.size(); ++i) {
-                if (models[i] == nullptr) continue;
-                models[i]->batch.statistics().values().copy_(statistics_before[i]);
-            }
-            if (!options.skip_nan) throw_diverged(*batch.own, sums[0], step);
+        if (!diverged.empty()) {
             ++numbers.skipped;
+            ++numbers.skipped_in_a_row;
             return sums[0];
         }
-        const double rate = learning_rate_at(options, step, steps, steps_per_epoch);
+        numbers.skipped_in_a_row = 0;
         const auto timer = phases.time("update");
         for (TrainedModel* trained : models) {
             if (trained == nullptr) continue;
-            trained->update(trained == reference.get() ? kReferenceRate * rate : rate, step);
+            trained->update(trained == reference.get() ? kReferenceRate * rate : rate,
+                            step - numbers.skipped);
         }
         numbers.since.loss += sums[0].loss;
         numbers.since.correct += sums[0].correct;
@@ -207,18 +241,23 @@ struct Trainer::Body {
         numbers.flops.score_reference += flops[1];
     }
 
-    [[noreturn]] void throw_diverged(const Examples& examples, const TrainSums& sums,
-                                     std::int64_t step) {
+    /// What happened, with the ids that the model of this place among the trained ones had before
+    /// it. Collective.
+    std::string describe_divergence(std::size_t place, const Examples& own, const TrainSums& sums,
+                                    std::int64_t step, double rate) {
+        constexpr std::array kNames{"learner", "online model", "reference"};
+        constexpr std::ptrdiff_t kMostShown = 128;
         const std::vector<std::int64_t> ids =
-            collective.all_gather_v(std::span<const std::int64_t>(examples.ids)).values;
-        const auto shown = std::min<std::ptrdiff_t>(std::ssize(ids), 16);
-        fail<Diverged>(
-            "a loss is no longer finite at update {} (epoch {}; the learner's is {}), of the batch "
-            "with the ids {}{}; train with a lower learning rate (now {}) or a longer warm-up, or "
-            "leave such updates out with --on-nan skip",
-            step, step / steps_per_epoch, sums.loss / std::max(1.0, sums.labelled),
-            fmt::join(ids.begin(), ids.begin() + shown, ", "),
-            std::ssize(ids) > shown ? ", ..." : "", options.learning_rate);
+            collective.all_gather_v(std::span<const std::int64_t>(own.ids)).values;
+        const auto shown = std::min(std::ssize(ids), kMostShown);
+        const double loss = sums.loss / std::max(1.0, sums.labelled);
+        return fmt::format(
+            "the {} has a loss of {} and a gradient that is not finite at update {} (epoch {}, "
+            "learning "
+            "rate {:.3g}), of the ids {}{}",
+            kNames[place], std::isnan(loss) ? "nan" : fmt::format("{:.4g}", loss), step,
+            step / steps_per_epoch, rate, fmt::join(ids.begin(), ids.begin() + shown, ", "),
+            std::ssize(ids) > shown ? ", ..." : "");
     }
 
     void evaluate_now() {
@@ -295,6 +334,8 @@ Trainer::Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
     THRESHER_CHECK_AS(UsageError, options.patience == 0 || validation != nullptr,
                       "patience {} needs a validation pool to watch; give one, or patience 0",
                       options.patience);
+    THRESHER_CHECK_AS(UsageError, !companions.train_reference || companions.reference != nullptr,
+                      "a reference is to be trained, but there is none");
     check_fits(model.spec(), train.info(), "the model");
     if (validation != nullptr) check_fits(model.spec(), validation->info(), "the model");
     body_ = std::make_unique<Body>(model, train, validation, options, collective, companions);
@@ -342,6 +383,8 @@ void Trainer::import_state(const TrainState& state) {
     take_curves("curves/evaluations/", body_->curves.evaluations);
 }
 
+std::int64_t Trainer::candidates_per_update() const { return body_->batches.super_batch(); }
+std::int64_t Trainer::rows_per_update() const { return body_->batches.batch_size(); }
 const TrainCurves& Trainer::curves() const { return body_->curves; }
 std::int64_t Trainer::steps_done() const { return body_->numbers.step; }
 std::int64_t Trainer::steps_planned() const { return body_->steps; }

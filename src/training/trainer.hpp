@@ -44,7 +44,7 @@ struct TrainCurves {
 
 enum class TrainEnd { finished, early_stop, interrupted };
 
-/// A loss was no longer finite. The state is that before the update.
+/// A loss or a gradient was no longer finite. The state is that before the update.
 class Diverged : public Error {
   public:
     explicit Diverged(const std::string& message) : Error(message) {}
@@ -77,7 +77,8 @@ class Trainer {
     /// Trains to the end, or until `after_step` returns false (all ranks must return the same). It
     /// is called after each update, when the state may be exported. With patience, the model ends
     /// with the parameters of its best evaluation. Throws Diverged, naming the ids of the batch,
-    /// where a loss is no longer finite, unless such updates are left out. Collective.
+    /// where a loss or a gradient is no longer finite; under skip_nan such updates are left out,
+    /// but no more than ten in a row. Collective.
     TrainEnd run(const std::function<bool(const TrainProgress&)>& after_step = {});
 
     /// Parameters, buffers, optimiser moments, position, early-stopping state, curves. The same
@@ -86,14 +87,16 @@ class Trainer {
     /// Throws FileError where an entry is missing or has the wrong size. Local.
     void import_state(const TrainState& state);
 
+    std::int64_t candidates_per_update() const;  ///< B; of the last update of an epoch fewer
+    std::int64_t rows_per_update() const;        ///< b; the same as B where nothing is scored
     const TrainCurves& curves() const;
     std::int64_t steps_done() const;
     std::int64_t steps_planned() const;
     /// Rows that were met without a usable target; they count in no loss. Summed over ranks and
     /// epochs.
     std::int64_t rows_without_target() const;
-    /// Candidates that had no finite score, for want of a target or of a number, and so were never
-    /// chosen. Summed as above.
+    /// Candidates that had no finite score, for want of a target or of a number, and so were not
+    /// chosen (unless no candidate of an update had one). Summed as above.
     std::int64_t candidates_without_score() const;
     /// Updates left out because a loss was not finite.
     std::int64_t skipped_updates() const;

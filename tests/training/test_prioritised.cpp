@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -190,6 +192,51 @@ TEST_CASE("candidates are kept in proportion to their softmax, without replaceme
     }
 }
 
+TEST_CASE("a low temperature follows the scores, top-k takes the largest") {
+    std::vector<float> scores(64);
+    const KeyedRandom random(6, Stream::synthetic, 0);
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+        scores[i] = static_cast<float>(random.normal(static_cast<std::int64_t>(i)));
+    }
+    std::vector<float> sorted = scores;
+    std::sort(sorted.begin(), sorted.end(), std::greater<>());
+    const double best = std::accumulate(sorted.begin(), sorted.begin() + 16, 0.0) / 16.0;
+    const auto alone = make_local_collective();
+    const auto chosen = [&](const char* name, double temperature) {
+        Selector selector;
+        selector.name = name;
+        selector.beta = 1.0 / temperature;
+        return choose_sub_batch(*alone, scores, 16, selector).chosen_score;
+    };
+    CHECK(chosen("top-k", 1.0) == Approx(best));
+    CHECK(chosen("softmax", 1e-4) == Approx(best));
+
+    const MemoryPool pool = noisy_pool(512, 0.0);
+    const auto mean_gain = [&](double temperature) {
+        TrainOptions options = options_for("hard-learner");
+        options.temperature = temperature;
+        const Result result = train_over(1, pool, options);
+        return mean(result.steps.at("chosen_score")) - mean(result.steps.at("candidate_score"));
+    };
+    const double cold = mean_gain(0.01), warm = mean_gain(0.5), hot = mean_gain(100.0);
+    CHECK(cold > 1.2 * warm);
+    CHECK(warm > hot + 0.01);
+}
+
+TEST_CASE("under rho-loss the learner scores ten times as many as it is trained on") {
+    const MemoryPool pool = noisy_pool(640, 0.2);
+    TrainOptions options = options_for("rho-loss");
+    options.updates = 2;
+    const Result result = train_over(1, pool, options);
+    // 2 inputs, hidden layers of 16 and 16, 4 classes.
+    const double learner = 2.0 * (2 * 16 + 16 * 16 + 16 * 4), reference = 2.0 * (2 * 8 + 8 * 4);
+    const std::map<std::string, double> expected{{"learner", 2 * 3 * 16 * learner},
+                                                 {"score_online", 2 * 160 * learner},
+                                                 {"score_reference", 2 * 160 * reference}};
+    CHECK(result.flops == expected);
+    CHECK(result.online_bytes == bytes_of(*make_model(small_spec(pool.info), 8)));
+}
+
 TEST_CASE("the choice is unchanged by a constant and by the number of ranks") {
     std::vector<float> scores(64), shifted(64);
     const KeyedRandom random(5, Stream::synthetic, 0);
@@ -229,8 +276,9 @@ TEST_CASE("candidates without a finite score are not chosen, unless there are no
     CHECK(all.candidate_score == Approx(1.0));
     CHECK(all.chosen_score == Approx(1.0));
     const std::vector<float> none{kNan, kNan, kNan};
-    CHECK(choose_sub_batch(*collective, none, 2, selector).places ==
-          std::vector<std::int64_t>{0, 1});
+    const SubBatch first = choose_sub_batch(*collective, none, 2, selector);
+    CHECK(first.places == std::vector<std::int64_t>{0, 1});
+    CHECK(std::isnan(first.chosen_score));
 }
 
 TEST_CASE("chosen examples reach the ranks that train on them") {
@@ -358,6 +406,24 @@ TEST_CASE("operations are counted by what they were for") {
     CHECK(trainer.flops() == expected);
 }
 
+TEST_CASE("evaluations come every so many updates") {
+    const MemoryPool pool = noisy_pool(64, 0.0);
+    const auto source = all_examples(pool), held_out = all_examples(pool);
+    const auto collective = make_local_collective();
+    const auto learner = make_model(small_spec(pool.info), 1);
+    TrainOptions options = options_for("uniform");
+    options.updates = 11;
+    options.evaluate_every = 4;
+    Trainer trainer(*learner, *source, held_out.get(), options, *collective);
+    trainer.run();
+    const auto& curves = trainer.curves().evaluations;
+    CHECK(curves.at("update") == std::vector<double>{4, 8, 11});
+    CHECK(curves.at("validation_loss").size() == 3);
+    // The rows of one batch each: the mean of the losses since the evaluation before.
+    const auto& losses = trainer.curves().steps.at("loss");
+    CHECK(curves.at("train_loss")[2] == Approx((losses[8] + losses[9] + losses[10]) / 3.0));
+}
+
 TEST_CASE("rows without a target are candidates that are never chosen") {
     MemoryPool pool = noisy_pool(64, 0.0);
     for (std::size_t i = 0; i < 64; i += 2) pool.targets[i] = -1;
@@ -406,12 +472,24 @@ TEST_CASE("prioritised training that cannot go well is refused or ends with an e
     std::memcpy(pool.inputs.data() + 2 * sizeof(float), &infinity, sizeof(float));
     options = options_for("uniform");
     options.epochs = 1;
-    CHECK_THROWS_AS(start(options), Diverged);
-    CHECK_THROWS_WITH(start(options), thresher::test::contains("no longer finite at update") &&
-                                          thresher::test::contains("with the ids"));
+    options.batch_size = 64;
+    CHECK_THROWS_WITH(start(options), thresher::test::contains("the learner has a loss of nan") &&
+                                          thresher::test::contains("at update 0") &&
+                                          thresher::test::contains(", 1, "));
+    options.batch_size = 16;
     options.skip_nan = true;
     CHECK(start(options) == 1);
     for (const NamedTensor& entry : learner->parameters()) {
         CHECK(entry.tensor.isfinite().all().item<bool>());
     }
+    // Nothing is learned from one bad update after the other.
+    options.batch_size = 64;
+    options.epochs = 20;
+    CHECK_THROWS_AS(start(options), Diverged);
+
+    const std::vector<float> few(63, 0.0F);
+    CHECK_THROWS_WITH(start(options_for("easy-reference"), {nullptr, nullptr, false, few}),
+                      thresher::test::contains("63 losses of the reference for 64 rows"));
+    CHECK_THROWS_WITH(start(options_for("easy-reference"), {nullptr, nullptr, true, {}}),
+                      thresher::test::contains("a reference is to be trained"));
 }

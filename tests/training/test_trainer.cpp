@@ -342,8 +342,8 @@ TEST_CASE("training that cannot go well is refused or ends with an error") {
                       thresher::test::contains("patience 2 needs a validation pool"));
     options.patience = 0;
     options.learning_rate = 1e30;
-    CHECK_THROWS_WITH(start(options), thresher::test::contains("no longer finite") &&
-                                          thresher::test::contains("1e+30"));
+    CHECK_THROWS_WITH(start(options), thresher::test::contains("has a loss of") &&
+                                          thresher::test::contains("e+29"));
     pool.info.has_targets = false;
     CHECK_THROWS_WITH(start(TrainOptions{}), thresher::test::contains("toy.h5 has no targets"));
     pool.info.has_targets = true;

@@ -13,15 +13,16 @@ from thresher_report.cli import write_all
 from thresher_report.files import ReportError, kind_of
 from thresher_report.runs import mean_and_spread, read_run
 
-# What is charged, by accounting. Everything; the reference was there already; and that of Evans et al. 2023, where
-# training the online model is not charged either.
-LEARNING = ("init", "learner", "score_online", "score_reference")
+# What is charged, by accounting. Everything; a frozen reference was there already; and that of Evans et al. 2023,
+# where training the online model is not charged either.
+LEARNING = ("init", "learner", "score_online", "score_reference", "reference")
+ONLINE = ("online", "online_pretraining")
 ACCOUNTS = {
-    "everything charged": (*LEARNING, "online", "reference", "reference_pretraining"),
-    "reference amortised": (*LEARNING, "online"),
+    "everything charged": (*LEARNING, *ONLINE, "reference_pretraining"),
+    "reference amortised": (*LEARNING, *ONLINE),
     "online training not charged": LEARNING,
 }
-ONCE = ("reference_pretraining", "init")  # paid before the first update
+ONCE = ("reference_pretraining", "online_pretraining", "init")  # paid before the first update
 
 
 @dataclass

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <limits>
 #include <numeric>
-
-#include "src/base/check.hpp"
 
 namespace thresher {
 
@@ -19,6 +17,7 @@ SubBatch choose_sub_batch(Collective& collective, std::span<const float> own_sco
     if (finite == 0) {
         result.places.resize(static_cast<std::size_t>(size));
         std::iota(result.places.begin(), result.places.end(), std::int64_t{0});
+        result.candidate_score = result.chosen_score = std::numeric_limits<double>::quiet_NaN();
         return result;
     }
     const auto alone = make_local_collective();

@@ -18,7 +18,7 @@ namespace thresher {
 struct SubBatch {
     std::vector<std::int64_t> places;  ///< in the super-batch, ascending
     std::int64_t without_score = 0;    ///< candidates whose score is not finite
-    double candidate_score = 0.0;      ///< mean over the others
+    double candidate_score = 0.0;      ///< mean over the others; NaN where there are none
     double chosen_score = 0.0;         ///< mean over the chosen ones
 };
 
