@@ -8,9 +8,9 @@ namespace thresher {
 
 struct MemoryPool {
     PoolInfo info;
-    std::vector<std::byte> inputs;      ///< [rows, ...]
-    std::vector<std::int64_t> targets;  ///< [rows] or empty
-    std::vector<std::int64_t> ids;      ///< [rows]
+    std::vector<std::byte> inputs;            ///< [rows, ...]
+    std::vector<std::int64_t> targets;        ///< [rows] or empty
+    std::vector<std::int64_t> ids;            ///< [rows]
     std::vector<std::int64_t> clean_targets;  ///< [rows] or empty
 };
 
