@@ -98,6 +98,25 @@ std::string csv_path_of_batch(const std::string& path) {
     return std::filesystem::path(path).replace_extension(".csv").string();
 }
 
+std::int64_t labels_filled_in(const std::string& path) {
+    const std::string list = csv_path_of_batch(path);
+    if (!std::filesystem::exists(list)) return 0;
+    const std::string text = read_file(list);
+    std::string_view rest = without_byte_order_mark(text), line;
+    std::vector<std::string> fields;
+    if (!next_line(rest, line)) return 0;
+    split_csv_line(line, fields);
+    const auto column = std::find(fields.begin(), fields.end(), "label") - fields.begin();
+    std::int64_t filled = 0;
+    while (next_line(rest, line)) {
+        split_csv_line(line, fields);
+        if (column < std::ssize(fields) && !fields[static_cast<std::size_t>(column)].empty()) {
+            ++filled;
+        }
+    }
+    return filled;
+}
+
 void check_batch_path(const std::string& path) {
     THRESHER_CHECK_AS(
         UsageError, std::filesystem::path(path).extension() == ".h5",

@@ -40,6 +40,10 @@ Batch read_batch(const std::string& path);
 /// "batch.csv" for "batch.h5".
 std::string csv_path_of_batch(const std::string& path);
 
+/// How many labels a person has filled in in the list beside the batch `path`; 0 where there is
+/// none. Throws FileError where it cannot be read. Local.
+std::int64_t labels_filled_in(const std::string& path);
+
 /// Throws UsageError unless `path` ends in .h5. Local.
 void check_batch_path(const std::string& path);
 

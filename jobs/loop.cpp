@@ -50,6 +50,12 @@ class Loop {
             THRESHER_CHECK_AS(UsageError, options.oracle == "person" || pool_.info().has_targets,
                               "{} has no targets to label from; use --oracle person",
                               options.pool.path);
+            // What a method asks of the model shows before anything is trained.
+            const auto untrained =
+                make_model(options.model.spec(pool_.info()), job.common().seed, job.device());
+            for (const Method& method : methods_) {
+                static_cast<void>(predictor(*untrained, method, 0, pool_.info()));
+            }
             begin_afresh();
         });
         if (options.resume) load_checkpoint();
@@ -373,10 +379,10 @@ int run_loop(Job& job) {
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()),
                                job.collective());
     job.log_to(run.log_file());
+    Loop loop(job, options, run);
     agree(job.collective(), [&] {
         if (job.is_root()) run.write_config(job.config_text());
     });
-    Loop loop(job, options, run);
     const int exit_code = loop.run();
 
     nlohmann::json facts;

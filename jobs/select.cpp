@@ -210,6 +210,13 @@ int run_select(Job& job) {
     const Selector selector = options.choice.selector.selector(job.common().seed, round);
     job.check_output(options.output, {source.scores, source.predictions, source.pool.path});
     job.check_output(io::csv_path_of_batch(options.output), {});
+    agree(job.collective(), [&] {
+        const std::int64_t filled = job.is_root() ? io::labels_filled_in(options.output) : 0;
+        THRESHER_CHECK_AS(FileError, filled == 0,
+                          "{} holds {} labels that somebody filled in; move it away, or choose "
+                          "another -o",
+                          io::csv_path_of_batch(options.output), filled);
+    });
     for (const std::string& name : options.exports) {
         job.check_output(io::task_path(options.output, io::find_task_format(name)), {});
     }

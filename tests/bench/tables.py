@@ -242,6 +242,24 @@ def machine():
     return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
 
 
+def training(lines):
+    table = head("an update of 32 rows, one thread", "Thresher [ms]", "against", "[ms]", "ratio", "bar", "met")
+    for line in lines:
+        if "step_s" in line:
+            what = f"learnability, {line['learner']} learner, {line['scorers']} scorers, rho 2"
+            parts = line["learner_s"] + line["online_s"] + line["scoring_s"]
+            ratio, share = line["step_s"] / parts, line["choose_s"] / line["step_s"]
+            table.append(row(what, number(1e3 * line["step_s"]), "training of both models and scoring, each timed alone",
+                             number(1e3 * parts), f"{ratio:.2f}", "<= 1.05", verdict(ratio, 1.05, False)))
+            table.append(row(what, number(1e3 * line["choose_s"]), "choice of the rows, of the whole update",
+                             number(1e3 * line["step_s"]), f"{100 * share:.2g} %", "<= 1 %", verdict(share, 0.01, False)))
+            continue
+        ratio = line["thresher_s"] / line["torch_s"]
+        table.append(row(f"uniform, {line['model']}", number(1e3 * line["thresher_s"]), "PyTorch eager, bytes in memory",
+                         number(1e3 * line["torch_s"]), f"{ratio:.2f}", "<= 1", verdict(ratio, 1.0, False)))
+    return table
+
+
 def write_tables(path, part, lines):
     loads = ", ".join(str(line["load"]) for line in lines)
     text = "\n".join(

@@ -54,6 +54,18 @@ class Labelling(JobTest):
         for name in ("first.label-studio.json", "first.label-studio.xml", "first.cvat.xml", "first.images.json"):
             self.assertTrue(os.path.exists(self.path(name)), name)
 
+    def test_labels_that_were_filled_in_are_not_overwritten(self):
+        pool = self.make_pool(rows=50, names=numpy.array([b"%03d" % i for i in range(50)]))
+        select = ("select", "--pool", pool, "--acquisition", "random", "-k", 5, "--overwrite", "-o", self.path("batch.h5"))
+        self.run_ok(*select)
+        self.run_ok(*select)
+        self.fill_in("batch.csv", 2)
+        with open(self.path("batch.csv")) as file:
+            before = file.read()
+        self.assert_fails(1, ["batch.csv holds 2 labels", "move it away"], *select, "--seed", 1, ranks=2)
+        with open(self.path("batch.csv")) as file:
+            self.assertEqual(file.read(), before)
+
     def test_answers_that_cannot_be_used_are_refused_together(self):
         pool = self.make_pool(rows=50)
         self.run_ok("select", "--pool", pool, "--acquisition", "random", "-k", 3, "-o", self.path("batch.h5"))

@@ -90,6 +90,15 @@ class Training(JobTest):
 
 
 class Loop(JobTest):
+    def test_what_the_model_cannot_give_is_refused_before_it_is_trained(self):
+        pool, test = self.make_pool(), self.make_pool("test.h5", seed=1)
+        loop = ("loop", "--pool", pool, "--test-pool", test, "--model", "mlp", "--initial", 10, "-k", 5, "--cycles", 2, "--updates",
+                5, "--batch-size", 5, "--run", self.path("run"))
+        result = self.assert_fails(2, ["dropout"], *loop, "--acquisitions", "random,bald", ranks=2)
+        self.assertNotIn("labelled, accuracy", result.err)
+        # Nothing was left in the way of the next try.
+        self.run_ok(*loop, "--acquisitions", "random,bald", "--dropout", 0.5, "--samples", 2)
+
     def test_a_person_labels(self):
         pool, test = self.make_pool(), self.make_pool("test.h5", seed=1)
         with h5py.File(pool) as file:

@@ -1,0 +1,96 @@
+"""A training update against its parts, and against the same update in PyTorch."""
+
+import time
+
+import h5py
+import numpy as np
+
+from measure import keep_best, last_json, load, output_of
+
+ROWS, BATCH, REPEATS = 8192, 32, 3
+OPTIMIZER = ("--optimizer", "adamw", "--learning-rate", 0.001, "--weight-decay", 0.01)
+
+
+def make_pool(path):
+    random = np.random.default_rng(1)
+    with h5py.File(path, "w") as file:
+        inputs = file.create_dataset("/inputs", data=random.integers(0, 256, (ROWS, 1, 28, 28), dtype=np.uint8))
+        inputs.attrs["scale"] = 1 / 255
+        targets = file.create_dataset("/targets", data=random.integers(0, 10, ROWS))
+        targets.attrs["class_names"] = [str(label) for label in range(10)]
+
+
+def seconds_of_update(bench, pool, model, updates, *options):
+    """Seconds by phase of one update, start-up and checkpoints left out."""
+    facts = last_json(output_of(
+        [bench.thresher, "train", "--pool", pool, "--model", model, "--dropout", 0, "--updates", updates, "--batch-size",
+         BATCH, *OPTIMIZER, "--threads", 1, "--run", bench.data / f"run-{model}", "--overwrite", "--json", "--progress",
+         "none", *options]))
+    phases = ("read", "score", "choose", "compute", "reduce", "update")
+    return {phase: facts["seconds"].get(phase, 0.0) / updates for phase in phases}
+
+
+def update_in_torch(pool, model, updates):
+    """Seconds of one update as people write it, the examples in memory as bytes."""
+    import torch
+
+    from loader import make_network
+
+    with h5py.File(pool) as file:
+        inputs, targets = torch.from_numpy(file["/inputs"][:]), torch.from_numpy(file["/targets"][:])
+    network = make_network(model).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.001, weight_decay=0.01)
+    order = torch.randperm(ROWS)
+    begin = None
+    for update in range(updates + updates // 10):
+        if update == updates // 10:
+            begin = time.perf_counter()  # the first ones warm up
+        rows = order[update * BATCH % (ROWS - BATCH):][:BATCH]
+        loss = torch.nn.functional.cross_entropy(network(inputs[rows].float().mul_(1 / 255)), targets[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return (time.perf_counter() - begin) / updates
+
+
+def prioritised(bench, pool, learner, updates):
+    """An update of learnability with cnn scorers, and each of its parts in a run of its own."""
+    reference = bench.data / "run-cnn-reference"
+    output_of([bench.thresher, "train", "--pool", pool, "--model", "cnn", "--dropout", 0, "--updates", 1, "--run", reference,
+               "--overwrite", "--progress", "none"])
+    model = reference / "model.pt"
+    best = {}
+    for _ in range(REPEATS):
+        step = seconds_of_update(bench, pool, learner, updates, "--method", "learnability", "--reference", model)
+        alone = seconds_of_update(bench, pool, learner, updates)
+        online = seconds_of_update(bench, pool, "cnn", 20 * updates)
+        # Both scorers over two candidates for each row that is kept.
+        facts = last_json(output_of(
+            [bench.thresher, "predict", "--pool", pool, "--strategy", "loss", "--learner", model, "--reference", model,
+             "--threads", 1, "-o", bench.data / "losses.h5", "--overwrite", "--json", "--progress", "none"]))
+        keep_best(best, {"step_s": sum(step.values()), "choose_s": step["choose"], "learner_s": sum(alone.values()),
+                         "online_s": sum(online.values()),
+                         "scoring_s": facts["seconds"]["predict"] * 2 * BATCH / ROWS})
+    return {"benchmark": "training", "learner": learner, "scorers": "cnn", **best, "load": load()}
+
+
+def against_torch(bench, pool, model, updates):
+    best = {}
+    for _ in range(REPEATS):
+        keep_best(best, {"thresher_s": sum(seconds_of_update(bench, pool, model, updates).values()),
+                         "torch_s": update_in_torch(pool, model, updates)})
+    return {"benchmark": "training", "model": model, **best, "load": load()}
+
+
+def training(bench):
+    """An update of learnability against its parts; an update of uniform training against PyTorch eager."""
+    pool = bench.data / "pool-training.h5"
+    make_pool(pool)
+    yield prioritised(bench, pool, "resnet18", 8)
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(1)
+    for model, updates in (("mlp", 1000), ("cnn", 100)):
+        yield against_torch(bench, pool, model, updates)
