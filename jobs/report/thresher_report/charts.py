@@ -51,7 +51,8 @@ def _label_lines(axes, ends):
     """Writes each line's name at its right end, moved apart where they would touch. ends: (y, text, colour)."""
     low, high = axes.get_ylim()
     heights = [(y - low) / (high - low) for y, _, _ in ends]
-    panel_points = axes.figure.get_figheight() * 72 * 0.72
+    rows = axes.get_subplotspec().get_gridspec().nrows
+    panel_points = axes.figure.get_figheight() * 72 * 0.72 / rows
     for height, (_, text, colour) in zip(style.spread(heights, 13 / panel_points), ends):
         axes.text(1.015, height, text, transform=axes.transAxes, color=colour, va="center", fontweight="bold",
                   fontsize=9.5)
