@@ -128,17 +128,10 @@ class BuiltInModel final : public Model {
                       std::int64_t samples) override {
         THRESHER_CHECK(scoring_, "{} was sampled; sample its scoring form", spec_.name);
         const c10::InferenceMode inference;
-        const at::Tensor prefix = network_->prefix(inputs, pass_);
-        std::vector<at::Tensor> logits;
-        for (std::int64_t i = 0; i < samples; ++i) {
-            DropoutMasks masks(keys, i);
-            Pass pass;
-            pass.masks = &masks;
-            logits.push_back(network_->rest(prefix, pass).logits);
-            pass_.flops += pass.flops;
-        }
+        const at::Tensor logits =
+            network_->sample(network_->prefix(inputs, pass_), keys, samples, pass_);
         forward_flops_ = pass_.flops;
-        return at::stack(logits);
+        return logits;
     }
 
     std::string archive() const override {
@@ -167,6 +160,19 @@ class BuiltInModel final : public Model {
 };
 
 }  // namespace
+
+at::Tensor Network::sample(const at::Tensor& h, const MaskKeys& keys, std::int64_t samples,
+                           Pass& pass) const {
+    std::vector<at::Tensor> logits;
+    for (std::int64_t i = 0; i < samples; ++i) {
+        DropoutMasks masks(keys, i);
+        Pass one;
+        one.masks = &masks;
+        logits.push_back(rest(h, one).logits);
+        pass.flops += one.flops;
+    }
+    return at::stack(logits);
+}
 
 std::vector<ModelInfo> built_in_models() {
     std::vector<ModelInfo> models;

@@ -12,6 +12,7 @@
 
 #include "src/base/check.hpp"
 #include "src/models/mask_fill.hpp"
+#include "src/pool/blocks.hpp"
 #include "src/random/philox.hpp"
 
 namespace thresher {
@@ -37,6 +38,35 @@ std::int64_t mask_rows(const MaskKeys& keys) {
     return keys.consistent ? 1 : static_cast<std::int64_t>(keys.ids.size());
 }
 
+/// The factors [samples, rows, elements] of one layer, on the CPU.
+at::Tensor masks_of(const MaskKeys& keys, RowRange samples, int layer, std::int64_t elements,
+                    double probability) {
+    const std::int64_t rows = mask_rows(keys), least_kept = threshold(probability);
+    const float kept = scale(probability);
+    at::Tensor masks = at::empty({samples.size(), rows, elements}, at::kFloat);
+    const std::span<float> all(masks.mutable_data_ptr<float>(),
+                               static_cast<std::size_t>(masks.numel()));
+    const auto width = static_cast<std::size_t>(elements);
+    std::vector<std::array<std::uint32_t, 2>> layer_keys;
+    for (std::int64_t sample = samples.begin; sample < samples.end; ++sample) {
+        layer_keys.push_back(layer_key(keys, sample, layer));
+    }
+    const std::int64_t grain =
+        std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, elements));
+    at::parallel_for(0, samples.size() * rows, grain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+            const auto row = static_cast<std::size_t>(i % rows);
+            const auto id = static_cast<std::uint64_t>(keys.consistent ? 0 : keys.ids[row]);
+            fill_mask({keys.consistent ? 1U : 0U, static_cast<std::uint32_t>(id),
+                       static_cast<std::uint32_t>(id >> 32)},
+                      layer_keys[static_cast<std::size_t>(i / rows)],
+                      static_cast<std::uint64_t>(least_kept), kept,
+                      all.subspan(static_cast<std::size_t>(i) * width, width));
+        }
+    });
+    return masks;
+}
+
 /// High and low half of the 64-bit product of 32-bit words held in int64; wraps as unsigned does.
 struct Product {
     at::Tensor high, low;
@@ -54,26 +84,12 @@ at::Tensor dropout_mask(const MaskKeys& keys, std::int64_t sample, int layer, st
     if (!device.is_cpu()) {
         return dropout_mask_by_tensors(keys, sample, layer, elements, probability, device);
     }
-    const std::array<std::uint32_t, 2> key = layer_key(keys, sample, layer);
-    const std::int64_t rows = mask_rows(keys), least_kept = threshold(probability);
-    const float kept = scale(probability);
-    at::Tensor mask = at::empty({rows, elements}, at::kFloat);
-    const std::span<float> all(mask.mutable_data_ptr<float>(),
-                               static_cast<std::size_t>(rows * elements));
-    const auto width = static_cast<std::size_t>(elements);
-    const std::int64_t grain =
-        std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, elements));
-    at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) {
-        for (auto row = static_cast<std::size_t>(begin); row < static_cast<std::size_t>(end);
-             ++row) {
-            const auto id = static_cast<std::uint64_t>(keys.consistent ? 0 : keys.ids[row]);
-            fill_mask({keys.consistent ? 1U : 0U, static_cast<std::uint32_t>(id),
-                       static_cast<std::uint32_t>(id >> 32)},
-                      key, static_cast<std::uint64_t>(least_kept), kept,
-                      all.subspan(row * width, width));
-        }
-    });
-    return mask;
+    return masks_of(keys, {sample, sample + 1}, layer, elements, probability)[0];
+}
+
+at::Tensor dropout_masks(const MaskKeys& keys, std::int64_t samples, int layer,
+                         std::int64_t elements, double probability) {
+    return masks_of(keys, {0, samples}, layer, elements, probability);
 }
 
 at::Tensor dropout_mask_by_tensors(const MaskKeys& keys, std::int64_t sample, int layer,

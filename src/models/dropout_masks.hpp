@@ -46,6 +46,10 @@ class DropoutMasks {
 at::Tensor dropout_mask(const MaskKeys& keys, std::int64_t sample, int layer, std::int64_t elements,
                         double probability, const c10::Device& device);
 
+/// The factors of the samples 0 to `samples` - 1, [samples, ids or 1, elements], on the CPU.
+at::Tensor dropout_masks(const MaskKeys& keys, std::int64_t samples, int layer,
+                         std::int64_t elements, double probability);
+
 /// The same bits by tensor operations alone, which is how they are made on a GPU.
 at::Tensor dropout_mask_by_tensors(const MaskKeys& keys, std::int64_t sample, int layer,
                                    std::int64_t elements, double probability,

@@ -58,6 +58,7 @@ class Linear {
            double bound = 0.0);
     at::Tensor operator()(const at::Tensor& x, Pass& pass) const;
     std::int64_t inputs() const { return weight_.size(1); }
+    std::int64_t outputs() const { return weight_.size(0); }
 
   private:
     at::Tensor weight_, bias_;
@@ -70,6 +71,9 @@ class Conv {
     Conv(Builder& builder, const std::string& name, std::int64_t in, std::int64_t out,
          std::int64_t kernel, std::int64_t stride = 1, std::int64_t padding = 0);
     at::Tensor operator()(const at::Tensor& x, Pass& pass) const;
+
+    const at::Tensor& weight() const { return weight_; }
+    const at::Tensor& bias() const { return bias_; }
 
     void prepare_for_scoring();
 

@@ -23,6 +23,10 @@ class Network {
         return rest(prefix(x, pass), pass);
     }
     virtual std::int64_t embedding_size() const = 0;
+    /// Logits [samples, n, classes] of Monte-Carlo dropout, by the masks that `keys` name, from
+    /// what prefix() gave. Adds the operations to `pass`.
+    virtual at::Tensor sample(const at::Tensor& h, const MaskKeys& keys, std::int64_t samples,
+                              Pass& pass) const;
     /// Folds and lays out what can be; called once, on a copy in eval mode with gradients off.
     virtual void prepare_for_scoring() {}
 };
