@@ -97,6 +97,11 @@ MappedRows::MappedRows(const std::string& path, std::int64_t offset, std::size_t
              file.get(), static_cast<off_t>(offset) - static_cast<off_t>(before));
     THRESHER_CHECK_AS(FileError, pages != MAP_FAILED, "{}: {} bytes cannot be mapped: {}", path,
                       size_bytes, std::strerror(errno));
+#ifdef MADV_POPULATE_READ
+    // All pages at once: half the price of a fault for every sixteen. A hint; a system that does
+    // not know it says so, and faults.
+    static_cast<void>(madvise(pages, size_bytes + before, MADV_POPULATE_READ));
+#endif
     bytes_ = {static_cast<std::byte*>(pages) + before, size_bytes};
     remember(whole_pages(bytes_), path);
 }

@@ -115,9 +115,8 @@ class CandidateStore {
             if (values.size() > free_.size()) {
                 const std::size_t size = std::max(values.size(), next_block_);
                 next_block_ = kBlock;
-                blocks_.push_back(std::make_unique_for_overwrite<std::uint32_t[]>(size));
+                blocks_.push_back(make_huge_buffer<std::uint32_t>(size));
                 free_ = std::span(blocks_.back().get(), size);
-                advise_huge_pages(free_.data(), free_.size_bytes());
             }
             room = free_.first(values.size());
             free_ = free_.subspan(values.size());
@@ -130,7 +129,7 @@ class CandidateStore {
     static constexpr std::size_t kBlock = std::size_t{4} << 20;
 
     std::mutex mutex_;
-    std::vector<std::unique_ptr<std::uint32_t[]>> blocks_;
+    std::vector<HugeBuffer<std::uint32_t>> blocks_;
     std::span<std::uint32_t> free_;
     std::size_t next_block_ = std::size_t{1} << 16;  ///< small, for small pools
 };

@@ -18,13 +18,7 @@ struct Winner {
     std::uint32_t key;
 };
 
-using Items = std::unique_ptr<std::uint64_t[]>;
-
-Items make_items(std::size_t count) {
-    auto items = std::make_unique_for_overwrite<std::uint64_t[]>(count);
-    advise_huge_pages(items.get(), count * sizeof(items[0]));
-    return items;
-}
+using Items = HugeBuffer<std::uint64_t>;
 
 /// Sorts `count` items by their upper halves, of which the lowest `bits` bits differ, descending;
 /// equal ones stay in order. Least significant digit first, all digits counted in one pass.
@@ -41,7 +35,7 @@ Items sort_by_upper_half(Items items, std::size_t count, int bits) {
             ++places[static_cast<std::size_t>(digit)][rest & mask];
         }
     }
-    Items buffer = make_items(count);
+    Items buffer = make_huge_buffer<std::uint64_t>(count);
     for (int digit = 0; digit < digits; ++digit) {
         auto& place = places[static_cast<std::size_t>(digit)];
         std::uint32_t next = 0;
@@ -106,7 +100,7 @@ Winners::Winners(const ScoredRows& rows, bool noisy, const Scan& scan, std::uint
     : rows_(rows), noisy_(noisy), cut_(cut) {
     const auto capacity = static_cast<std::size_t>(std::min(limit, scan.candidates()));
     // One more: each candidate is written, and overwritten by the next unless it wins.
-    Items items = make_items(capacity + 1);
+    Items items = make_huge_buffer<std::uint64_t>(capacity + 1);
     std::uint32_t largest = cut;
     std::size_t count = 0;
     for (const Piece& piece : scan.pieces) {

@@ -3,8 +3,8 @@
 // The rows that were chosen: each rank's in order, and all ranks' as one batch at the root.
 
 #include <cstdint>
-#include <memory>
 
+#include "src/base/huge_pages.hpp"
 #include "src/selection/candidates.hpp"
 
 namespace thresher {
@@ -35,7 +35,7 @@ class Winners {
     bool noisy_;
     std::uint32_t cut_;
     std::size_t count_ = 0;
-    std::unique_ptr<std::uint64_t[]> items_;  ///< {key - cut, offset}
+    HugeBuffer<std::uint64_t> items_;  ///< {key - cut, offset}
 };
 
 /// Puts all ranks' winners into `selection` as one sorted list, at the root. Collective.
