@@ -105,7 +105,8 @@ std::int64_t labels_filled_in(const std::string& path) {
     std::string_view rest = without_byte_order_mark(text), line;
     std::vector<std::string> fields;
     if (!next_line(rest, line)) return 0;
-    split_csv_line(line, fields);
+    const char separator = csv_separator(line);
+    split_csv_line(line, fields, separator);
     const auto column = std::find(fields.begin(), fields.end(), "label") - fields.begin();
     std::int64_t filled = 0;
     while (next_line(rest, line)) {
@@ -113,7 +114,7 @@ std::int64_t labels_filled_in(const std::string& path) {
         if (column == 3 && line.ends_with(',') && std::count(line.begin(), line.end(), ',') == 3) {
             continue;
         }
-        split_csv_line(line, fields);
+        split_csv_line(line, fields, separator);
         if (column < std::ssize(fields) && !fields[static_cast<std::size_t>(column)].empty()) {
             ++filled;
         }

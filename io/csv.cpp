@@ -12,11 +12,19 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
-void split_csv_line(std::string_view line, std::vector<std::string>& fields) {
+char csv_separator(std::string_view first_line) {
+    if (first_line.find(',') != std::string_view::npos) return ',';
+    for (const char separator : {';', '\t'}) {
+        if (first_line.find(separator) != std::string_view::npos) return separator;
+    }
+    return ',';
+}
+
+void split_csv_line(std::string_view line, std::vector<std::string>& fields, char separator) {
     fields.clear();
     std::size_t at = 0;
     for (;;) {
-        std::size_t begin = line.find_first_not_of(" \t", at);
+        std::size_t begin = line.find_first_not_of(separator == '\t' ? " " : " \t", at);
         if (begin != std::string_view::npos && line[begin] == '"') {
             std::string field;
             for (at = begin + 1; at < line.size(); ++at) {
@@ -29,11 +37,11 @@ void split_csv_line(std::string_view line, std::vector<std::string>& fields) {
                 }
             }
             fields.push_back(std::move(field));
-            at = line.find(',', at);
+            at = line.find(separator, at);
         } else {
-            const std::size_t comma = line.find(',', at);
-            fields.emplace_back(trimmed(line.substr(at, comma - at)));
-            at = comma;
+            const std::size_t end = line.find(separator, at);
+            fields.emplace_back(trimmed(line.substr(at, end - at)));
+            at = end;
         }
         if (at == std::string_view::npos) return;
         ++at;

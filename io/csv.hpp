@@ -1,7 +1,7 @@
 #pragma once
 
-// Comma-separated lines as people and spreadsheets write them: quotes, blanks, CRLF, a byte-order
-// mark.
+// Separated values as people and spreadsheets write them: commas or semicolons, quotes, blanks,
+// CRLF, a byte-order mark.
 
 #include <string>
 #include <string_view>
@@ -9,9 +9,13 @@
 
 namespace thresher::io {
 
+/// What separates the fields of a file with this first line: a comma, or a semicolon or a tab where
+/// the line has those and no comma (spreadsheets write semicolons where the comma is decimal).
+char csv_separator(std::string_view first_line);
+
 /// The fields of one line, without surrounding blanks and quotes; "" inside quotes is one quote. A
 /// line break inside quotes is not supported.
-void split_csv_line(std::string_view line, std::vector<std::string>& fields);
+void split_csv_line(std::string_view line, std::vector<std::string>& fields, char separator = ',');
 
 /// `text` as one field, quoted where needed.
 std::string csv_field(const std::string& text);

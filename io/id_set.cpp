@@ -80,8 +80,9 @@ std::vector<std::int64_t> read_id_set(const std::string& path) {
     std::vector<std::string> fields;
     std::size_t column = 0;
     bool seen_first = false;
+    const char separator = csv_separator(text.substr(0, text.find('\n')));
     for (std::int64_t number = 1; next_line(text, line); ++number) {
-        split_csv_line(line, fields);
+        split_csv_line(line, fields, separator);
         if ((fields.size() == 1 && fields[0].empty()) || line.starts_with('#')) continue;
         if (!std::exchange(seen_first, true)) {
             if (const std::size_t found = column_called(fields, "id"); found < fields.size()) {
@@ -117,7 +118,9 @@ Labels read_labels(const std::string& path, const std::vector<std::string>& clas
     std::vector<std::string> fields;
     const ClassNumbers numbers(class_names, classes);
 
-    if (next_line(text, line)) split_csv_line(line, fields);
+    next_line(text, line);
+    const char separator = csv_separator(line);
+    split_csv_line(line, fields, separator);
     const std::size_t id_column = column_called(fields, "id");
     const std::size_t label_column = column_called(fields, "label");
     THRESHER_CHECK_AS(FileError, id_column < fields.size() && label_column < fields.size(),
@@ -128,7 +131,7 @@ Labels read_labels(const std::string& path, const std::vector<std::string>& clas
     BadLines bad(path);
     IdList list(bad);
     for (std::int64_t number = 2; next_line(text, line); ++number) {
-        split_csv_line(line, fields);
+        split_csv_line(line, fields, separator);
         if (fields.size() == 1 && fields[0].empty()) continue;
         if (fields.size() < columns) {
             bad.add(number,

@@ -33,7 +33,8 @@ struct PredictionsInfo {
     bool consistent_samples = true;         ///< sample s of every row is made by one model
     bool has_ids = false;                   ///< false: ids are rows
     std::vector<std::string> class_names;
-    std::string strategy;  ///< how they were made; empty where unknown
+    std::string strategy;         ///< how they were made; empty where unknown
+    std::string inputs_checksum;  ///< of the pool they were made from; empty where unknown
     std::int64_t block_rows = 0;
 
     std::int64_t bytes_per_row() const {

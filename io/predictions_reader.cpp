@@ -80,6 +80,8 @@ struct OpenPredictions {
         fail_with_problems(path, "predictions file", problems);
         info.has_ids = ids.has_value();
         info.strategy = hdf5::read_string(file.root(), "strategy").value_or("");
+        info.inputs_checksum =
+            hdf5::read_string(file.root(), "inputs_checksum").value_or(std::string());
         info.consistent_samples =
             hdf5::read_integer(file.root(), "consistent_samples").value_or(1) != 0;
         info.block_rows = default_block_rows(info.bytes_per_row());

@@ -56,14 +56,18 @@ int run_info(Job& job) {
     std::vector<std::string> files;
     job.options().add_option("file", files, "Files or directories to describe; none: this build");
     job.start();
+    nlohmann::json texts;
     agree(job.collective(), [&] {
         if (!job.is_root()) return;
-        if (files.empty()) job.print(build_facts());
+        if (files.empty()) texts["build"] = build_facts();
         for (const std::string& file : files) {
-            job.print(std::filesystem::path(file).extension() == ".pt" ? describe_model(file)
-                                                                       : io::describe(file));
+            texts[file] = std::filesystem::path(file).extension() == ".pt" ? describe_model(file)
+                                                                           : io::describe(file);
+            job.print(texts[file]);
         }
+        if (files.empty()) job.print(texts["build"]);
     });
+    job.finish({{"descriptions", texts}});
     return 0;
 }
 

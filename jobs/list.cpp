@@ -90,15 +90,26 @@ std::string importer_table() {
     return text;
 }
 
+template <auto kEntries>
+nlohmann::json names_of() {
+    nlohmann::json names = nlohmann::json::array();
+    for (const auto& entry : kEntries()) names.push_back(std::string(entry.name));
+    return names;
+}
+
 struct Table {
     std::string_view name;
     std::string (*text)();
+    nlohmann::json (*names)();
 };
 
-constexpr Table kTables[]{{"strategies", strategy_table}, {"acquisitions", acquisition_table},
-                          {"joint", joint_table},         {"selectors", selector_table},
-                          {"methods", method_table},      {"models", model_table},
-                          {"importers", importer_table}};
+constexpr Table kTables[]{{"strategies", strategy_table, names_of<strategies>},
+                          {"acquisitions", acquisition_table, names_of<acquisitions>},
+                          {"joint", joint_table, names_of<joint_acquisitions>},
+                          {"selectors", selector_table, names_of<selectors>},
+                          {"methods", method_table, names_of<methods>},
+                          {"models", model_table, names_of<built_in_models>},
+                          {"importers", importer_table, names_of<io::importers>}};
 
 }  // namespace
 
@@ -115,13 +126,16 @@ int run_list(Job& job) {
                           "there is no table \"{}\"; known: {}", name, fmt::join(known, ", "));
     }
     std::string text;
+    nlohmann::json names;
     for (const Table& table : kTables) {
-        const bool shown =
-            wanted.empty() || std::find(wanted.begin(), wanted.end(), table.name) != wanted.end();
-        if (shown) text += (text.empty() ? "" : "\n") + table.text();
+        if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), table.name) == wanted.end())
+            continue;
+        text += (text.empty() ? "" : "\n") + table.text();
+        names[std::string(table.name)] = table.names();
     }
     text.pop_back();
     job.print(text);
+    job.finish(names);
     return 0;
 }
 

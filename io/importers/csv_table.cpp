@@ -34,10 +34,12 @@ class CsvImport {
     ImportReport run() {
         std::string line;
         bool is_first = true;
+        char separator = ',';
         while (stream_.read_line(line)) {
             ++line_number_;
-            split_csv_line(is_first ? without_byte_order_mark(line) : std::string_view(line),
-                           fields_);
+            const std::string_view text = is_first ? without_byte_order_mark(line) : line;
+            if (is_first) separator = csv_separator(text);
+            split_csv_line(text, fields_, separator);
             if (fields_.size() == 1 && fields_[0].empty()) continue;
             if (is_first) {
                 is_first = false;

@@ -84,7 +84,9 @@ std::vector<Answer> from_cvat(const std::string& text, const std::string& path) 
 std::vector<Answer> from_csv(std::string_view text, const std::string& path) {
     std::string_view line;
     std::vector<std::string> fields;
-    if (next_line(text, line)) split_csv_line(line, fields);
+    next_line(text, line);
+    const char separator = csv_separator(line);
+    split_csv_line(line, fields, separator);
     const auto column = [&](std::initializer_list<const char*> names) {
         for (const char* name : names) {
             const auto found = std::find(fields.begin(), fields.end(), name);
@@ -102,7 +104,7 @@ std::vector<Answer> from_csv(std::string_view text, const std::string& path) {
                       path, fmt::join(fields, ","));
     std::vector<Answer> answers;
     for (std::int64_t number = 2; next_line(text, line); ++number) {
-        split_csv_line(line, fields);
+        split_csv_line(line, fields, separator);
         if (fields.size() == 1 && fields[0].empty()) continue;
         fields.resize(std::max(fields.size(), columns));
         if (fields[label].empty()) continue;

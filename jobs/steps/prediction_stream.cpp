@@ -6,10 +6,12 @@
 #include <unordered_set>
 
 #include "io/block_reader.hpp"
+#include "io/checksum.hpp"
 #include "io/predictions_file.hpp"
 #include "src/acquisition/outputs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
+#include "src/base/log.hpp"
 
 namespace thresher::jobs {
 
@@ -43,6 +45,13 @@ class FileStream final : public PredictionStream {
                               "{} has {} rows, but {} predictions are in {}; give the pool they "
                               "were made from",
                               pool->info().path, pool->info().rows, info.rows, path);
+            if (rank == 0 && !info.inputs_checksum.empty() &&
+                info.inputs_checksum != io::inputs_checksum(pool->info().path)) {
+                log::warn(
+                    "{} was made from another file than {}, which has as many rows; they are "
+                    "joined row by row, so make sure that the rows are the same",
+                    path, pool->info().path);
+            }
             has_targets_ = pool->info().has_targets;
             pool_ = *pool;
         }

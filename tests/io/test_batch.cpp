@@ -82,6 +82,13 @@ TEST_CASE("labels are names or numbers, and bad lines are reported together") {
     write_labels(directory / "again.csv", labels, classes, Overwrite::no);
     CHECK(read_file(directory / "again.csv") == "id,label\n4,bee\n9,ant\n");
 
+    write_file(directory / "semicolons.csv", "id;score;label\r\n4;0,5;bee\r\n9;0,25;ant\r\n",
+               Overwrite::no);
+    const Labels decimal_commas = read_labels(directory / "semicolons.csv", classes, 3);
+    CHECK(decimal_commas.ids == std::vector<std::int64_t>{4, 9});
+    CHECK(decimal_commas.labels == labels.labels);
+    CHECK(read_id_set(directory / "semicolons.csv") == decimal_commas.ids);
+
     write_file(directory / "bad.csv", "id,label\n1,wasp\n2,3\n2,1\nx,1\n7,7\n", Overwrite::no);
     const std::string message = message_of([&] { read_labels(directory / "bad.csv", classes, 3); });
     CHECK(contains(message, "line 2: \"wasp\" is no class"));

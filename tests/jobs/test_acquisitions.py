@@ -65,7 +65,7 @@ class Acquisitions(JobTest):
                      "k-center", "typiclust"):
             options = ("--samples", 3) if name in ("bald", "epig", "batchbald") else ()
             target = ("--target-pool", pool) if name == "epig" else ()
-            self.check_same((3,), "--pool", pool, "--learner", learner, "--acquisition", name, "-k", 5, "--labelled",
+            self.check_same((2, 3, 4), "--pool", pool, "--learner", learner, "--acquisition", name, "-k", 5, "--labelled",
                             labelled, *options, *target)
 
     def test_samples_that_are_compared_across_rows_are_of_one_model(self):
@@ -143,6 +143,16 @@ class Acquisitions(JobTest):
         result = self.run_ok("score", "--predictions", predictions, "--acquisition", "entropy,margin,hard-learner",
                              "--max-bad", 1, "-o", self.path("scores.h5"), "--json")
         self.assertEqual(result.json()["quarantined"], 1)
+
+    def test_predictions_of_another_pool_are_pointed_out(self):
+        pool, other = self.make_pool(rows=300), self.make_pool("other.h5", rows=300, seed=1)
+        learner = self.train(pool, "learner", "--epochs", 1)
+        self.run_ok("predict", "--pool", pool, "--learner", learner, "-o", self.path("predictions.h5"))
+        for path, warned in ((pool, False), (other, True)):
+            result = self.run_ok("select", "--predictions", self.path("predictions.h5"), "--pool", path,
+                                 "--acquisition", "entropy", "-k", 5, "-o", self.path("batch.h5"), "--overwrite",
+                                 ranks=2)
+            self.assertEqual("another file" in result.err, warned)
 
     def test_what_a_predictions_file_sets_apart_stays_apart(self):
         predictions = self.make_predictions("predictions.h5", 40, 8)
