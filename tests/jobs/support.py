@@ -27,6 +27,18 @@ def command(arguments, ranks):
     return program if ranks == 0 else [*MPIRUN, "-n", str(ranks), *program]
 
 
+def children_of(parent):
+    children = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()  # what follows the program's name
+        except OSError:
+            continue  # it has ended since
+        if int(fields[1]) == parent:
+            children.append(int(stat.parent.name))
+    return children
+
+
 class Result:
     def __init__(self, process):
         self.code = process.returncode
@@ -49,7 +61,7 @@ class JobTest(unittest.TestCase):
 
     def run_any(self, *arguments, ranks=0, environment=None, **options):
         process = subprocess.run(
-            command(arguments, ranks), capture_output=True, text=True, timeout=120, cwd=self.directory,
+            command(arguments, ranks), capture_output=True, text=True, timeout=600, cwd=self.directory,
             env=dict(ENVIRONMENT, **(environment or {})), **options)
         return Result(process)
 
@@ -74,8 +86,7 @@ class JobTest(unittest.TestCase):
 
     def kill_all(self, process):
         """SIGKILL for mpirun and every rank. Ranks are in sessions of their own, so they are found by their parent."""
-        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
-        for pid in [*map(int, children), process.pid]:
+        for pid in [*children_of(process.pid), process.pid]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
