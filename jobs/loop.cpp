@@ -127,10 +127,14 @@ class Loop {
     void write_record() {
         add_costs(job_.phases(), collective().traffic(), costs_before_, state_.ledger);
         agree(collective(), [&] {
-            if (job_.is_root()) {
-                io::write_run(run_.curves_file(), to_record(state_),
-                              job_.provenance(options_.pool.path));
-            }
+            if (!job_.is_root()) return;
+            io::write_run(run_.curves_file(), to_record(state_),
+                          job_.provenance(options_.pool.path));
+            if (options_.oracle != "person" || state_.tracks[0].ids.empty()) return;
+            // What people labelled is theirs to use elsewhere.
+            const LoopTrack& track = state_.tracks[0];
+            io::write_labels(run_.file("labels.csv"), {track.ids, track.labels, 0},
+                             pool_.info().class_names, io::Overwrite::yes);
         });
     }
 

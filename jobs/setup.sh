@@ -26,6 +26,11 @@ run() {
     "$@"
 }
 
+# unless_made <path> <command...>: runs the command, unless what it makes is there already.
+unless_made() {
+    [ -e "$1" ] || run "${@:2}"
+}
+
 missing_packages() {
     local package
     for package in "${packages[@]}"; do

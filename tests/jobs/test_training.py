@@ -124,6 +124,10 @@ class Loop(JobTest):
             result = self.run_ok(*command, "--resume", "--labels", self.path("labels.csv"), ranks=2)
         with h5py.File(self.path("run/run.h5")) as file:
             numpy.testing.assert_array_equal(file["curves/entropy/labelled"][0], [10, 15, 20])
+        with open(self.path("run/labels.csv")) as file:
+            labels = dict(map(int, line.split(",")) for line in file.read().splitlines()[1:])
+        self.assertEqual(labels, {i: targets[i] for i in labels})
+        self.assertEqual(len(labels), 20)
 
     def test_what_a_person_filled_in_is_not_lost(self):
         pool, test = self.make_pool(), self.make_pool("test.h5", seed=1)
