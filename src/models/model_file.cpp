@@ -156,6 +156,21 @@ void check_fits(const ModelSpec& spec, const PoolInfo& pool, const std::string& 
         "{}: the model takes inputs of shape [{}], but those of pool {} have shape [{}]; "
         "use a model trained on inputs of this shape",
         path, fmt::join(spec.input_shape, ", "), pool.path, fmt::join(pool.input_shape, ", "));
+    if (spec.towers) {
+        const Towers& towers = *spec.towers;
+        // Images alone can be embedded.
+        if (pool.token_length == 0) return;
+        THRESHER_CHECK(towers.token_length == pool.token_length,
+                       "{}: the model reads captions of {} tokens, but those of pool {} have {}; "
+                       "import with --token-length {}",
+                       path, towers.token_length, pool.path, pool.token_length,
+                       towers.token_length);
+        THRESHER_CHECK(pool.vocabulary <= towers.vocabulary,
+                       "{}: the model's vocabulary has {} tokens, but that of pool {} has {}; use "
+                       "the vocabulary that the model was trained with",
+                       path, towers.vocabulary, pool.path, pool.vocabulary);
+        return;
+    }
     // Without names a pool's classes are its largest target + 1, which may be fewer than there are.
     const bool fits =
         pool.class_names.empty() ? pool.classes <= spec.classes : pool.classes == spec.classes;
