@@ -245,6 +245,8 @@ void PoolFile::read_caption_of(RowRange rows, std::span<std::int64_t> image_ids)
     contents_->read_column(rows, image_ids, &PoolShard::caption_of);
 }
 
+bool PoolFile::has_vocabulary() const { return contents_->shard(0)->file.has("/vocabulary"); }
+
 std::string PoolFile::vocabulary() const {
     const auto first = contents_->shard(0);
     const hdf5::Dataset dataset = first->file.dataset("/vocabulary");

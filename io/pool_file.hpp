@@ -60,6 +60,7 @@ class PoolFile {
     /// The model that makes tokens of text (src/pool/vocabulary.hpp). Throws FileError where the
     /// pool does not hold it.
     std::string vocabulary() const;
+    bool has_vocabulary() const;
 
     /// The rows of [begin, end) whose target is below -1 or not below info().classes. One pass over
     /// their targets.

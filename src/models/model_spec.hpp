@@ -20,6 +20,9 @@ struct Towers {
     std::int64_t embedding = 128;                    ///< d, of images and captions
     std::int64_t token_length = 0;                   ///< L, tokens of a caption
     std::int64_t vocabulary = 0;                     ///< tokens are below it; token 0 is padding
+    /// What makes tokens of text (src/pool/vocabulary.hpp); empty where it is not known. Kept in
+    /// the model's file beside the JSON.
+    std::string text_model{};
 
     bool operator==(const Towers&) const = default;
 };

@@ -17,10 +17,7 @@ std::map<std::string, double> validate(const Model& model, ExampleSource& source
     std::map<std::string, double> values{{"loss", result.mean_loss},
                                          {"alignment", result.alignment}};
     for (std::size_t i = 0; i < kRecallAt.size(); ++i) {
-        const std::string at = "recall_at_" + std::to_string(kRecallAt[i]);
-        values[at] = result.recall(i);
-        values["image_to_text_" + at] = result.image_to_text[i];
-        values["text_to_image_" + at] = result.text_to_image[i];
+        values["recall_at_" + std::to_string(kRecallAt[i])] = result.recall(i);
     }
     return values;
 }

@@ -10,8 +10,8 @@
 namespace thresher {
 
 /// What the curves keep of a model's evaluation, by name: loss and accuracy or, of a model that
-/// reads captions, loss, alignment and recall_at_1, _5 and _10, by themselves the mean of both
-/// directions, and with image_to_text_ and text_to_image_ before. Collective.
+/// reads captions, loss, alignment and recall_at_1, _5 and _10, the mean of both directions.
+/// Collective.
 std::map<std::string, double> validate(const Model& model, ExampleSource& source,
                                        Collective& collective);
 
