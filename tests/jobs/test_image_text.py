@@ -79,6 +79,24 @@ class ImageText(JobTest):
             self.assertTrue(14 <= noise.sum() <= 20)
             self.assertTrue((clean["vocabulary"][:] == web["vocabulary"][:]).all())
 
+    def test_a_two_tower_knows_classes_by_their_names(self):
+        pool = self.import_pack(60, "--token-length", 12, "--vocabulary-size", 50)
+        self.run_ok("train", "--pool", pool, "--model", "two-tower", "--image-tower", "mlp", "--hidden", 16, "--text-width", 32,
+                    "--text-layers", 1, "--embedding-size", 16, "--optimizer", "adamw", "--learning-rate", 0.005, "--batch-size",
+                    20, "--epochs", 30, "--run", self.path("run"))
+        evaluate = ("evaluate", "--pool", pool, "--model", self.path("run/model.pt"))
+        facts = self.run_ok(*evaluate, "--prompt", "a {} square", "--json", ranks=2).json()
+        self.assertEqual(facts["pairs"], 60)
+        self.assertGreater(facts["zero_shot"]["accuracy"], 0.9)
+        self.assertIn('zero-shot, "a {} square"', self.run_ok(*evaluate, "--prompt", "a {} square").out)
+        self.assert_fails(2, ['"a square"', "{}"], *evaluate, "--prompt", "a square")
+        # The vocabulary is in the model's file; a pool without captions will do.
+        with h5py.File(pool, "a") as file:
+            for name in ("tokens", "captions", "vocabulary"):
+                del file[name]
+        alone = self.run_ok(*evaluate, "--prompt", "a {} square", "--json").json()
+        self.assertEqual(alone["zero_shot"]["accuracy"], facts["zero_shot"]["accuracy"])
+
     def test_a_test_pool_takes_over_the_vocabulary(self):
         pool = self.import_pack()
         source = self.make_tar({**self.images(3), "captions.tsv": b"file\tcaption\nimages/00.png\ta red elephant\n"}, "t.tar")
