@@ -35,6 +35,7 @@ class Group:
     accuracy: numpy.ndarray  # [seeds, evaluations], or another metric of validation
     flops: dict  # role -> mean over seeds, of the whole run
     seconds: float  # of training, evaluation left out, mean over seeds
+    noisy: float  # share of the rows trained on whose label or caption is wrong; NaN where that is not known
 
     def finals(self):
         return self.accuracy[:, -1]
@@ -69,9 +70,10 @@ def read_group(name, paths, metric):
     flops = {role: float(numpy.mean([run.ledger["flops"].get(role, 0.0) for run in runs])) for role in roles}
     seconds = [sum(value for phase, value in run.ledger["seconds"].items() if phase not in ("evaluate", "checkpoint"))
                for run in runs]
+    noisy = [run.curves["steps/noisy_share"].mean() if "steps/noisy_share" in run.curves else numpy.nan for run in runs]
     return Group(name, [path.parent.name for path in paths], updates,
                  numpy.stack([run.curves[curve] for run in runs]), flops,
-                 float(numpy.mean(seconds)))
+                 float(numpy.mean(seconds)), float(numpy.mean(noisy)))
 
 
 def read_groups(paths, metric="accuracy"):
@@ -104,6 +106,7 @@ def row(group, baseline, target):
     for roles in ACCOUNTS.values():
         cells.append("-" if group is baseline else less(group.compute(roles, share) / baseline.compute(roles)))
     cells.append("-" if goes_on else style.quantity(group.seconds * share, "s") if numpy.isfinite(share) else "never")
+    cells.append(style.percent(group.noisy))
     return cells
 
 
@@ -111,8 +114,10 @@ def table(groups, baseline, metric="accuracy"):
     target = baseline.finals().mean()
     head = ["run", "updates", f"final {metric} [%]", f"seeds at or above {baseline.name}",
             f"updates to {100 * target:.1f} %", *(f"compute to it, {account}" for account in ACCOUNTS),
-            "seconds to it"]
+            "seconds to it", "wrong among the rows trained on"]
     rows = [head, ["---"] * len(head), *(row(group, baseline, target) for group in groups.values())]
+    if not any(numpy.isfinite(group.noisy) for group in groups.values()):
+        rows = [cells[:-1] for cells in rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
 
 
