@@ -12,7 +12,7 @@ install(DIRECTORY src mpi io DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/thresher
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Thresher)
 install(TARGETS thresher_science thresher_mpi thresher_io thresher_random123 thresher_highway
-                thresher_xxhash thresher_hdf5 thresher_torch
+                thresher_xxhash thresher_sentencepiece thresher_hdf5 thresher_torch
         EXPORT thresher ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT thresher NAMESPACE thresher:: FILE ThresherTargets.cmake
         DESTINATION ${package_dir})

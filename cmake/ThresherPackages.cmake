@@ -32,6 +32,17 @@ foreach(found IN ITEMS RANDOM123_INCLUDE_DIR HIGHWAY_INCLUDE_DIR HIGHWAY_LIBRARY
     endif()
 endforeach()
 
+find_path(SENTENCEPIECE_INCLUDE_DIR sentencepiece_trainer.h)
+find_library(SENTENCEPIECE_LIBRARY sentencepiece)
+find_library(SENTENCEPIECE_TRAIN_LIBRARY sentencepiece_train)
+foreach(found IN ITEMS SENTENCEPIECE_INCLUDE_DIR SENTENCEPIECE_LIBRARY SENTENCEPIECE_TRAIN_LIBRARY)
+    if(NOT ${found})
+        message(FATAL_ERROR "${found} was not found. Debian and Ubuntu: "
+                            "apt-get install libsentencepiece-dev; elsewhere: build SentencePiece "
+                            "and pass -DCMAKE_PREFIX_PATH=its prefix")
+    endif()
+endforeach()
+
 add_library(thresher_random123 INTERFACE)
 target_include_directories(thresher_random123 SYSTEM INTERFACE "${RANDOM123_INCLUDE_DIR}")
 add_library(thresher_highway INTERFACE)
@@ -40,6 +51,10 @@ target_link_libraries(thresher_highway INTERFACE "${HIGHWAY_LIBRARY}")
 add_library(thresher_xxhash INTERFACE)
 target_include_directories(thresher_xxhash SYSTEM INTERFACE "${XXHASH_INCLUDE_DIR}")
 target_link_libraries(thresher_xxhash INTERFACE "${XXHASH_LIBRARY}")
+add_library(thresher_sentencepiece INTERFACE)
+target_include_directories(thresher_sentencepiece SYSTEM INTERFACE "${SENTENCEPIECE_INCLUDE_DIR}")
+target_link_libraries(thresher_sentencepiece
+    INTERFACE "${SENTENCEPIECE_TRAIN_LIBRARY}" "${SENTENCEPIECE_LIBRARY}")
 
 include(FindCudaNccl)
 

@@ -10,7 +10,8 @@ namespace {
 struct BlockBuffer {
     RowRange rows;
     std::vector<std::byte> inputs;
-    std::vector<std::int64_t> targets, ids;
+    std::vector<std::int64_t> targets, ids, image_ids;
+    std::vector<std::int32_t> tokens;
 };
 
 class BlockReader final : public BlockSource {
@@ -31,7 +32,8 @@ class BlockReader final : public BlockSource {
     bool next(Block& block) override {
         const BlockBuffer* buffer = blocks_.next();
         if (buffer == nullptr) return false;
-        block = {buffer->rows, buffer->inputs, buffer->targets, buffer->ids};
+        block = {buffer->rows, buffer->inputs, buffer->targets,
+                 buffer->ids,  buffer->tokens, buffer->image_ids};
         return true;
     }
 
@@ -51,6 +53,12 @@ class BlockReader final : public BlockSource {
         if (info_.has_targets) {
             buffer.targets.resize(count);
             pool_.read_targets(buffer.rows, buffer.targets);
+        }
+        if (info_.token_length > 0) {
+            buffer.tokens.resize(count * static_cast<std::size_t>(info_.token_length));
+            buffer.image_ids.resize(count);
+            pool_.read_tokens(buffer.rows, buffer.tokens);
+            pool_.read_image_ids(buffer.rows, buffer.image_ids);
         }
     }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "io/caption_shuffle.hpp"
 #include "io/derive_plan.hpp"
 #include "io/pool_writer.hpp"
 #include "src/base/check.hpp"
@@ -80,7 +81,9 @@ class Destination {
         : source_(source),
           options_(options),
           spoiled_(spoiled),
-          noise_(spoiled ? options.label_noise : 0.0, written_rows(size), options.seed) {
+          noise_(spoiled ? options.label_noise : 0.0, written_rows(size), options.seed,
+                 Stream::label_noise),
+          captions_(spoiled ? options.shuffle_captions : 0.0, written_rows(size), options.seed) {
         const PoolInfo& info = source.info();
         PoolSchema schema;
         schema.input_shape = info.input_shape;
@@ -95,7 +98,9 @@ class Destination {
         schema.name_bytes = source.name_bytes();
         schema.class_names = info.class_names;
         schema.classes = info.classes;
+        if (info.token_length > 0) schema.text = text_schema();
         keeps_clean_ = schema.clean_targets;
+        keeps_caption_of_ = schema.text.caption_of;
         result_.path = path;
         result_.rows = written_rows(size);
         result_.repeated = result_.rows - size.rows;
@@ -112,6 +117,11 @@ class Destination {
         if (!spoiled_) return 1;
         if (options_.class_repeats.empty()) return options_.repeat;
         return target < 0 ? 1 : options_.class_repeats[static_cast<std::size_t>(target)];
+    }
+
+    /// A row to come, where captions are shuffled: before the first is added.
+    void announce(const SourceBlock& block, std::size_t local) {
+        if (captions_.rows() > 0) captions_.collect(block, local);
     }
 
     /// Row `local` of the block, for copy number `copy`.
@@ -137,6 +147,7 @@ class Destination {
                     source_.info().has_clean_targets ? block.clean_targets[local] : target);
             }
         }
+        if (source_.info().token_length > 0) add_caption(block, local);
         ++written_;
         if (inputs_.size() >= (std::size_t{2} << 20)) flush();
     }
@@ -148,6 +159,23 @@ class Destination {
     }
 
   private:
+    TextSchema text_schema() const {
+        return {.length = source_.info().token_length,
+                .vocabulary = source_.vocabulary(),
+                .caption_bytes = std::max<std::int64_t>(1, source_.caption_bytes()),
+                .image_ids = true,
+                .caption_of = source_.info().has_caption_of || captions_.rows() > 0};
+    }
+
+    void add_caption(const SourceBlock& block, std::size_t local) {
+        const SourceCaption caption = captions_.caption(block, local, written_);
+        tokens_.insert(tokens_.end(), caption.tokens.begin(), caption.tokens.end());
+        texts_.emplace_back(caption.text);
+        image_ids_.push_back(block.image_ids[local]);
+        if (keeps_caption_of_) caption_of_.push_back(caption.caption_of);
+        result_.changed_captions += caption.caption_of != block.caption_of[local];
+    }
+
     std::int64_t written_rows(const Size& size) const {
         if (!spoiled_ || options_.class_repeats.empty()) return size.rows * repeats(-1);
         std::int64_t rows = size.rows;
@@ -165,12 +193,20 @@ class Destination {
         rows.clean_targets = clean_targets_;
         rows.source_ids = source_ids_;
         rows.names = names_;
+        rows.tokens = tokens_;
+        rows.captions = texts_;
+        rows.image_ids = image_ids_;
+        rows.caption_of = caption_of_;
         if (rows.rows > 0) writer_->append(rows);
         inputs_.clear();
         targets_.clear();
         clean_targets_.clear();
         source_ids_.clear();
         names_.clear();
+        tokens_.clear();
+        texts_.clear();
+        image_ids_.clear();
+        caption_of_.clear();
     }
 
     /// Gaussian noise of `jitter` standard deviations of the channel; u8 is rounded and clipped.
@@ -215,14 +251,17 @@ class Destination {
 
     const PoolFile& source_;
     const DeriveOptions& options_;
-    bool spoiled_, keeps_clean_ = false;
+    bool spoiled_, keeps_clean_ = false, keeps_caption_of_ = false;
     std::int64_t written_ = 0;
     RandomShare noise_;
+    CaptionShuffle captions_;
     DerivedPool result_;
     std::unique_ptr<PoolWriter> writer_;
     std::vector<std::byte> inputs_;
     std::vector<std::int64_t> targets_, clean_targets_, source_ids_;
-    std::vector<std::string> names_;
+    std::vector<std::string> names_, texts_;
+    std::vector<std::int32_t> tokens_;
+    std::vector<std::int64_t> image_ids_, caption_of_;
 };
 
 void check(const PoolFile& pool, const DeriveOptions& options) {
@@ -267,6 +306,13 @@ void check(const PoolFile& pool, const DeriveOptions& options) {
                               target, info.classes - 1);
         }
     }
+    THRESHER_CHECK_AS(
+        UsageError, options.shuffle_captions >= 0.0 && options.shuffle_captions <= 1.0,
+        "--shuffle-captions is {}; a share is between 0 and 1", options.shuffle_captions);
+    THRESHER_CHECK_AS(UsageError, options.shuffle_captions == 0.0 || info.token_length > 0,
+                      "{}: the pool has no captions to shuffle; `thresher import image-text` makes "
+                      "pools that have",
+                      info.path);
     const auto is_spoiled = [&](const DeriveSplit& split) { return split.name == options.spoil; };
     THRESHER_CHECK_AS(UsageError,
                       options.spoil.empty() ||
@@ -303,6 +349,12 @@ std::vector<DerivedPool> derive_pool(const PoolFile& pool, const DeriveOptions& 
                 options.output + "/" + name + (options.rows_per_shard > 0 ? "" : ".h5"), sizes[i],
                 options.spoil.empty() || options.spoil == name));
         }
+    }
+    if (options.shuffle_captions > 0.0) {
+        plan.for_each_row_of_columns(
+            [&](const SourceBlock& block, std::size_t local, std::size_t place) {
+                destinations[place]->announce(block, local);
+            });
     }
     std::int64_t copies = options.repeat;
     for (const std::int64_t repeat : options.class_repeats) copies = std::max(copies, repeat);

@@ -28,8 +28,8 @@ struct DeriveOptions {
     std::vector<double> class_shares;
     /// 2. Random rows to keep; 0: all.
     std::int64_t subset = 0;
-    /// 3. Disjoint random pools of given sizes. Steps 4 and 5 apply to `spoil` alone, or to all
-    /// where it is empty.
+    /// 3. Disjoint random pools of given sizes. Rows of one image go into one pool, which may so
+    /// get a few more. Steps 4 to 6 apply to `spoil` alone, or to all where it is empty.
     std::vector<DeriveSplit> splits;
     std::string spoil;
     /// 4. Every row this many times, or a row of class c class_repeats[c] times (of unknown class
@@ -42,6 +42,9 @@ struct DeriveOptions {
     LabelNoise noise_kind =
         LabelNoise::uniform;              ///< uniform: over all classes, the true one included
     std::vector<std::int64_t> class_map;  ///< class_map: class c becomes class_map[c]
+    /// 6. This share of rows gets the caption of another row of the same new pool; the image that
+    /// it was written for is kept in /caption_of. Holds the captions in memory.
+    double shuffle_captions = 0.0;
     std::uint64_t seed = 0;
     std::int64_t rows_per_shard = 0;
     Overwrite overwrite = Overwrite::no;
@@ -49,7 +52,7 @@ struct DeriveOptions {
 
 struct DerivedPool {
     std::string path;
-    std::int64_t rows = 0, changed_targets = 0, repeated = 0;
+    std::int64_t rows = 0, changed_targets = 0, changed_captions = 0, repeated = 0;
 };
 
 /// Shares for an exponential imbalance: class c keeps factor^(-c / (classes - 1)), so the first

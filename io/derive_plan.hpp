@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/derive.hpp"
+#include "src/pool/blocks.hpp"
 #include "src/random/permutation.hpp"
 
 namespace thresher::io {
@@ -18,7 +19,7 @@ namespace thresher::io {
 /// A given share of n numbered things, chosen at random, exactly round(share * n) of them.
 class RandomShare {
   public:
-    RandomShare(double share, std::int64_t n, std::uint64_t seed);
+    RandomShare(double share, std::int64_t n, std::uint64_t seed, Stream stream);
     bool chosen(std::int64_t index) const { return rows_ > 0 && (*order_)(index) < rows_; }
     std::int64_t rows() const { return rows_; }
 
@@ -32,6 +33,10 @@ struct SourceBlock {
     std::vector<std::byte> inputs;
     std::vector<std::int64_t> targets, clean_targets, ids;
     std::vector<std::string> names;
+    /// Of pools with captions; an image's own id where captions were not shuffled.
+    std::vector<std::int32_t> tokens;
+    std::vector<std::string> captions;
+    std::vector<std::int64_t> image_ids, caption_of;
 };
 
 class DerivePlan {
@@ -47,10 +52,12 @@ class DerivePlan {
     /// over the targets.
     std::vector<std::vector<std::int64_t>> class_sizes() const;
 
+    using RowBody = std::function<void(const SourceBlock&, std::size_t, std::size_t)>;
     /// One pass over the pool: body(block, row within the block, destination) for each row that is
     /// kept.
-    void for_each_row(
-        const std::function<void(const SourceBlock&, std::size_t, std::size_t)>& body) const;
+    void for_each_row(const RowBody& body) const;
+    /// As for_each_row, without the inputs.
+    void for_each_row_of_columns(const RowBody& body) const;
 
   private:
     /// How many rows a pass has met: of each class, and that passed each step.
@@ -61,9 +68,14 @@ class DerivePlan {
 
     /// Where the next row goes, which has this target; nothing where it is left out.
     std::optional<std::size_t> destination(std::int64_t target, Met& met) const;
+    /// Whether the next row is among those that are split, and its place among them.
+    std::optional<std::int64_t> place_to_split(std::int64_t target, Met& met) const;
     void for_each_target(const std::function<void(std::int64_t)>& body) const;
+    void read_text(RowRange rows, SourceBlock& block) const;
+    void pass(bool inputs, const RowBody& body) const;
     void count_classes();
     void place_splits(std::int64_t rows);
+    void place_images(std::int64_t rows);
 
     const PoolFile& pool_;
     const DeriveOptions& options_;
@@ -72,6 +84,8 @@ class DerivePlan {
     std::optional<KeyedPermutation> subset_order_, split_order_;
     std::int64_t subset_ = 0;
     std::vector<std::int64_t> sizes_, ends_;
+    /// By place among the rows that are split, where rows share images; -1: left out.
+    std::vector<std::int32_t> split_of_row_;
 };
 
 }  // namespace thresher::io

@@ -74,6 +74,31 @@ void add_quarantine(Lines& lines, const std::vector<QuarantinedRow>& rows) {
     }
 }
 
+/// Captions, how many rows share their images, and how many captions belong to another one.
+void describe_text(Lines& lines, const PoolFile& pool) {
+    const PoolInfo& info = pool.info();
+    lines.add("captions", fmt::format("{} tokens each, of a vocabulary of {}", info.token_length,
+                                      info.vocabulary));
+    if (pool.has_image_ids()) {
+        std::vector<std::int64_t> images(static_cast<std::size_t>(info.rows)), caption_of(images);
+        pool.read_image_ids({0, info.rows}, images);
+        pool.read_caption_of({0, info.rows}, caption_of);
+        std::int64_t shuffled = 0;
+        for (std::size_t i = 0; i < images.size(); ++i) {
+            shuffled += caption_of[i] >= 0 && caption_of[i] != images[i];
+        }
+        if (info.has_caption_of) {
+            lines.add("captions shuffled", fmt::format("{} rows have another image's", shuffled));
+        }
+        std::sort(images.begin(), images.end());
+        lines.add("images",
+                  fmt::format("{} of their own",
+                              std::unique(images.begin(), images.end()) - images.begin()));
+    }
+    const std::string caption = pool.read_captions({0, 1})[0];
+    if (!caption.empty()) lines.add("first caption", caption);
+}
+
 void describe_pool(Lines& lines, const std::string& path) {
     const PoolFile pool = open_pool(path);
     const PoolInfo& info = pool.info();
@@ -114,6 +139,7 @@ void describe_pool(Lines& lines, const std::string& path) {
     if (info.has_names) {
         lines.add("names", pool.read_names({0, std::min<std::int64_t>(2, info.rows)})[0] + ", ...");
     }
+    if (info.token_length > 0) describe_text(lines, pool);
 }
 
 void describe_predictions_file(Lines& lines, const std::string& path) {

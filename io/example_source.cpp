@@ -14,31 +14,66 @@ namespace thresher::io {
 
 namespace {
 
+/// Makes room for n rows of the pool in every column that it has; `columns` is Examples or a
+/// MemoryPool.
+template <class Columns>
+void resize(const PoolInfo& info, std::size_t n, Columns& columns) {
+    columns.inputs.resize(n * static_cast<std::size_t>(info.bytes_per_row()));
+    columns.targets.resize(n);
+    columns.ids.resize(n);
+    columns.clean_targets.resize(info.has_clean_targets ? n : 0);
+    columns.tokens.resize(n * static_cast<std::size_t>(info.token_length));
+    columns.image_ids.resize(info.token_length > 0 ? n : 0);
+    columns.caption_of.resize(info.has_caption_of ? n : 0);
+}
+
 /// Rows [begin, end) in memory.
 struct Rows {
     RowRange rows;
-    std::vector<std::byte> inputs;
-    std::vector<std::int64_t> targets, ids;
-    std::vector<std::int64_t> clean_targets;  ///< empty where the pool has none
+    Examples columns;
+
+    /// Row `row` of the pool becomes row i of `to`.
+    template <class Columns>
+    void copy(std::int64_t row, Columns& to, std::size_t i) const {
+        const auto local = static_cast<std::size_t>(row - rows.begin);
+        const auto copy_column = [&](const auto& from, auto& into) {
+            const std::size_t width = from.size() / static_cast<std::size_t>(rows.size());
+            if (width == 0) return;
+            std::memcpy(into.data() + i * width, from.data() + local * width,
+                        width * sizeof(from[0]));
+        };
+        copy_column(columns.inputs, to.inputs);
+        copy_column(columns.targets, to.targets);
+        copy_column(columns.ids, to.ids);
+        copy_column(columns.clean_targets, to.clean_targets);
+        copy_column(columns.tokens, to.tokens);
+        copy_column(columns.image_ids, to.image_ids);
+        copy_column(columns.caption_of, to.caption_of);
+    }
 };
 
 void read_rows(const PoolFile& pool, RowRange range, Rows& rows) {
-    const auto count = static_cast<std::size_t>(range.size());
+    Examples& columns = rows.columns;
     rows.rows = range;
-    rows.inputs.resize(count * static_cast<std::size_t>(pool.info().bytes_per_row()));
-    rows.targets.resize(count);
-    rows.ids.resize(count);
-    pool.read_inputs(range, rows.inputs);
-    pool.read_targets(range, rows.targets);
-    pool.read_ids(range, rows.ids);
-    if (!pool.info().has_clean_targets) return;
-    rows.clean_targets.resize(count);
-    pool.read_clean_targets(range, rows.clean_targets);
+    resize(pool.info(), static_cast<std::size_t>(range.size()), columns);
+    pool.read_inputs(range, columns.inputs);
+    pool.read_targets(range, columns.targets);
+    pool.read_ids(range, columns.ids);
+    if (pool.info().has_clean_targets) pool.read_clean_targets(range, columns.clean_targets);
+    if (pool.info().token_length > 0) {
+        pool.read_tokens(range, columns.tokens);
+        pool.read_image_ids(range, columns.image_ids);
+    }
+    if (pool.info().has_caption_of) pool.read_caption_of(range, columns.caption_of);
 }
 
-/// Memory of a row: its inputs, target, id and, where there is one, its clean target.
+/// Memory of a row: its inputs, target, id and whatever else the pool has of it.
 std::int64_t cached_bytes_per_row(const PoolInfo& pool) {
-    return pool.bytes_per_row() + (pool.has_clean_targets ? 24 : 16);
+    std::int64_t bytes = pool.bytes_per_row() + 16;
+    if (pool.has_clean_targets) bytes += 8;
+    if (pool.token_length > 0) bytes += 4 * pool.token_length + 8;
+    if (pool.has_caption_of) bytes += 8;
+    return bytes;
 }
 
 /// Whole blocks, the most recently used ones kept. Safe from two threads.
@@ -112,11 +147,7 @@ class CachedExamples final : public ExampleSource {
 
     void fetch(std::span<const std::int64_t> positions, Examples& examples) override {
         wait();
-        const auto row_bytes = static_cast<std::size_t>(info_.bytes_per_row());
-        examples.inputs.resize(positions.size() * row_bytes);
-        examples.targets.resize(positions.size());
-        examples.ids.resize(positions.size());
-        examples.clean_targets.resize(info_.has_clean_targets ? positions.size() : 0);
+        resize(info_, positions.size(), examples);
         // In row order, so that each block is looked up, and read, at most once.
         order_.resize(positions.size());
         std::iota(order_.begin(), order_.end(), std::size_t{0});
@@ -127,14 +158,10 @@ class CachedExamples final : public ExampleSource {
         for (const std::size_t i : order_) {
             const std::int64_t row = row_of(positions[i]);
             if (!block || row >= block->rows.end) block = cache_.block(cache_.block_of(row));
-            const auto local = static_cast<std::size_t>(row - block->rows.begin);
-            std::memcpy(examples.inputs.data() + i * row_bytes,
-                        block->inputs.data() + local * row_bytes, row_bytes);
-            examples.targets[i] = targets_.empty()
-                                      ? block->targets[local]
-                                      : targets_[static_cast<std::size_t>(positions[i])];
-            examples.ids[i] = block->ids[local];
-            if (info_.has_clean_targets) examples.clean_targets[i] = block->clean_targets[local];
+            block->copy(row, examples, i);
+            if (!targets_.empty()) {
+                examples.targets[i] = targets_[static_cast<std::size_t>(positions[i])];
+            }
         }
     }
 
@@ -180,10 +207,7 @@ class ChosenExamples final : public ExampleSource {
                    std::span<const std::int64_t> targets) {
         memory_.info = pool.info();
         memory_.info.rows = static_cast<std::int64_t>(rows.size());
-        memory_.targets.resize(rows.size());
-        memory_.ids.resize(rows.size());
-        memory_.clean_targets.resize(pool.info().has_clean_targets ? rows.size() : 0);
-        memory_.inputs.resize(rows.size() * static_cast<std::size_t>(pool.info().bytes_per_row()));
+        resize(pool.info(), rows.size(), memory_);
         gather(pool, rows);
         if (!targets.empty()) {
             memory_.targets.assign(targets.begin(), targets.end());
@@ -216,17 +240,7 @@ class ChosenExamples final : public ExampleSource {
                 ++last;
             }
             read_rows(pool, {begin, rows[order[last - 1]] + 1}, run);
-            for (std::size_t i = first; i < last; ++i) {
-                const auto local = static_cast<std::size_t>(rows[order[i]] - begin);
-                const auto bytes = static_cast<std::size_t>(row_bytes);
-                std::memcpy(memory_.inputs.data() + order[i] * bytes,
-                            run.inputs.data() + local * bytes, bytes);
-                memory_.targets[order[i]] = run.targets[local];
-                memory_.ids[order[i]] = run.ids[local];
-                if (!run.clean_targets.empty()) {
-                    memory_.clean_targets[order[i]] = run.clean_targets[local];
-                }
-            }
+            for (std::size_t i = first; i < last; ++i) run.copy(rows[order[i]], memory_, order[i]);
         }
     }
 

@@ -63,8 +63,13 @@ struct PoolFile::Contents {
         }
         if (other.has_targets != info.has_targets || other.has_ids != info.has_ids ||
             other.has_clean_targets != info.has_clean_targets ||
-            other.has_names != info.has_names) {
+            other.has_names != info.has_names || other.has_caption_of != info.has_caption_of) {
             problems.emplace_back("it has other datasets than the first shard");
+        }
+        if (other.token_length != info.token_length || other.vocabulary != info.vocabulary) {
+            problems.push_back(fmt::format(
+                "it has {} tokens of {} a caption, the first shard {} of {}", other.token_length,
+                other.vocabulary, info.token_length, info.vocabulary));
         }
     }
 
@@ -109,6 +114,34 @@ struct PoolFile::Contents {
                 std::fill(into.begin(), into.end(), std::int64_t{-1});
             }
         });
+    }
+
+    /// The text column `member` of the shards; empty strings where they have none.
+    std::vector<std::string> read_text(RowRange rows,
+                                       std::optional<hdf5::Dataset> PoolShard::*member) const {
+        std::vector<std::string> texts(static_cast<std::size_t>(rows.size()));
+        for_each_part(rows, [&](const PoolShard& shard, RowRange part, std::int64_t done) {
+            if (!(shard.*member)) return;
+            auto some = (shard.*member)->read_text(part);
+            std::move(some.begin(), some.end(), texts.begin() + done);
+        });
+        return texts;
+    }
+
+    /// Bytes that the longest text of the column needs at most.
+    std::int64_t text_bytes(std::optional<hdf5::Dataset> PoolShard::*member) const {
+        std::int64_t bytes = 0;
+        for_each_part({0, info.rows}, [&](const PoolShard& shard, RowRange, std::int64_t) {
+            if (shard.*member) bytes = std::max(bytes, (shard.*member)->text_bytes());
+        });
+        if (bytes > 0 || !((*shard(0)).*member)) return bytes;
+        for (std::int64_t begin = 0; begin < info.rows; begin += info.block_rows) {
+            const RowRange rows{begin, std::min(info.rows, begin + info.block_rows)};
+            for (const std::string& text : read_text(rows, member)) {
+                bytes = std::max(bytes, std::ssize(text));
+            }
+        }
+        return bytes;
     }
 
     void read_classes(RowRange rows, std::span<std::int64_t> targets,
@@ -171,31 +204,61 @@ void PoolFile::read_source_ids(RowRange rows, std::span<std::int64_t> ids) const
 }
 
 std::vector<std::string> PoolFile::read_names(RowRange rows) const {
-    std::vector<std::string> names;
-    if (!info().has_names) {
-        names.resize(static_cast<std::size_t>(rows.size()));
-        return names;
-    }
-    contents_->for_each_part(rows, [&](const PoolShard& shard, RowRange part, std::int64_t) {
-        auto some = shard.names->read_text(part);
-        names.insert(names.end(), std::make_move_iterator(some.begin()),
-                     std::make_move_iterator(some.end()));
-    });
-    return names;
+    return contents_->read_text(rows, &PoolShard::names);
 }
 
-std::int64_t PoolFile::name_bytes() const {
-    std::int64_t bytes = 0;
-    if (!info().has_names) return bytes;
-    contents_->for_each_part({0, info().rows}, [&](const PoolShard& shard, RowRange, std::int64_t) {
-        bytes = std::max(bytes, shard.names->text_bytes());
+std::int64_t PoolFile::name_bytes() const { return contents_->text_bytes(&PoolShard::names); }
+
+void PoolFile::read_tokens(RowRange rows, std::span<std::int32_t> tokens) const {
+    const std::int64_t length = info().token_length;
+    THRESHER_CHECK(length > 0 && std::cmp_equal(tokens.size(), rows.size() * length),
+                   "{}: {} rows of {} tokens into a buffer of {}", info().path, rows.size(), length,
+                   tokens.size());
+    contents_->for_each_part(rows, [&](const PoolShard& shard, RowRange part, std::int64_t done) {
+        shard.tokens->read_rows(
+            part, hdf5::Type::int32,
+            std::as_writable_bytes(tokens.subspan(static_cast<std::size_t>(done * length),
+                                                  static_cast<std::size_t>(part.size() * length))));
     });
-    if (bytes > 0) return bytes;
-    for (std::int64_t begin = 0; begin < info().rows; begin += info().block_rows) {
-        const RowRange rows{begin, std::min(info().rows, begin + info().block_rows)};
-        for (const std::string& name : read_names(rows)) bytes = std::max(bytes, std::ssize(name));
-    }
-    return bytes;
+    const auto bad = std::find_if(tokens.begin(), tokens.end(), [&](std::int32_t token) {
+        return token < 0 || token >= info().vocabulary;
+    });
+    THRESHER_CHECK_AS(FileError, bad == tokens.end(),
+                      "{}: row {} holds the token {}; allowed are 0 to {}", info().path,
+                      rows.begin + (bad - tokens.begin()) / length, *bad, info().vocabulary - 1);
+}
+
+std::vector<std::string> PoolFile::read_captions(RowRange rows) const {
+    return contents_->read_text(rows, &PoolShard::captions);
+}
+
+std::int64_t PoolFile::caption_bytes() const { return contents_->text_bytes(&PoolShard::captions); }
+
+bool PoolFile::has_image_ids() const { return contents_->shard(0)->image_ids.has_value(); }
+
+void PoolFile::read_image_ids(RowRange rows, std::span<std::int64_t> image_ids) const {
+    if (!has_image_ids()) return read_ids(rows, image_ids);
+    contents_->read_column(rows, image_ids, &PoolShard::image_ids);
+}
+
+void PoolFile::read_caption_of(RowRange rows, std::span<std::int64_t> image_ids) const {
+    contents_->read_column(rows, image_ids, &PoolShard::caption_of);
+}
+
+bool PoolFile::has_vocabulary() const { return contents_->shard(0)->file.has("/vocabulary"); }
+
+std::string PoolFile::vocabulary() const {
+    const auto first = contents_->shard(0);
+    const hdf5::Dataset dataset = first->file.dataset("/vocabulary");
+    THRESHER_CHECK_AS(FileError, dataset.type() == hdf5::Type::uint8 && dataset.shape().size() == 1,
+                      "{}: /vocabulary is {} of shape [{}], expected the bytes of a SentencePiece "
+                      "model",
+                      info().path, hdf5::type_name(dataset.type()),
+                      fmt::join(dataset.shape(), ", "));
+    std::string model(static_cast<std::size_t>(dataset.rows()), '\0');
+    dataset.read_rows({0, dataset.rows()}, hdf5::Type::uint8,
+                      std::as_writable_bytes(std::span(model)));
+    return model;
 }
 
 std::vector<QuarantinedRow> PoolFile::bad_targets(RowRange rows) const {

@@ -46,6 +46,22 @@ class PoolFile {
     /// the file says nothing of their length.
     std::int64_t name_bytes() const;
 
+    /// `tokens` [rows, info().token_length]. Throws FileError also for a token that is not below
+    /// info().vocabulary.
+    void read_tokens(RowRange rows, std::span<std::int32_t> tokens) const;
+    /// Empty strings where the pool has none; caption_bytes as name_bytes.
+    std::vector<std::string> read_captions(RowRange rows) const;
+    std::int64_t caption_bytes() const;
+    /// The ids where the pool does not say that rows share an image.
+    void read_image_ids(RowRange rows, std::span<std::int64_t> image_ids) const;
+    bool has_image_ids() const;
+    /// -1 throughout where no captions were shuffled.
+    void read_caption_of(RowRange rows, std::span<std::int64_t> image_ids) const;
+    /// The model that makes tokens of text (src/pool/vocabulary.hpp). Throws FileError where the
+    /// pool does not hold it.
+    std::string vocabulary() const;
+    bool has_vocabulary() const;
+
     /// The rows of [begin, end) whose target is below -1 or not below info().classes. One pass over
     /// their targets.
     std::vector<QuarantinedRow> bad_targets(RowRange rows) const;

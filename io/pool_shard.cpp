@@ -121,6 +121,34 @@ void read_columns(PoolShard& shard, const PoolPaths& paths, Problems& problems) 
     }
 }
 
+/// Captions, and the images that they belong to.
+void read_text_info(PoolShard& shard, Problems& problems) {
+    const hdf5::File& file = shard.file;
+    PoolInfo& info = shard.info;
+    if (!file.is_dataset("/tokens")) return;
+    shard.tokens = file.dataset("/tokens");
+    const hdf5::Dataset& tokens = *shard.tokens;
+    if (tokens.shape().size() != 2 || tokens.rows() != info.rows || tokens.shape()[1] < 1 ||
+        !tokens.is_integer()) {
+        problems.push_back(fmt::format(
+            "/tokens is {} of shape [{}], expected integers of shape "
+            "[{}, tokens of a caption]",
+            hdf5::type_name(tokens.type()), fmt::join(tokens.shape(), ", "), info.rows));
+        return;
+    }
+    info.token_length = tokens.shape()[1];
+    info.vocabulary = hdf5::read_integer(tokens.ref(), "vocabulary").value_or(0);
+    if (info.vocabulary < 1) {
+        problems.emplace_back(
+            "/tokens does not say how many tokens there are; give it the attribute vocabulary, "
+            "the largest token + 1 or more");
+    }
+    shard.captions = column(file, "/captions", info.rows, true, problems);
+    shard.image_ids = column(file, "/image_ids", info.rows, false, problems);
+    shard.caption_of = column(file, "/caption_of", info.rows, false, problems);
+    info.has_caption_of = shard.caption_of.has_value();
+}
+
 }  // namespace
 
 std::unique_ptr<PoolShard> open_pool_shard(const std::string& path, const PoolPaths& paths,
@@ -138,6 +166,7 @@ std::unique_ptr<PoolShard> open_pool_shard(const std::string& path, const PoolPa
     if (shard->inputs && !shard->inputs->shape().empty()) {
         read_normalisation(*shard, problems);
         read_columns(*shard, paths, problems);
+        read_text_info(*shard, problems);
     }
     return shard;
 }

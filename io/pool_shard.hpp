@@ -17,6 +17,7 @@ struct PoolShard {
 
     hdf5::File file;
     std::optional<hdf5::Dataset> inputs, targets, clean_targets, ids, source_ids, names;
+    std::optional<hdf5::Dataset> tokens, captions, image_ids, caption_of;
     PoolInfo info;  ///< of this file alone; classes 0 where only the targets themselves can tell
 };
 

@@ -2,24 +2,21 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <optional>
 
 #include "io/checksum.hpp"
 #include "io/hdf5/file.hpp"
+#include "io/pool_datasets.hpp"
 #include "io/pool_file.hpp"
 #include "io/quarantine_table.hpp"
 #include "io/shard_manifest.hpp"
 #include "src/base/check.hpp"
-#include "src/pool/blocks.hpp"
 
 namespace thresher::io {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr std::int64_t kColumnChunkRows = (std::int64_t{1} << 20) / 8;
 
 /// A directory that goes away again, with what is in it, unless kept.
 class NewDirectory {
@@ -44,16 +41,45 @@ class NewDirectory {
 };
 
 /// What every row of a pool has, for messages.
-std::string described(const std::vector<std::int64_t>& shape, ElementType type, bool targets,
-                      bool ids, bool names, bool clean_targets) {
+std::string described(const PoolSchema& schema) {
     std::string text =
-        fmt::format("{} [{}]", type == ElementType::uint8 ? "u8" : "f32", fmt::join(shape, ", "));
+        fmt::format("{} [{}]", schema.element_type == ElementType::uint8 ? "u8" : "f32",
+                    fmt::join(schema.input_shape, ", "));
     for (const auto& [has, name] :
-         {std::pair(targets, "targets"), std::pair(ids, "ids"), std::pair(names, "names"),
-          std::pair(clean_targets, "clean targets")}) {
+         {std::pair(schema.targets, "targets"), std::pair(schema.ids, "ids"),
+          std::pair(schema.names, "names"), std::pair(schema.clean_targets, "clean targets"),
+          std::pair(schema.text.image_ids, "image ids"),
+          std::pair(schema.text.caption_of, "shuffled captions")}) {
         if (has) text += fmt::format(" with {}", name);
     }
+    if (schema.text.length > 0) text += fmt::format(" with {} tokens", schema.text.length);
     return text;
+}
+
+/// What every row of a pool there has, as far as it says whether others can be added.
+PoolSchema schema_of(const PoolFile& pool) {
+    const PoolInfo& info = pool.info();
+    PoolSchema schema;
+    schema.input_shape = info.input_shape;
+    schema.element_type = info.element_type;
+    schema.targets = info.has_targets;
+    schema.clean_targets = info.has_clean_targets;
+    schema.ids = info.has_ids;
+    schema.names = info.has_names;
+    schema.text.length = info.token_length;
+    schema.text.image_ids = pool.has_image_ids();
+    schema.text.caption_of = info.has_caption_of;
+    return schema;
+}
+
+/// Whether rows of `added` can stand in a pool whose rows have `there`. What is known of those
+/// there alone, such as the truth behind noise, is unknown of the others.
+bool fits(const PoolSchema& added, const PoolSchema& there) {
+    return added.input_shape == there.input_shape && added.element_type == there.element_type &&
+           added.targets == there.targets && added.ids == there.ids && added.names == there.names &&
+           added.text.length == there.text.length && added.text.image_ids == there.text.image_ids &&
+           (there.clean_targets || !added.clean_targets) &&
+           (there.text.caption_of || !added.text.caption_of);
 }
 
 }  // namespace
@@ -83,12 +109,10 @@ class PoolWriter::Body {
 
     void append(PoolRows rows) {
         check(rows);
-        if (fills_clean_targets_ || fills_source_ids_) {
-            unknown_.resize(static_cast<std::size_t>(rows.rows), -1);
-            const auto unknown = std::span(unknown_).first(static_cast<std::size_t>(rows.rows));
-            if (fills_clean_targets_) rows.clean_targets = unknown;
-            if (fills_source_ids_) rows.source_ids = unknown;
-        }
+        unknown_.resize(static_cast<std::size_t>(rows.rows), -1);
+        if (fills_.clean_targets) rows.clean_targets = unknown_;
+        if (fills_.source_ids) rows.source_ids = unknown_;
+        if (fills_.text.caption_of) rows.caption_of = unknown_;
         for (std::int64_t done = 0; done < rows.rows;) {
             if (sharded() && shards_.back().rows == options_.rows_per_shard) {
                 close_shard();
@@ -158,22 +182,21 @@ class PoolWriter::Body {
         if (options_.append) {
             std::vector<std::string> problems;
             manifest_ = read_manifest(path_, problems);
-            const PoolInfo old = open_pool(path_).info();
-            THRESHER_CHECK_AS(FileError,
-                              old.input_shape == schema_.input_shape &&
-                                  old.element_type == schema_.element_type &&
-                                  old.has_targets == schema_.targets &&
-                                  old.has_ids == schema_.ids && old.has_names == schema_.names &&
-                                  (old.has_clean_targets || !schema_.clean_targets),
+            const PoolFile pool = open_pool(path_);
+            const PoolSchema there = schema_of(pool);
+            THRESHER_CHECK_AS(FileError, fits(schema_, there),
                               "{}: rows of {} do not fit the pool there, of {}", path_,
-                              described(schema_.input_shape, schema_.element_type, schema_.targets,
-                                        schema_.ids, schema_.names, schema_.clean_targets),
-                              described(old.input_shape, old.element_type, old.has_targets,
-                                        old.has_ids, old.has_names, old.has_clean_targets));
-            // What is known of the rows there and not of these is unknown.
-            fills_clean_targets_ = old.has_clean_targets && !schema_.clean_targets;
-            fills_source_ids_ = !schema_.source_ids &&
+                              described(schema_), described(there));
+            THRESHER_CHECK_AS(
+                FileError, there.text.length == 0 || pool.vocabulary() == schema_.text.vocabulary,
+                "{}: the captions to add were encoded in another vocabulary than those there; "
+                "give that one with --vocabulary",
+                path_);
+            fills_.clean_targets = there.clean_targets && !schema_.clean_targets;
+            fills_.text.caption_of = there.text.caption_of && !schema_.text.caption_of;
+            fills_.source_ids = !schema_.source_ids &&
                                 hdf5::File::open(manifest_.shards[0].path).has("/source_ids");
+            const PoolInfo& old = pool.info();
             first_shard_ = manifest_.shards.size();
             schema_.scale = old.scale;
             schema_.mean = old.mean;
@@ -196,63 +219,35 @@ class PoolWriter::Body {
                                path, options_.append ? Overwrite::yes : options_.overwrite),
                            0});
         file_.emplace(hdf5::File::create(shards_.back().place->temporary()));
-        columns_.clear();
         write_provenance(*file_, "thresher-pool", provenance_);
         if (!schema_.ids) hdf5::write_attribute(file_->root(), "ids", std::string("rows"));
         if (sharded()) hdf5::write_attribute(file_->root(), "first_row", manifest_.rows() + rows_);
         fixed_rows_ = options_.expected_rows == 0 ? 0 : options_.expected_rows - rows_;
         if (sharded()) fixed_rows_ = std::min(fixed_rows_, options_.rows_per_shard);
-        std::vector<std::int64_t> shape{fixed_rows_};
-        shape.insert(shape.end(), schema_.input_shape.begin(), schema_.input_shape.end());
-        inputs_.emplace(file_->create_dataset(
-            {.name = "/inputs",
-             .type = input_type(),
-             .shape = shape,
-             .description = "one example a row",
-             .chunk_rows = fixed_rows_ > 0 ? 0 : default_block_rows(info_.bytes_per_row())}));
-        make_column(schema_.targets, "/targets", "class of each row, -1 = unknown");
-        make_column(schema_.clean_targets || fills_clean_targets_, "/clean_targets",
-                    "true class, where /targets has noise added");
-        make_column(schema_.ids, "/ids", "permanent global id of each row");
-        make_column(schema_.source_ids || fills_source_ids_, "/source_ids",
-                    "id of the row in the pool that this one was derived from");
-        if (schema_.names) {
-            names_.emplace(file_->create_dataset(
-                {.name = "/names",
-                 .type = hdf5::Type::text,
-                 .shape = {fixed_rows_},
-                 .description = "name of each row, such as its file",
-                 .text_bytes = schema_.name_bytes > 0 ? schema_.name_bytes : 255,
-                 .chunk_rows = fixed_rows_ > 0 ? 0 : kColumnChunkRows}));
-        }
-    }
-
-    void make_column(bool wanted, const char* name, const char* description) {
-        if (!wanted) return;
-        columns_.emplace(
-            name, file_->create_dataset({.name = name,
-                                         .type = hdf5::Type::int64,
-                                         .shape = {fixed_rows_},
-                                         .description = description,
-                                         .chunk_rows = fixed_rows_ > 0 ? 0 : kColumnChunkRows}));
-    }
-
-    hdf5::Type input_type() const {
-        return schema_.element_type == ElementType::uint8 ? hdf5::Type::uint8 : hdf5::Type::float32;
+        PoolSchema written = schema_;
+        written.clean_targets = schema_.clean_targets || fills_.clean_targets;
+        written.source_ids = schema_.source_ids || fills_.source_ids;
+        written.text.caption_of = schema_.text.caption_of || fills_.text.caption_of;
+        datasets_.emplace(*file_, written, fixed_rows_);
     }
 
     void check(const PoolRows& rows) const {
         const auto count = static_cast<std::size_t>(rows.rows);
-        const auto fits = [&](std::size_t size, bool wanted) {
+        const auto has = [&](std::size_t size, bool wanted) {
             return size == (wanted ? count : 0);
         };
+        const TextSchema& text = schema_.text;
         THRESHER_CHECK(
             rows.inputs.size() == count * static_cast<std::size_t>(info_.bytes_per_row()) &&
-                fits(rows.targets.size(), schema_.targets) &&
-                fits(rows.clean_targets.size(), schema_.clean_targets) &&
-                fits(rows.ids.size(), schema_.ids) &&
-                fits(rows.source_ids.size(), schema_.source_ids) &&
-                fits(rows.names.size(), schema_.names),
+                has(rows.targets.size(), schema_.targets) &&
+                has(rows.clean_targets.size(), schema_.clean_targets) &&
+                has(rows.ids.size(), schema_.ids) &&
+                has(rows.source_ids.size(), schema_.source_ids) &&
+                has(rows.names.size(), schema_.names) &&
+                rows.tokens.size() == count * static_cast<std::size_t>(text.length) &&
+                has(rows.captions.size(), text.length > 0) &&
+                has(rows.image_ids.size(), text.image_ids) &&
+                has(rows.caption_of.size(), text.caption_of),
             "{}: the arrays of {} rows to append do not fit the pool's datasets", path_, rows.rows);
     }
 
@@ -262,21 +257,7 @@ class PoolWriter::Body {
         THRESHER_CHECK(fixed_rows_ == 0 || into.end <= fixed_rows_,
                        "{}: more rows are appended than the {} that were announced", path_,
                        options_.expected_rows);
-        const auto offset = static_cast<std::size_t>(from), size = static_cast<std::size_t>(count);
-        const auto row_bytes = static_cast<std::size_t>(info_.bytes_per_row());
-        if (fixed_rows_ == 0) grow(into.end);
-        inputs_->write_rows(into, input_type(),
-                            rows.inputs.subspan(offset * row_bytes, size * row_bytes));
-        const auto column = [&](const char* name, std::span<const std::int64_t> values) {
-            if (values.empty()) return;
-            columns_.at(name).write_rows(into, hdf5::Type::int64,
-                                         std::as_bytes(values.subspan(offset, size)));
-        };
-        column("/targets", rows.targets);
-        column("/clean_targets", rows.clean_targets);
-        column("/ids", rows.ids);
-        column("/source_ids", rows.source_ids);
-        if (names_) names_->write_text(into, rows.names.subspan(offset, size));
+        datasets_->write(rows, from, into);
         for (auto classes : {rows.targets, rows.clean_targets}) {
             for (std::int64_t target : classes) largest_target_ = std::max(largest_target_, target);
         }
@@ -284,20 +265,12 @@ class PoolWriter::Body {
         rows_ += count;
     }
 
-    void grow(std::int64_t rows) {
-        inputs_->resize_rows(rows);
-        for (auto& [name, column] : columns_) column.resize_rows(rows);
-        if (names_) names_->resize_rows(rows);
-    }
-
     void close_shard() {
         if (!file_) return;
         THRESHER_CHECK(fixed_rows_ == 0 || shards_.back().rows == fixed_rows_,
                        "{}: {} rows were announced, but only {} appended", path_,
                        options_.expected_rows, rows_);
-        inputs_.reset();
-        columns_.clear();
-        names_.reset();
+        datasets_.reset();
         file_->close();
         file_.reset();
     }
@@ -332,8 +305,7 @@ class PoolWriter::Body {
     PoolWriterOptions options_;
     PoolInfo info_;
     std::vector<std::string> class_names_there_;  ///< of the pool that rows are added to
-    /// Whether that pool has what the rows that are added lack.
-    bool fills_clean_targets_ = false, fills_source_ids_ = false;
+    PoolSchema fills_;                   ///< what that pool has and the rows that are added lack
     std::vector<std::int64_t> unknown_;  ///< -1 throughout
     ShardManifest manifest_;
     std::size_t first_shard_ = 0;
@@ -343,8 +315,7 @@ class PoolWriter::Body {
     std::optional<NewDirectory> directory_;
     std::vector<Shard> shards_;
     std::optional<hdf5::File> file_;
-    std::optional<hdf5::Dataset> inputs_, names_;
-    std::map<std::string, hdf5::Dataset> columns_;
+    std::optional<PoolDatasets> datasets_;
 };
 
 PoolWriter::PoolWriter(const std::string& path, PoolSchema schema, Provenance provenance,

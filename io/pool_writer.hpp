@@ -16,6 +16,15 @@
 
 namespace thresher::io {
 
+/// Of pools of images with captions.
+struct TextSchema {
+    std::int64_t length = 0;         ///< L, tokens of a caption; 0: the pool has no text
+    std::string vocabulary;          ///< the SentencePiece model that makes the tokens
+    std::int64_t caption_bytes = 0;  ///< longest caption; longer ones are refused
+    bool image_ids = false;          ///< false: every row has an image of its own
+    bool caption_of = false;
+};
+
 /// What every row of a new pool has.
 struct PoolSchema {
     std::vector<std::int64_t> input_shape;  ///< of one example; [C, H, W] for images
@@ -26,6 +35,7 @@ struct PoolSchema {
     std::vector<std::string> class_names;
     std::int64_t classes = 0;     ///< where there are targets without names; 0: largest target + 1
     std::int64_t name_bytes = 0;  ///< longest name; longer ones are refused. 0: 255
+    TextSchema text;
 };
 
 /// Consecutive rows; spans the schema does not ask for stay empty.
@@ -35,6 +45,9 @@ struct PoolRows {
     std::span<const std::int64_t> targets = {}, clean_targets = {};  ///< [rows]
     std::span<const std::int64_t> ids = {}, source_ids = {};         ///< [rows]
     std::span<const std::string> names = {};                         ///< [rows]
+    std::span<const std::int32_t> tokens = {};                       ///< [rows, L]
+    std::span<const std::string> captions = {};                      ///< [rows]
+    std::span<const std::int64_t> image_ids = {}, caption_of = {};   ///< [rows]
 };
 
 struct PoolWriterOptions {

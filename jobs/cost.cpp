@@ -75,8 +75,9 @@ double flops_of(const std::string& option, const std::string& what, const PoolIn
                           option, what);
         return forward_flops_of_an_example(spec);
     }
+    const bool has_outputs = shape.classes > 0 || shape.token_length > 0;
     THRESHER_CHECK_AS(
-        UsageError, !is_built_in_model(what) || (!shape.input_shape.empty() && shape.classes > 0),
+        UsageError, !is_built_in_model(what) || (!shape.input_shape.empty() && has_outputs),
         "{} {} needs a shape: give --pool, or --input-shape and --classes", option, what);
     return forward_flops_of_an_example(spec_for_pool(what, shape));
 }

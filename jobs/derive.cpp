@@ -49,6 +49,9 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("--class-map", options.derive.class_map,
                    "class-map: what each class is mistaken for")
         ->delimiter(',');
+    app.add_option("--shuffle-captions", options.derive.shuffle_captions,
+                   "Share of rows that get the caption of another row")
+        ->check(CLI::Range(0.0, 1.0));
     app.add_option("--rows-per-shard", options.derive.rows_per_shard,
                    "Write a directory of shards; 0 = one file");
 }
@@ -81,10 +84,12 @@ int run_derive(Job& job) {
     }
     nlohmann::json facts;
     for (const io::DerivedPool& made : pools) {
-        log::info("{}: {} rows, {} targets changed, {} rows repeated", made.path, made.rows,
-                  made.changed_targets, made.repeated);
-        facts["pools"].push_back(
-            {{"path", made.path}, {"rows", made.rows}, {"changed_targets", made.changed_targets}});
+        log::info("{}: {} rows, {} targets and {} captions changed, {} rows repeated", made.path,
+                  made.rows, made.changed_targets, made.changed_captions, made.repeated);
+        facts["pools"].push_back({{"path", made.path},
+                                  {"rows", made.rows},
+                                  {"changed_targets", made.changed_targets},
+                                  {"changed_captions", made.changed_captions}});
     }
     job.finish(facts);
     return 0;

@@ -1,4 +1,5 @@
-// thresher evaluate: model + pool -> accuracy, loss, per-class table, calibration.
+// thresher evaluate: model + pool -> accuracy, loss, per-class table, calibration; of a model that
+// reads captions how well it finds images by them, and classes by their names.
 
 #include "src/training/evaluate.hpp"
 
@@ -8,10 +9,28 @@
 #include "jobs/options/pool_options.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/pool/vocabulary.hpp"
+#include "src/training/retrieval.hpp"
 
 namespace thresher::jobs {
 
 namespace {
+
+struct Options {
+    PoolOptions pool;
+    std::string model, prompt = "a photo of {}", vocabulary;
+};
+
+void add_options(CLI::App& app, Options& options) {
+    add_pool_options(app, options.pool, true);
+    app.add_option("--model", options.model, "Model file: one of ours, or TorchScript")->required();
+    app.add_option("--prompt", options.prompt,
+                   "two-tower, on a pool with classes: what a class is called, {} being its name");
+    app.add_option(
+        "--vocabulary", options.vocabulary,
+        "two-tower: pool that the model was trained on, where its file has no vocabulary");
+}
 
 void print_table(const Job& job, const Evaluation& evaluation, const PoolInfo& pool) {
     job.print(fmt::format("rows               {}", evaluation.rows));
@@ -30,33 +49,115 @@ void print_table(const Job& job, const Evaluation& evaluation, const PoolInfo& p
     }
 }
 
+nlohmann::json facts_of(const Evaluation& evaluation) {
+    return {{"rows", evaluation.rows},
+            {"accuracy", evaluation.accuracy()},
+            {"loss", evaluation.mean_loss},
+            {"calibration_error", evaluation.calibration_error}};
+}
+
+void print_retrieval(const Job& job, const Retrieval& found) {
+    job.print(fmt::format("pairs              {} of {} images", found.pairs, found.images));
+    if (found.without_caption > 0)
+        job.print(fmt::format("without caption    {}", found.without_caption));
+    job.print(fmt::format("alignment          {:.4f}", found.alignment));
+    job.print(fmt::format("loss               {:.4f} nats", found.mean_loss));
+    std::string head = fmt::format("\n{:<20}", "recall at");
+    std::string texts = fmt::format("{:<20}", "image to text"), images = "text to image       ";
+    for (std::size_t i = 0; i < kRecallAt.size(); ++i) {
+        head += fmt::format(" {:>9}", kRecallAt[i]);
+        texts += fmt::format(" {:>9.4f}", found.image_to_text[i]);
+        images += fmt::format(" {:>9.4f}", found.text_to_image[i]);
+    }
+    job.print(head);
+    job.print(texts);
+    job.print(images);
+}
+
+nlohmann::json facts_of(const Retrieval& found) {
+    nlohmann::json facts{{"pairs", found.pairs},
+                         {"images", found.images},
+                         {"alignment", found.alignment},
+                         {"loss", found.mean_loss}};
+    for (std::size_t i = 0; i < kRecallAt.size(); ++i) {
+        const std::string at = fmt::format("recall_at_{}", kRecallAt[i]);
+        facts[at] = found.recall(i);
+        facts["image_to_text_" + at] = found.image_to_text[i];
+        facts["text_to_image_" + at] = found.text_to_image[i];
+    }
+    return facts;
+}
+
+/// What the classes of the pool are called, as tokens [classes, L]. Throws UsageError, FileError.
+std::vector<std::int32_t> prompts(const Options& options, const Towers& towers,
+                                  const PoolInfo& pool) {
+    const std::size_t place = options.prompt.find("{}");
+    THRESHER_CHECK_AS(UsageError, place != std::string::npos,
+                      "--prompt \"{}\" has no place for the name of a class; put {{}} there",
+                      options.prompt);
+    std::vector<std::string> texts;
+    for (const std::string& name : pool.class_names) {
+        texts.push_back(std::string(options.prompt).replace(place, 2, name));
+    }
+    const std::string model = options.vocabulary.empty()
+                                  ? towers.text_model
+                                  : io::open_pool(options.vocabulary).vocabulary();
+    THRESHER_CHECK_AS(
+        UsageError, !model.empty(),
+        "{} does not hold the vocabulary it was trained with; give --vocabulary POOL, "
+        "the pool that it was trained on",
+        options.model);
+    const std::int64_t size = Vocabulary(model).size();
+    THRESHER_CHECK(size <= towers.vocabulary,
+                   "the vocabulary of {} has {} tokens, but that of {} {}; give the pool that the "
+                   "model was trained on",
+                   options.vocabulary, size, options.model, towers.vocabulary);
+    return encode_texts(model, texts, towers.token_length);
+}
+
 }  // namespace
 
 int run_evaluate(Job& job) {
-    PoolOptions options;
-    std::string file;
-    add_pool_options(job.options(), options, true);
-    job.options()
-        .add_option("--model", file, "Model file: one of ours, or TorchScript")
-        ->required();
+    Options options;
+    add_options(job.options(), options);
     job.start();
-    const io::PoolFile pool = open_pool(job, options);
+    const io::PoolFile pool = open_pool(job, options.pool);
+    const PoolInfo& info = pool.info();
     std::unique_ptr<Model> model;
     std::unique_ptr<BlockSource> source;
+    std::vector<std::int32_t> names;
+    bool zero_shot = false, pairs = false;
     agree(job.collective(), [&] {
-        model = load_model(file, pool.info(), job.device());
+        model = load_model(options.model, info, job.device());
         source = io::make_block_reader(pool, job.collective().rank(), job.collective().size());
+        if (!model->spec().towers) return;
+        pairs = info.token_length > 0;
+        zero_shot = info.has_targets && !info.class_names.empty();
+        THRESHER_CHECK_AS(UsageError, pairs || zero_shot,
+                          "{} has neither captions nor targets with class names, so there is "
+                          "nothing that {} could find",
+                          info.path, options.model);
+        if (zero_shot) names = prompts(options, *model->spec().towers, info);
     });
-    Evaluation evaluation;
-    {
-        const auto timer = job.phases().time("evaluate");
-        evaluation = evaluate(*model, *source, job.collective());
+    const auto timer = job.phases().time("evaluate");
+    nlohmann::json facts;
+    if (pairs) {
+        const Retrieval found = evaluate_retrieval(*model, *source, job.collective());
+        print_retrieval(job, found);
+        facts = facts_of(found);
     }
-    print_table(job, evaluation, pool.info());
-    job.finish({{"rows", evaluation.rows},
-                {"accuracy", evaluation.accuracy()},
-                {"loss", evaluation.mean_loss},
-                {"calibration_error", evaluation.calibration_error}});
+    if (zero_shot) {
+        const Evaluation evaluation = evaluate_zero_shot(*model, names, *source, job.collective());
+        job.print(fmt::format("{}zero-shot, \"{}\"", pairs ? "\n" : "", options.prompt));
+        print_table(job, evaluation, info);
+        facts["zero_shot"] = facts_of(evaluation);
+    }
+    if (!model->spec().towers) {
+        const Evaluation evaluation = evaluate(*model, *source, job.collective());
+        print_table(job, evaluation, info);
+        facts = facts_of(evaluation);
+    }
+    job.finish(facts);
     return 0;
 }
 

@@ -15,7 +15,7 @@ namespace thresher::jobs {
 namespace {
 
 struct Options {
-    std::string format, resize = "crop", colour = "as-is";
+    std::string format, resize = "crop", colour = "as-is", long_captions = "cut";
     io::ImportOptions import;
 };
 
@@ -32,17 +32,32 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("--split", options.import.split, "idx, cifar: train, test or all");
     app.add_flag("--coarse-labels", options.import.coarse_labels, "cifar-100: the 20 superclasses");
     app.add_option("--size", options.import.size,
-                   "images: height and width in pixels; 0 = as they are");
+                   "images, image-text: height and width in pixels; 0 = as they are");
     app.add_option("--resize", options.resize,
                    "images: crop (shorter side, then centre) or stretch")
         ->check(CLI::IsMember({"crop", "stretch"}));
     app.add_option("--colour", options.colour, "images: as-is, grey or rgb")
         ->check(CLI::IsMember({"as-is", "grey", "rgb"}));
     app.add_option("--target-column", options.import.target_column,
-                   "csv: name or index (from 0) of the target");
+                   "csv: name or index (from 0) of the target; image-text: its name");
     app.add_option("--id-column", options.import.id_column, "csv: name or index of the ids");
     app.add_option("--inputs", options.import.paths.inputs, "hdf5: dataset of the inputs");
     app.add_option("--targets", options.import.paths.targets, "hdf5: dataset of the targets");
+    app.add_option("--captions", options.import.captions,
+                   "image-text: file of the captions in the source, .tsv or COCO's .json");
+    app.add_option("--caption-columns", options.import.caption_columns,
+                   "image-text: columns of the .tsv that make the caption (default: caption)")
+        ->delimiter(',');
+    app.add_option("--vocabulary", options.import.vocabulary,
+                   "image-text: pool or SentencePiece model whose vocabulary to use; else trained");
+    app.add_option("--vocabulary-size", options.import.vocabulary_size,
+                   "image-text: pieces of a vocabulary that is trained, at most")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--token-length", options.import.token_length,
+                   "image-text: tokens of a caption");
+    app.add_option("--long-captions", options.long_captions,
+                   "image-text: cut longer captions, or refuse and quarantine them")
+        ->check(CLI::IsMember({"cut", "refuse"}));
     app.add_option("--class-names", options.import.class_names, "Names of the classes, in order")
         ->delimiter(',');
     app.add_option("--rows-per-shard", options.import.rows_per_shard,
@@ -61,6 +76,8 @@ int run_import(Job& job) {
     options.import.colour = options.colour == "grey"  ? io::ColourMode::grey
                             : options.colour == "rgb" ? io::ColourMode::rgb
                                                       : io::ColourMode::as_is;
+    options.import.long_captions =
+        options.long_captions == "cut" ? io::LongCaptions::cut : io::LongCaptions::refuse;
     options.import.overwrite = job.overwrite();
     options.import.max_bad = job.max_bad();
     THRESHER_CHECK_AS(UsageError, job.collective().size() == 1,
@@ -73,6 +90,7 @@ int run_import(Job& job) {
             io::import_pool(options.format, options.import, job.provenance(options.import.source));
     }
     log_quarantine(report.quarantined);
+    for (const std::string& note : report.notes) log::info("{}", note);
     log::info("imported {} rows of [{}], {} classes, {} quarantined, wrote {}", report.pool.rows,
               fmt::join(report.pool.input_shape, ", "), report.pool.classes,
               report.quarantined.size(), options.import.output);

@@ -40,14 +40,24 @@ std::string describe_model(const std::string& path) {
         return fmt::format("{}: a TorchScript model, {} bytes", path,
                            std::filesystem::file_size(path));
     }
+    std::string what = fmt::format("classes        {}", spec.classes);
+    if (spec.towers) {
+        const Towers& towers = *spec.towers;
+        what = fmt::format(
+            "image tower    {}\n"
+            "  text tower     {} layers of {}; {} tokens a caption, of {}\n"
+            "  embedding      {}",
+            towers.image, towers.text_layers, towers.text_width, towers.token_length,
+            towers.vocabulary, towers.embedding);
+    }
     return fmt::format(
         "{}: a model, {} bytes\n"
         "  model          {}\n"
         "  inputs         [{}]\n"
-        "  classes        {}\n"
+        "  {}\n"
         "  normalisation  (x * {:g} - [{:.4g}]) / [{:.4g}]",
-        path, std::filesystem::file_size(path), spec.name, fmt::join(spec.input_shape, ", "),
-        spec.classes, spec.scale, fmt::join(spec.mean, ", "), fmt::join(spec.std, ", "));
+        path, std::filesystem::file_size(path), spec.name, fmt::join(spec.input_shape, ", "), what,
+        spec.scale, fmt::join(spec.mean, ", "), fmt::join(spec.std, ", "));
 }
 
 }  // namespace

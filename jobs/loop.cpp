@@ -39,6 +39,9 @@ class Loop {
           clock_(options.training.checkpoint_every_s, options.training.max_walltime_s) {
         if (!options.target_pool.empty()) target_pool_ = open_pool(job, options.target_pool);
         agree(collective(), [&] {
+            THRESHER_CHECK_AS(UsageError, options.model.name != "two-tower",
+                              "a loop labels classes, which a two-tower does not tell apart; use "
+                              "another model, or thresher select on its embeddings");
             check_fits(options.model.spec(pool_.info()), test_pool_.info(), options.test_pool);
             if (!options.reference.empty())
                 reference_ = load_model(options.reference, pool_.info(), job.device());

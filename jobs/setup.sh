@@ -14,7 +14,7 @@ venv=${THRESHER_VENV:-$root/.venv}
 # Debian 12 and Ubuntu 24.04 call these the same.
 packages=(g++ cmake ninja-build git pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev
           libcli11-dev catch2 libspdlog-dev libfmt-dev nlohmann-json3-dev libpugixml-dev librandom123-dev libhwy-dev
-          libxxhash-dev libjpeg-dev libpng-dev zlib1g-dev python3 python3-venv python3-pip
+          libxxhash-dev libsentencepiece-dev libjpeg-dev libpng-dev zlib1g-dev python3 python3-venv python3-pip
           ccache mold dataset-fashion-mnist)
 
 say() { printf '\n== %s\n' "$*"; }
@@ -53,7 +53,7 @@ check_by_hand() {
 On a cluster, load the site's modules first, for example
   module load gcc/12 cmake openmpi hdf5/1.14-mpi python
 and ask for, or build into $HOME/.local, the libraries
-  CLI11 Catch2 spdlog fmt nlohmann-json pugixml Random123 Highway xxHash libjpeg libpng zlib
+  CLI11 Catch2 spdlog fmt nlohmann-json pugixml Random123 Highway xxHash SentencePiece libjpeg libpng zlib
 (docs/install.md has the Spack line that brings them all).
 TEXT
     [ ${#lacking[@]} -eq 0 ]

@@ -53,6 +53,12 @@ void add_options(CLI::App& app, Options& options) {
     add_method_options(app, options.method);
 }
 
+/// Whether the learner learns from captions, not from targets. Throws FileError.
+bool reads_captions(const Options& options) {
+    if (options.init.empty()) return options.model.name == "two-tower";
+    return read_model_spec(options.init).towers.has_value();
+}
+
 /// The rows to train on, all where empty, and labels [rows] that replace the pool's, where given.
 struct TrainingRows {
     std::vector<std::int64_t> rows, labels;
@@ -81,6 +87,7 @@ std::map<std::string, std::string> settings_of(const Options& options, const Tra
     for (const auto& [name, value] : describe(train)) {
         if (name != "on-nan") settings[name] = value;  // may change, to get past such an update
     }
+    if (reads_captions(options)) settings["contrastive"] = options.training.contrastive;
     settings["model"] = options.init.empty() ? to_json(options.model.spec(pool))
                                              : io::inputs_checksum(options.init);
     settings["pool"] = io::inputs_checksum(options.pool.path);
@@ -112,10 +119,11 @@ void check_targets(Job& job, const io::PoolFile& pool, const std::string& path) 
     collective.all_reduce_sum(std::span(&labelled, 1));
     check_bad_rows(collective, bad, pool.info().rows, job.max_bad());
     log_quarantine(gather_quarantine(collective, bad));
-    THRESHER_CHECK_AS(FileError, labelled > 0,
-                      "{}: no row has a target, so there is nothing to train on; give --labels, or "
-                      "a pool with targets",
-                      path);
+    THRESHER_CHECK_AS(
+        FileError, labelled > 0,
+        "{}: no row has a target, so there is nothing to train on; give --labels, a "
+        "pool with targets{}",
+        path, pool.info().token_length > 0 ? ", or --model two-tower for its captions" : "");
 }
 
 io::RunRecord record_of(const Trainer& trainer, std::map<std::string, double> ledger) {
@@ -142,6 +150,9 @@ void check(const Options& options) {
                       "give --reference");
     THRESHER_CHECK_AS(UsageError, options.model.name.empty() != options.init.empty(),
                       "give either --model NAME (from scratch) or --init FILE (go on from a file)");
+    THRESHER_CHECK_AS(UsageError, options.labels.empty() || options.model.name != "two-tower",
+                      "--labels gives classes, but a two-tower learns from captions; use --rows to "
+                      "name rows");
     THRESHER_CHECK_AS(UsageError, options.rows.empty() || options.labels.empty(),
                       "--rows and --labels were both given; --labels names the rows as well");
 }
@@ -158,9 +169,13 @@ struct Inputs {
 /// Local.
 Inputs load(Job& job, const Options& options, const TrainOptions& train, const io::PoolFile& pool) {
     Inputs inputs;
-    inputs.model = options.init.empty() ? make_model(options.model.spec(pool.info()),
-                                                     job.common().seed, job.device())
-                                        : load_model(options.init, pool.info(), job.device());
+    if (options.init.empty()) {
+        ModelSpec spec = options.model.spec(pool.info());
+        if (spec.towers && pool.has_vocabulary()) spec.towers->text_model = pool.vocabulary();
+        inputs.model = make_model(spec, job.common().seed, job.device());
+    } else {
+        inputs.model = load_model(options.init, pool.info(), job.device());
+    }
     const TrainingRows chosen = training_rows(options, pool);
     const std::int64_t cache = options.training.cache_bytes();
     inputs.examples = chosen.rows.empty()
@@ -194,6 +209,9 @@ void announce(const Options& options, const TrainOptions& train, const Inputs& i
     log::info("training {} on {} rows of {}", inputs.model->spec().name, inputs.examples->size(),
               options.pool.path);
     for (const auto& [name, value] : describe(train)) log::info("  {:<18} {}", name, value);
+    if (inputs.model->spec().towers) {
+        log::info("  {:<18} {}", "contrastive", options.training.contrastive);
+    }
     if (train.method == "uniform") return;
     log::info("  {:<18} {} an update, of which {} are trained on", "candidates",
               trainer.candidates_per_update(), trainer.rows_per_update());
@@ -248,9 +266,11 @@ nlohmann::json report(const Trainer& trainer, TrainEnd end, const std::string& p
     const auto warn = [](std::int64_t count, const char* what) {
         if (count > 0) log::warn("{} {}", count, what);
     };
-    warn(trainer.rows_without_target(), "times a row without a target was met and taught nothing");
+    warn(trainer.rows_without_target(),
+         "times a row without a target or a caption was met and taught nothing");
     warn(trainer.candidates_without_score(),
-         "times a candidate had no finite score (no target, or no number) and was not chosen");
+         "times a candidate had no finite score (no target, no caption, or no number) and was not "
+         "chosen");
     warn(trainer.skipped_updates(),
          "updates were left out, as a loss or a gradient was not finite");
     return facts;
@@ -268,7 +288,9 @@ int run_train(Job& job) {
     check(options);
     Collective& collective = job.collective();
     const io::PoolFile pool = open_pool(job, options.pool);
-    if (options.labels.empty()) check_targets(job, pool, options.pool.path);
+    bool captions = false;
+    agree(collective, [&] { captions = reads_captions(options); });
+    if (options.labels.empty() && !captions) check_targets(job, pool, options.pool.path);
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()), collective);
     job.log_to(run.log_file());
 

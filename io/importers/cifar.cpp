@@ -2,10 +2,7 @@
 // a row.
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <filesystem>
-#include <functional>
 #include <optional>
 
 #include "io/atomic_file.hpp"
@@ -13,6 +10,7 @@
 #include "io/importers/byte_stream.hpp"
 #include "io/importers/formats.hpp"
 #include "io/importers/import_sink.hpp"
+#include "io/importers/tar.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::io {
@@ -114,39 +112,18 @@ class CifarImport {
     std::vector<std::string> names_;
 };
 
-/// Calls body(name without folders, size) for every file of a tar archive; it must read or skip
-/// `size` bytes.
-void for_each_in_tar(ByteStream& stream,
-                     const std::function<void(const std::string& name, std::int64_t size)>& body) {
-    char header[512];
-    while (stream.read(header, sizeof header) == sizeof header && header[0] != '\0') {
-        THRESHER_CHECK_AS(FileError, std::memcmp(header + 257, "ustar", 5) == 0,
-                          "{}: is neither a CIFAR binary file nor a tar archive", stream.path());
-        const std::string octal(header + 124, 11);
-        const std::int64_t size = std::strtoll(octal.c_str(), nullptr, 8);
-        THRESHER_CHECK_AS(FileError, size >= 0, "{}: the archive is damaged", stream.path());
-        const bool is_file = header[156] == '0' || header[156] == '\0';
-        const std::string name(header, strnlen(header, 100));
-        if (is_file) {
-            body(fs::path(name).filename().string(), size);
-        } else {
-            stream.skip(size);
-        }
-        stream.skip((512 - size % 512) % 512);
-    }
-}
-
 void import_archive(CifarImport& import, const std::string& path) {
     ByteStream stream(path);
-    for_each_in_tar(stream, [&](const std::string& name, std::int64_t size) {
+    for_each_in_tar(stream, [&](const TarEntry& entry) {
+        const std::string name = fs::path(entry.name).filename().string();
         if (import.wants(name)) {
-            import.add_file(stream, name, size);
-        } else if (import.is_names_file(name) && size <= kMostNames) {
-            std::string text(static_cast<std::size_t>(size), '\0');
+            import.add_file(stream, name, entry.size);
+        } else if (import.is_names_file(name) && entry.size <= kMostNames) {
+            std::string text(static_cast<std::size_t>(entry.size), '\0');
             stream.read_exactly(text.data(), text.size(), name);
             import.set_names(text);
         } else {
-            stream.skip(size);
+            stream.skip(entry.size);
         }
     });
 }

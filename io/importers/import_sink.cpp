@@ -112,7 +112,8 @@ void ImportSink::set_class_names(std::vector<std::string> class_names) {
 }
 
 void ImportSink::add(std::int64_t position, std::span<const std::byte> inputs, std::int64_t target,
-                     std::int64_t id, const std::string& name, std::int64_t clean_target) {
+                     std::int64_t id, const std::string& name, std::int64_t clean_target,
+                     const CaptionRow& caption) {
     const auto classes = static_cast<std::int64_t>(schema_.class_names.size());
     if (schema_.targets && (target < -1 || (classes > 0 && target >= classes))) {
         quarantine(position, fmt::format("target {} is out of range, allowed are 0 to {}", target,
@@ -124,11 +125,20 @@ void ImportSink::add(std::int64_t position, std::span<const std::byte> inputs, s
     if (schema_.clean_targets) clean_targets_.push_back(clean_target);
     if (schema_.ids) ids_.push_back(id);
     if (schema_.names) names_.push_back(name);
+    if (schema_.text.length > 0) {
+        tokens_.insert(tokens_.end(), caption.tokens.begin(), caption.tokens.end());
+        captions_.emplace_back(caption.text);
+    }
+    if (schema_.text.image_ids) image_ids_.push_back(caption.image_id);
     if (std::cmp_greater_equal(inputs_.size(), block_rows_ * info_.bytes_per_row())) flush();
 }
 
 void ImportSink::quarantine(std::int64_t position, std::string reason) {
     bad_.push_back({position, std::move(reason)});
+}
+
+std::int64_t ImportSink::rows() const {
+    return writer_.rows() + static_cast<std::int64_t>(inputs_.size()) / info_.bytes_per_row();
 }
 
 void ImportSink::flush() {
@@ -140,6 +150,9 @@ void ImportSink::flush() {
     rows.clean_targets = clean_targets_;
     rows.ids = ids_;
     rows.names = names_;
+    rows.tokens = tokens_;
+    rows.captions = captions_;
+    rows.image_ids = image_ids_;
     writer_.append(rows);
     statistics_.add_block(inputs_);
     inputs_.clear();
@@ -147,6 +160,9 @@ void ImportSink::flush() {
     clean_targets_.clear();
     ids_.clear();
     names_.clear();
+    tokens_.clear();
+    captions_.clear();
+    image_ids_.clear();
 }
 
 ImportReport ImportSink::finish() {
@@ -158,7 +174,7 @@ ImportReport ImportSink::finish() {
     writer_.set_normalisation(statistics_.mean(), statistics_.std());
     writer_.set_quarantine(bad_);
     writer_.finish();
-    return {open_pool(options_.output).info(), std::move(bad_)};
+    return {open_pool(options_.output).info(), std::move(bad_), {}};
 }
 
 }  // namespace thresher::io

@@ -5,6 +5,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "io/importers/importers.hpp"
@@ -35,6 +36,13 @@ class ChannelStatistics {
     std::vector<double> sums_, squares_;  ///< [blocks, channels]
 };
 
+/// The text of a row, where the pool has captions.
+struct CaptionRow {
+    std::span<const std::int32_t> tokens = {};
+    std::string_view text = {};
+    std::int64_t image_id = -1;
+};
+
 class ImportSink {
   public:
     /// `schema` without statistics. `expected_rows` as in PoolWriterOptions.
@@ -44,9 +52,11 @@ class ImportSink {
     /// One row; `position` is its place in the source. A target outside [0, class_names) is
     /// quarantined.
     void add(std::int64_t position, std::span<const std::byte> inputs, std::int64_t target = -1,
-             std::int64_t id = -1, const std::string& name = "", std::int64_t clean_target = -1);
+             std::int64_t id = -1, const std::string& name = "", std::int64_t clean_target = -1,
+             const CaptionRow& caption = {});
     void quarantine(std::int64_t position, std::string reason);
     void set_class_names(std::vector<std::string> class_names);
+    std::int64_t rows() const;  ///< added so far
 
     /// Checks the bad rows against options.max_bad, writes the statistics and makes the pool
     /// appear.
@@ -62,8 +72,9 @@ class ImportSink {
     ChannelStatistics statistics_;
     std::int64_t block_rows_;
     std::vector<std::byte> inputs_;
-    std::vector<std::int64_t> targets_, clean_targets_, ids_;
-    std::vector<std::string> names_;
+    std::vector<std::int64_t> targets_, clean_targets_, ids_, image_ids_;
+    std::vector<std::int32_t> tokens_;
+    std::vector<std::string> names_, captions_;
     std::vector<QuarantinedRow> bad_;
 };
 

@@ -13,6 +13,8 @@ const std::vector<Importer>& importers() {
         {"hdf5", "a dataset of your own HDF5 file, copied; --inputs and --targets", &import_hdf5},
         {"idx", "MNIST's format, .gz too: an images file, or a directory with --split",
          &import_idx},
+        {"image-text", "a folder or .tar of images with captions.tsv, or with COCO's captions",
+         &import_image_text},
         {"images", "a folder of JPEG and PNG files, one folder a class, or flat and unlabelled",
          &import_images},
     };

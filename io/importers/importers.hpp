@@ -14,6 +14,7 @@ namespace thresher::io {
 
 enum class Resize { crop, stretch };
 enum class ColourMode { as_is, grey, rgb };
+enum class LongCaptions { cut, refuse };
 
 struct ImportOptions {
     std::string source;  ///< file or directory
@@ -21,15 +22,23 @@ struct ImportOptions {
     std::string labels;  ///< idx: the labels file, where `source` is an images file
     std::string split = "train";  ///< idx, cifar: "train", "test", or "all" (cifar)
     bool coarse_labels = false;   ///< cifar-100: the 20 superclasses
-    std::int64_t size = 0;  ///< images: height and width; 0: all must have the same size already
+    /// images, image-text: height and width; 0: all must have the same size already
+    std::int64_t size = 0;
     /// images: crop scales the shorter side to `size` and cuts the centre; stretch ignores the
     /// aspect ratio.
     Resize resize = Resize::crop;
     ColourMode colour = ColourMode::as_is;  ///< images; as_is: grey only where all are grey
-    std::string target_column;              ///< csv: name or index (from 0); empty: no targets
-    std::string id_column;                  ///< csv: name or index; empty: ids are rows
-    PoolPaths paths;                        ///< hdf5: where inputs and targets are
-    std::vector<std::string> class_names;   ///< overrides the format's own
+    /// csv: name or index (from 0); image-text: name in captions.tsv; empty: no targets
+    std::string target_column;
+    std::string id_column;                 ///< csv: name or index; empty: ids are rows
+    PoolPaths paths;                       ///< hdf5: where inputs and targets are
+    std::vector<std::string> class_names;  ///< overrides the format's own
+    std::string captions;  ///< image-text: file in the source; empty: found by its name
+    std::vector<std::string> caption_columns{"caption"};  ///< of captions.tsv, joined by ", "
+    std::string vocabulary;               ///< image-text: a model's file, or a pool; empty: trained
+    std::int64_t vocabulary_size = 2000;  ///< of one that is trained
+    std::int64_t token_length = 32;
+    LongCaptions long_captions = LongCaptions::cut;
     std::int64_t rows_per_shard = 0;
     bool append = false;  ///< add shards to a pool that is a directory of them
     Overwrite overwrite = Overwrite::no;
@@ -39,6 +48,7 @@ struct ImportOptions {
 struct ImportReport {
     PoolInfo pool;
     std::vector<QuarantinedRow> quarantined;  ///< id = position in the source
+    std::vector<std::string> notes;           ///< what a person should know
 };
 
 struct Importer {
@@ -51,7 +61,7 @@ const std::vector<Importer>& importers();
 
 /// Runs the importer called `format`. Throws UsageError naming the known ones, FileError for what
 /// is wrong with the source, and Error where more rows are bad than options.max_bad allows. Memory
-/// is bounded by a few blocks. Local: one rank imports.
+/// is bounded by a few blocks and, of image-text, the captions. Local: one rank imports.
 ImportReport import_pool(const std::string& format, const ImportOptions& options,
                          const Provenance& provenance);
 

@@ -32,6 +32,7 @@ void add_method_options(CLI::App& app, MethodOptions& options) {
         ->delimiter(',')
         ->check(CLI::PositiveNumber)
         ->group(group);
+    add_tower_options(app, options.online_towers, "online-", group);
     app.add_option("--reference", options.reference,
                    "Pretrained model file, frozen; or \"online\": a second model such as --online, "
                    "trained on all candidates at twice the learning rate")
@@ -71,7 +72,10 @@ void check_method(const MethodOptions& options) {
     const bool makes_one =
         (online && !options.learner_scores()) || (reference && options.trains_reference());
     note(makes_one || (online && !method.learner_scores), !options.online.empty(), "--online");
-    note(makes_one && options.online == "mlp", !options.online_hidden.empty(), "--online-hidden");
+    note(makes_one && (options.online == "mlp" || options.online_towers.image == "mlp"),
+         !options.online_hidden.empty(), "--online-hidden");
+    note(makes_one && is_built_in_model(options.online), options.online_towers.any(),
+         "the shape of the online model's towers");
     note(reference || (makes_one && options.online.empty()), !options.reference.empty(),
          "--reference");
     note(reference, !options.reference_losses.empty(), "--reference-losses");

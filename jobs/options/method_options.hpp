@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "jobs/job.hpp"
+#include "jobs/options/training_options.hpp"
 #include "src/training/prioritised/method.hpp"
 #include "src/training/train_options.hpp"
 
@@ -14,6 +15,7 @@ namespace thresher::jobs {
 struct MethodOptions {
     std::string method = "uniform", online, reference, reference_losses;
     std::vector<std::int64_t> online_hidden;
+    TowerOptions online_towers;
     double filter_ratio = 0.0, temperature = 1.0;
 
     const Method& chosen() const { return find_method(method); }

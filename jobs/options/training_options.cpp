@@ -23,6 +23,7 @@ void add_training_options(CLI::App& app, TrainingOptions& options) {
     add("--schedule", options.schedule, "constant or cosine");
     add("--label-smoothing", train.label_smoothing, "Share of each target spread over all classes");
     add("--augment", options.augment, "none or crop-flip");
+    add("--contrastive", options.contrastive, "two-tower: softmax (CLIP) or sigmoid (SigLIP)");
     add("--patience", train.patience,
         "Evaluations (epochs) without a lower validation loss before training ends; 0 = never");
     add("--on-nan", options.on_nan,
@@ -40,6 +41,38 @@ void add_training_options(CLI::App& app, TrainingOptions& options) {
         ->check(CLI::NonNegativeNumber);
 }
 
+void TowerOptions::apply(ModelSpec& spec) const {
+    if (!any()) return;
+    THRESHER_CHECK_AS(UsageError, spec.towers.has_value(),
+                      "{} has no towers to shape; leave the image tower, the text width and layers "
+                      "and the embedding size out, or use a two-tower",
+                      spec.name);
+    if (!image.empty()) spec.towers->image = image;
+    if (text_width > 0) spec.towers->text_width = text_width;
+    if (text_layers >= 0) spec.towers->text_layers = text_layers;
+    if (embedding > 0) spec.towers->embedding = embedding;
+}
+
+void add_tower_options(CLI::App& app, TowerOptions& options, const std::string& prefix,
+                       const std::string& group) {
+    const auto add = [&](const std::string& name, auto& value, const std::string& text) {
+        return app.add_option("--" + prefix + name, value, text)->group(group);
+    };
+    const Towers usual;
+    add("image-tower", options.image,
+        fmt::format("two-tower: built-in model that embeds images; {} unless given", usual.image));
+    add("text-width", options.text_width,
+        fmt::format("two-tower: width of the transformer that reads captions; {} unless given",
+                    usual.text_width))
+        ->check(CLI::PositiveNumber);
+    add("text-layers", options.text_layers,
+        fmt::format("two-tower: its layers; {} unless given", usual.text_layers))
+        ->check(CLI::NonNegativeNumber);
+    add("embedding-size", options.embedding,
+        fmt::format("two-tower: width of the embeddings; {} unless given", usual.embedding))
+        ->check(CLI::PositiveNumber);
+}
+
 void add_model_options(CLI::App& app, ModelOptions& options, bool required) {
     app.add_option("--model", options.name,
                    "Built-in model to train from scratch; see thresher list")
@@ -48,6 +81,7 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool required) {
     app.add_option("--hidden", options.hidden, "mlp: widths of the hidden layers")
         ->delimiter(',')
         ->check(CLI::PositiveNumber);
+    add_tower_options(app, options.towers, "", "Options");
 }
 
 ModelSpec ModelOptions::spec(const PoolInfo& pool) const {
@@ -56,6 +90,7 @@ ModelSpec ModelOptions::spec(const PoolInfo& pool) const {
                       dropout);
     if (dropout >= 0.0) spec.dropout = dropout;
     if (!hidden.empty()) spec.hidden = hidden;
+    towers.apply(spec);
     return spec;
 }
 
@@ -69,6 +104,7 @@ TrainOptions TrainingOptions::settings(const CommonOptions& common) const {
     settings.optimizer = optimizer_kind(optimizer);
     settings.schedule = schedule_kind(schedule);
     settings.augment = augment_kind(augment);
+    settings.contrastive = contrastive_kind(contrastive);
     settings.seed = common.seed;
     THRESHER_CHECK_AS(UsageError, on_nan == "stop" || on_nan == "skip",
                       "--on-nan '{}' is not known; allowed: stop, skip", on_nan);

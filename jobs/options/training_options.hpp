@@ -14,7 +14,8 @@ namespace thresher::jobs {
 
 struct TrainingOptions {
     TrainOptions train;
-    std::string optimizer = "sgd", schedule = "cosine", augment = "none", on_nan = "stop";
+    std::string optimizer = "sgd", schedule = "cosine", augment = "none", on_nan = "stop",
+                contrastive = "softmax";
     std::int64_t cache_mib = 4096;
     double checkpoint_every_s = 60.0, max_walltime_s = 0.0;
 
@@ -24,17 +25,34 @@ struct TrainingOptions {
     TrainOptions settings(const CommonOptions& common) const;
 };
 
+/// How the towers of a two-tower are shaped.
+struct TowerOptions {
+    std::string image;
+    std::int64_t text_width = 0, text_layers = -1, embedding = 0;  ///< the defaults of Towers
+
+    bool any() const {
+        return !image.empty() || text_width > 0 || text_layers >= 0 || embedding > 0;
+    }
+    /// Changes what was given. Throws UsageError where the model has no towers.
+    void apply(ModelSpec& spec) const;
+};
+
+/// Adds --image-tower, --text-width, --text-layers and --embedding-size, with `prefix` before each.
+void add_tower_options(CLI::App& app, TowerOptions& options, const std::string& prefix,
+                       const std::string& group);
+
 /// Which built-in model to train from scratch, and how it is shaped.
 struct ModelOptions {
     std::string name;
     double dropout = -1.0;  ///< below 0: the model's own
     std::vector<std::int64_t> hidden;
+    TowerOptions towers;
 
     /// Throws UsageError on an unknown name, Error where the model does not suit the pool.
     ModelSpec spec(const PoolInfo& pool) const;
 };
 
-/// Adds --model, --dropout and --hidden.
+/// Adds --model, --dropout, --hidden and the options of towers.
 void add_model_options(CLI::App& app, ModelOptions& options, bool required);
 
 /// What --resume and --overwrite mean for the run directory; --resume wins.

@@ -36,6 +36,7 @@ std::unique_ptr<Model> make_online(const MethodOptions& options, const Model* re
     }
     ModelSpec spec = spec_for_pool(options.online, pool);
     if (!options.online_hidden.empty()) spec.hidden = options.online_hidden;
+    options.online_towers.apply(spec);
     return make_model(spec, seed, device);
 }
 

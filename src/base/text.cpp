@@ -12,4 +12,25 @@ std::string broadcast_text(Collective& collective, std::string text, int root) {
     return text;
 }
 
+bool is_utf8(std::string_view text) {
+    for (std::size_t at = 0; at < text.size();) {
+        const auto byte = [&](std::size_t i) -> std::uint32_t {
+            return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0;
+        };
+        const std::uint32_t first = byte(0);
+        const std::size_t length = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+        if (first == 0 || (first >= 0x80 && first < 0xC2) || first > 0xF4) return false;
+        std::uint32_t point = length == 1 ? first : first & (0xFFU >> (length + 1));
+        for (std::size_t i = 1; i < length; ++i) {
+            if ((byte(i) & 0xC0U) != 0x80) return false;
+            point = point << 6 | (byte(i) & 0x3FU);
+        }
+        const bool overlong = (length == 3 && point < 0x800) || (length == 4 && point < 0x10000);
+        const bool surrogate = point >= 0xD800 && point < 0xE000;
+        if (overlong || surrogate || point > 0x10FFFF) return false;
+        at += length;
+    }
+    return true;
+}
+
 }  // namespace thresher

@@ -47,6 +47,10 @@ const std::vector<Entry>& table() {
         {{"vit-small",
           "vision transformer, width 384, 12 layers; patches of 4 pixels up to 64, else 16"},
          make_vit_small,
+         0.0},
+        {{"two-tower",
+          "images and captions in one space: any of the above, and a transformer for the text"},
+         make_two_tower,
          0.0}};
     return entries;
 }
@@ -72,9 +76,7 @@ class BuiltInModel final : public Model {
   public:
     BuiltInModel(const ModelSpec& spec, std::optional<std::uint64_t> seed,
                  const std::string& device)
-        : Model(spec, device),
-          builder_(seed),
-          network_(find_entry(spec.name).make(spec, builder_)) {
+        : Model(spec, device), builder_(seed), network_(make_network(spec, builder_)) {
         const c10::NoGradGuard no_grad;
         embedding_size_ = network_->embedding_size();
         const c10::Device place(device);
@@ -90,6 +92,18 @@ class BuiltInModel final : public Model {
         ModelOutputs outputs = network_->forward(inputs, pass_);
         forward_flops_ = pass_.flops;
         return outputs;
+    }
+
+    at::Tensor embed_text(const at::Tensor& tokens) override {
+        if (!spec_.towers) return Model::embed_text(tokens);
+        const c10::InferenceMode inference(scoring_ || c10::InferenceMode::is_enabled());
+        const at::Tensor embedding = network_->embed_text(tokens, pass_);
+        forward_flops_ = pass_.flops;
+        return embedding;
+    }
+
+    PairScale pair_scale() override {
+        return spec_.towers ? network_->pair_scale(pass_.training) : Model::pair_scale();
     }
 
     std::vector<NamedTensor> parameters() const override { return builder_.parameters; }
@@ -174,6 +188,13 @@ at::Tensor Network::sample(const at::Tensor& h, const MaskKeys& keys, std::int64
     return at::stack(logits);
 }
 
+at::Tensor Network::embed_text(const at::Tensor&, Pass&) const { return {}; }
+PairScale Network::pair_scale(bool) const { return {}; }
+
+std::unique_ptr<Network> make_network(const ModelSpec& spec, Builder& builder) {
+    return find_entry(spec.name).make(spec, builder);
+}
+
 std::vector<ModelInfo> built_in_models() {
     std::vector<ModelInfo> models;
     for (const Entry& entry : table()) models.push_back(entry.info);
@@ -187,14 +208,25 @@ bool is_built_in_model(std::string_view name) {
 
 ModelSpec spec_for_pool(std::string_view name, const PoolInfo& pool) {
     const Entry& entry = find_entry(name);
-    THRESHER_CHECK(pool.classes > 0,
+    const bool reads_captions = entry.make == make_two_tower;
+    THRESHER_CHECK(!reads_captions || (pool.token_length > 0 && pool.vocabulary > 0),
+                   "{}: the pool has no captions, which {} learns from; give a pool of thresher "
+                   "import image-text",
+                   pool.path, name);
+    THRESHER_CHECK(reads_captions || pool.classes > 0,
                    "{}: the pool has neither targets nor class names, so {} cannot know how many "
                    "classes to tell apart; give a pool with targets",
                    pool.path, name);
     ModelSpec spec;
     spec.name = name;
     spec.input_shape = pool.input_shape;
-    spec.classes = pool.classes;
+    if (reads_captions) {
+        spec.towers.emplace();
+        spec.towers->token_length = pool.token_length;
+        spec.towers->vocabulary = pool.vocabulary;
+    } else {
+        spec.classes = pool.classes;
+    }
     spec.scale = pool.scale;
     spec.mean = pool.mean;
     spec.std = pool.std;
@@ -217,8 +249,9 @@ ImageShape image_shape(const ModelSpec& spec, std::int64_t smallest) {
 
 std::unique_ptr<Model> make_model(const ModelSpec& spec, std::uint64_t seed,
                                   const std::string& device) {
-    THRESHER_CHECK(spec.classes > 0, "{} was asked for with {} classes; at least 1 is needed",
-                   spec.name, spec.classes);
+    THRESHER_CHECK(spec.classes > 0 || spec.towers,
+                   "{} was asked for with {} classes; at least 1 is needed", spec.name,
+                   spec.classes);
     return std::make_unique<BuiltInModel>(spec, seed, device);
 }
 

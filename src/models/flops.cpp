@@ -14,6 +14,9 @@ double forward_flops_of_an_example(const ModelSpec& spec) {
     std::vector<std::int64_t> shape{1};
     shape.insert(shape.end(), spec.input_shape.begin(), spec.input_shape.end());
     static_cast<void>(model->forward(at::zeros(shape)));
+    if (spec.towers) {
+        static_cast<void>(model->embed_text(at::zeros({1, spec.towers->token_length}, at::kInt)));
+    }
     return model->forward_flops();
 }
 

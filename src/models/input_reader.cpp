@@ -113,4 +113,11 @@ at::Tensor InputReader::read(std::span<const std::byte> inputs) const {
     return x;
 }
 
+at::Tensor InputReader::read(std::span<const std::byte> inputs, RowRange rows) const {
+    const auto bytes = [&](std::int64_t count) {
+        return static_cast<std::size_t>(count * bytes_per_row_);
+    };
+    return read(inputs.subspan(bytes(rows.begin), bytes(rows.size())));
+}
+
 }  // namespace thresher

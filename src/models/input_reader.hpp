@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "src/models/model_spec.hpp"
+#include "src/pool/blocks.hpp"
 
 namespace at {
 class Tensor;
@@ -24,6 +25,9 @@ class InputReader {
     /// `rows` examples as float32 [rows, ...] on the device. Throws Error where the size does not
     /// fit. On a GPU the copy runs from pinned memory, behind the work already queued.
     at::Tensor read(std::span<const std::byte> inputs) const;
+
+    /// Some of the examples in `inputs`.
+    at::Tensor read(std::span<const std::byte> inputs, RowRange rows) const;
 
     std::int64_t bytes_per_row() const { return bytes_per_row_; }
 

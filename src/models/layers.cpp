@@ -30,7 +30,7 @@ at::Tensor drop(const at::Tensor& x, at::Tensor mask, double probability, Pass& 
 
 at::Tensor Builder::add(const std::string& name, at::Tensor tensor) {
     tensor.set_requires_grad(true);
-    parameters.push_back({name, tensor});
+    parameters.push_back({scope + name, tensor});
     return tensor;
 }
 
@@ -54,7 +54,7 @@ at::Tensor Builder::constant(const std::string& name, const std::vector<std::int
 
 at::Tensor Builder::buffer(const std::string& name, const std::vector<std::int64_t>& shape,
                            double value) {
-    buffers.push_back({name, at::full(shape, value, at::kFloat)});
+    buffers.push_back({scope + name, at::full(shape, value, at::kFloat)});
     return buffers.back().tensor;
 }
 
@@ -140,9 +140,11 @@ at::Tensor dropout_channels(const at::Tensor& x, double probability, Pass& pass)
     return drop(x, at::empty({x.size(0), x.size(1), 1, 1}, x.options()), probability, pass);
 }
 
-at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, Pass& pass) {
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     const at::Tensor& mask, Pass& pass) {
     pass.flops += 4.0 * static_cast<double>(q.numel()) * static_cast<double>(k.size(2));
-    return at::scaled_dot_product_attention(q, k, v);
+    if (!mask.defined()) return at::scaled_dot_product_attention(q, k, v);
+    return at::scaled_dot_product_attention(q, k, v, mask);
 }
 
 at::Tensor max_pool(const at::Tensor& x, std::int64_t kernel, std::int64_t stride,

@@ -43,6 +43,7 @@ class Builder {
                       double value);
 
     std::vector<NamedTensor> parameters, buffers;
+    std::string scope;  ///< put before the names that follow
 
   private:
     at::Tensor add(const std::string& name, at::Tensor tensor);
@@ -118,8 +119,10 @@ class LayerNorm {
 at::Tensor dropout(const at::Tensor& x, double probability, Pass& pass);
 at::Tensor dropout_channels(const at::Tensor& x, double probability, Pass& pass);
 
-/// Multi-head attention softmax(q k^T / sqrt(d)) v of q, k, v [n, heads, tokens, d].
-at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, Pass& pass);
+/// Multi-head attention softmax(q k^T / sqrt(d)) v of q, k, v [n, heads, tokens, d]; where `mask`
+/// [n, 1, 1, tokens] is defined, to the tokens at which it is true alone.
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     const at::Tensor& mask, Pass& pass);
 
 at::Tensor max_pool(const at::Tensor& x, std::int64_t kernel, std::int64_t stride,
                     std::int64_t padding = 0);

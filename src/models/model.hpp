@@ -20,6 +20,7 @@ namespace thresher {
 
 struct ModelOutputs;  // src/models/tensors.hpp
 struct NamedTensor;
+struct PairScale;
 struct MaskKeys;  // src/models/mask_keys.hpp
 
 class Model {
@@ -35,6 +36,12 @@ class Model {
     /// device, in the current mode. Gradients are recorded unless the caller has turned them off.
     /// Throws Error where the output has the wrong shape. Local.
     virtual ModelOutputs forward(const at::Tensor& inputs) = 0;
+
+    /// Of a model that reads captions (spec().towers), of which forward() gives the image's
+    /// embedding: the embeddings [n, d] of captions, int32 tokens [n, L], all of length 1, and what
+    /// makes a logit of an image and a caption. Others throw UsageError. Local.
+    virtual at::Tensor embed_text(const at::Tensor& tokens);
+    virtual PairScale pair_scale();
 
     /// Trainable tensors and running statistics, in a fixed order; they share memory with the
     /// model.

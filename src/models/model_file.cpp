@@ -29,17 +29,22 @@ torch::jit::Module& module_at(Modules& modules, const std::string& path,
     return modules.emplace(path, std::move(made)).first->second;
 }
 
+/// What lies in an archive beside its tensors.
+struct ExtraFiles {
+    std::string spec_json, text_model;
+};
+
 torch::jit::Module read_archive(const std::string& path, const std::string& device,
-                                std::string& spec_json) {
+                                ExtraFiles& files) {
     THRESHER_CHECK_AS(
         FileError, std::filesystem::exists(path),
         "{}: there is no such model file; give the path of a .pt file, or the name of a "
         "built-in model",
         path);
-    torch::jit::ExtraFilesMap extra{{kSpecFile, ""}};
+    torch::jit::ExtraFilesMap extra{{kSpecFile, ""}, {kTextModelFile, ""}};
     try {
         torch::jit::Module module = torch::jit::load(path, c10::Device(device), extra, false);
-        spec_json = extra[kSpecFile];
+        files = {extra[kSpecFile], extra[kTextModelFile]};
         return module;
     } catch (const std::exception& error) {
         fail<FileError>(
@@ -71,15 +76,17 @@ void fill_tensors(const torch::jit::Module& archive, const Model& model, const s
     }
 }
 
-ModelSpec parse_spec(const std::string& path, const std::string& json) {
-    if (json.empty()) {
+ModelSpec parse_spec(const std::string& path, const ExtraFiles& files) {
+    if (files.spec_json.empty()) {
         ModelSpec spec;
         spec.name = kTorchScript;
         spec.hidden.clear();
         return spec;
     }
     try {
-        return model_spec_from_json(json);
+        ModelSpec spec = model_spec_from_json(files.spec_json);
+        if (spec.towers) spec.towers->text_model = files.text_model;
+        return spec;
     } catch (const Error& error) {
         fail<FileError>("{}: {}", path, error.what());
     }
@@ -115,22 +122,26 @@ std::string archive_of(const ModelSpec& spec, const std::vector<NamedTensor>& pa
     for (const NamedTensor& entry : parameters) add(entry, false);
     for (const NamedTensor& entry : buffers) add(entry, true);
     std::ostringstream bytes;
-    modules.at("").save(bytes, {{kSpecFile, to_json(spec)}});
+    torch::jit::ExtraFilesMap extra{{kSpecFile, to_json(spec)}};
+    if (spec.towers && !spec.towers->text_model.empty()) {
+        extra[kTextModelFile] = spec.towers->text_model;
+    }
+    modules.at("").save(bytes, extra);
     return bytes.str();
 }
 
 ModelSpec read_model_spec(const std::string& path) {
-    std::string json;
-    read_archive(path, "cpu", json);
-    return parse_spec(path, json);
+    ExtraFiles files;
+    read_archive(path, "cpu", files);
+    return parse_spec(path, files);
 }
 
 std::unique_ptr<Model> load_model(const std::string& path, const PoolInfo& pool,
                                   const std::string& device) {
-    std::string json;
-    torch::jit::Module archive = read_archive(path, device, json);
-    ModelSpec spec = parse_spec(path, json);
-    if (json.empty()) {
+    ExtraFiles files;
+    torch::jit::Module archive = read_archive(path, device, files);
+    ModelSpec spec = parse_spec(path, files);
+    if (files.spec_json.empty()) {
         spec.input_shape = pool.input_shape;
         spec.mean = pool.mean;
         spec.std = pool.std;
@@ -156,6 +167,21 @@ void check_fits(const ModelSpec& spec, const PoolInfo& pool, const std::string& 
         "{}: the model takes inputs of shape [{}], but those of pool {} have shape [{}]; "
         "use a model trained on inputs of this shape",
         path, fmt::join(spec.input_shape, ", "), pool.path, fmt::join(pool.input_shape, ", "));
+    if (spec.towers) {
+        const Towers& towers = *spec.towers;
+        // Images alone can be embedded.
+        if (pool.token_length == 0) return;
+        THRESHER_CHECK(towers.token_length == pool.token_length,
+                       "{}: the model reads captions of {} tokens, but those of pool {} have {}; "
+                       "import with --token-length {}",
+                       path, towers.token_length, pool.path, pool.token_length,
+                       towers.token_length);
+        THRESHER_CHECK(pool.vocabulary <= towers.vocabulary,
+                       "{}: the model's vocabulary has {} tokens, but that of pool {} has {}; use "
+                       "the vocabulary that the model was trained with",
+                       path, towers.vocabulary, pool.path, pool.vocabulary);
+        return;
+    }
     // Without names a pool's classes are its largest target + 1, which may be fewer than there are.
     const bool fits =
         pool.class_names.empty() ? pool.classes <= spec.classes : pool.classes == spec.classes;

@@ -1,7 +1,8 @@
 #pragma once
 
-// Model files: TorchScript archives with the ModelSpec as extra file "thresher.json". Python opens
-// one with torch.jit.load(path).state_dict().
+// Model files: TorchScript archives with the ModelSpec as extra file "thresher.json" and, where
+// captions are read, the vocabulary as "sentencepiece.model". Python opens one with
+// torch.jit.load(path).state_dict().
 
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 namespace thresher {
 
 inline constexpr const char* kSpecFile = "thresher.json";
+inline constexpr const char* kTextModelFile = "sentencepiece.model";  ///< Towers::text_model
 
 /// The tensors of a built-in model as the bytes of one archive.
 std::string archive_of(const ModelSpec& spec, const std::vector<NamedTensor>& parameters,

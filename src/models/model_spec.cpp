@@ -7,11 +7,18 @@
 namespace thresher {
 
 std::string to_json(const ModelSpec& spec) {
-    const nlohmann::ordered_json json = {
-        {"name", spec.name},       {"input_shape", spec.input_shape},
-        {"classes", spec.classes}, {"scale", spec.scale},
-        {"mean", spec.mean},       {"std", spec.std},
-        {"dropout", spec.dropout}, {"hidden", spec.hidden}};
+    nlohmann::ordered_json json = {{"name", spec.name},       {"input_shape", spec.input_shape},
+                                   {"classes", spec.classes}, {"scale", spec.scale},
+                                   {"mean", spec.mean},       {"std", spec.std},
+                                   {"dropout", spec.dropout}, {"hidden", spec.hidden}};
+    if (spec.towers) {
+        json["towers"] = {{"image", spec.towers->image},
+                          {"text_width", spec.towers->text_width},
+                          {"text_layers", spec.towers->text_layers},
+                          {"embedding", spec.towers->embedding},
+                          {"token_length", spec.towers->token_length},
+                          {"vocabulary", spec.towers->vocabulary}};
+    }
     return json.dump(2);
 }
 
@@ -27,6 +34,16 @@ ModelSpec model_spec_from_json(const std::string& text) {
         json.at("std").get_to(spec.std);
         json.at("dropout").get_to(spec.dropout);
         json.at("hidden").get_to(spec.hidden);
+        if (json.contains("towers")) {
+            const auto& from = json.at("towers");
+            Towers& towers = spec.towers.emplace();
+            from.at("image").get_to(towers.image);
+            from.at("text_width").get_to(towers.text_width);
+            from.at("text_layers").get_to(towers.text_layers);
+            from.at("embedding").get_to(towers.embedding);
+            from.at("token_length").get_to(towers.token_length);
+            from.at("vocabulary").get_to(towers.vocabulary);
+        }
         return spec;
     } catch (const nlohmann::json::exception& error) {
         fail("the model's specification is not the JSON that thresher writes: {}", error.what());

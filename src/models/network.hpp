@@ -27,6 +27,9 @@ class Network {
     /// what prefix() gave. Adds the operations to `pass`.
     virtual at::Tensor sample(const at::Tensor& h, const MaskKeys& keys, std::int64_t samples,
                               Pass& pass) const;
+    /// As those of Model; of a network with a text tower alone.
+    virtual at::Tensor embed_text(const at::Tensor& tokens, Pass& pass) const;
+    virtual PairScale pair_scale(bool training) const;
     /// Folds and lays out what can be; called once, on a copy in eval mode with gradients off.
     virtual void prepare_for_scoring() {}
 };
@@ -38,6 +41,10 @@ std::unique_ptr<Network> make_resnet34(const ModelSpec& spec, Builder& builder);
 std::unique_ptr<Network> make_resnet50(const ModelSpec& spec, Builder& builder);
 std::unique_ptr<Network> make_vit_tiny(const ModelSpec& spec, Builder& builder);
 std::unique_ptr<Network> make_vit_small(const ModelSpec& spec, Builder& builder);
+std::unique_ptr<Network> make_two_tower(const ModelSpec& spec, Builder& builder);
+
+/// The network that spec.name names. Throws UsageError on an unknown name.
+std::unique_ptr<Network> make_network(const ModelSpec& spec, Builder& builder);
 
 /// Throws Error unless `spec` has images [C, H, W] with sides of at least `smallest`; returns {C,
 /// H, W}.

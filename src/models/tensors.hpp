@@ -9,9 +9,15 @@
 namespace thresher {
 
 struct ModelOutputs {
-    at::Tensor logits;  ///< [n, classes]
-    at::Tensor
-        embedding;  ///< [n, d], the input of the last layer; undefined where a model has none
+    at::Tensor logits;  ///< [n, classes]; undefined of a two-tower
+    /// [n, d], the input of the last layer, or the image's of a two-tower, which has length 1;
+    /// undefined where a model has none.
+    at::Tensor embedding;
+};
+
+/// The logit of an image and a caption is scale (image . caption) + bias; both scalars, learned.
+struct PairScale {
+    at::Tensor scale, bias;
 };
 
 struct NamedTensor {

@@ -1,50 +1,14 @@
 // Vision transformers (Dosovitskiy et al., "An image is worth 16x16 words", 2021) with a class
 // token, norms before attention and perceptron, tensors named as in timm.
 
-#include <cmath>
-
 #include "src/base/check.hpp"
 #include "src/models/network.hpp"
+#include "src/models/transformer.hpp"
 
 namespace thresher {
 namespace {
 
 constexpr std::int64_t kLargestSmallImage = 64;
-/// Uniform with the standard deviation 0.02 that transformers start from.
-const double kBound = 0.02 * std::sqrt(3.0);
-
-class TransformerBlock {
-  public:
-    TransformerBlock(Builder& builder, const std::string& name, std::int64_t width,
-                     std::int64_t heads, double dropout)
-        : heads_(heads),
-          dropout_(dropout),
-          norm1_(builder, name + ".norm1", width),
-          qkv_(builder, name + ".attn.qkv", width, 3 * width, kBound),
-          project_(builder, name + ".attn.proj", width, width, kBound),
-          norm2_(builder, name + ".norm2", width),
-          fc1_(builder, name + ".mlp.fc1", width, 4 * width, kBound),
-          fc2_(builder, name + ".mlp.fc2", 4 * width, width, kBound) {}
-
-    at::Tensor operator()(const at::Tensor& x, Pass& pass) const {
-        const std::int64_t rows = x.size(0), tokens = x.size(1), width = x.size(2);
-        const at::Tensor qkv = qkv_(norm1_(x), pass)
-                                   .view({rows, tokens, 3, heads_, width / heads_})
-                                   .permute({2, 0, 3, 1, 4});
-        const at::Tensor mixed =
-            attention(qkv[0], qkv[1], qkv[2], pass).transpose(1, 2).reshape({rows, tokens, width});
-        const at::Tensor h = x.add(dropout(project_(mixed, pass), dropout_, pass));
-        return h.add(dropout(fc2_(gelu(fc1_(norm2_(h), pass)), pass), dropout_, pass));
-    }
-
-  private:
-    std::int64_t heads_;
-    double dropout_;
-    LayerNorm norm1_;
-    Linear qkv_, project_;
-    LayerNorm norm2_;
-    Linear fc1_, fc2_;
-};
 
 class VisionTransformer final : public Network {
   public:
@@ -58,15 +22,15 @@ class VisionTransformer final : public Network {
                        "images whose sides are multiples of {}, or a resnet",
                        spec.name, patch, image.height, image.width, patch);
         const std::int64_t tokens = (image.height / patch) * (image.width / patch) + 1;
-        class_token_ = builder.uniform("cls_token", {1, 1, width}, kBound);
-        positions_ = builder.uniform("pos_embed", {1, tokens, width}, kBound);
+        class_token_ = builder.uniform("cls_token", {1, 1, width}, kTransformerBound);
+        positions_ = builder.uniform("pos_embed", {1, tokens, width}, kTransformerBound);
         patches_ = Conv(builder, "patch_embed.proj", image.channels, width, patch, patch);
         for (std::int64_t i = 0; i < depth; ++i) {
             blocks_.emplace_back(builder, "blocks." + std::to_string(i), width, heads,
                                  spec.dropout);
         }
         norm_ = LayerNorm(builder, "norm", width);
-        head_ = Linear(builder, "head", width, spec.classes, kBound);
+        head_ = Linear(builder, "head", width, spec.classes, kTransformerBound);
     }
 
     at::Tensor prefix(const at::Tensor& x, Pass& pass) const override {
@@ -76,7 +40,7 @@ class VisionTransformer final : public Network {
 
     ModelOutputs rest(const at::Tensor& first, Pass& pass) const override {
         at::Tensor h = first;
-        for (const TransformerBlock& block : blocks_) h = block(h, pass);
+        for (const TransformerBlock& block : blocks_) h = block(h, at::Tensor(), pass);
         h = norm_(h.select(1, 0));
         return {head_(h, pass), h};
     }

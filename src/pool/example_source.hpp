@@ -21,6 +21,10 @@ struct Block {
     std::span<const std::byte> inputs;      ///< [rows, ...] of PoolInfo::element_type
     std::span<const std::int64_t> targets;  ///< [rows]; -1 = unknown; empty where the pool has none
     std::span<const std::int64_t> ids;      ///< [rows]
+    /// [rows, L] and [rows]; empty where the pool has no text. Rows with the same image share an
+    /// image id.
+    std::span<const std::int32_t> tokens{};
+    std::span<const std::int64_t> image_ids{};
 };
 
 /// Streams the blocks this rank owns, in ascending order. Local.
@@ -45,6 +49,11 @@ struct Examples {
     /// [n], the truth behind noisy targets, -1 = unknown; empty where the pool has none. Nothing
     /// learns from it.
     std::vector<std::int64_t> clean_targets;
+    std::vector<std::int32_t> tokens;     ///< [n, L], 0 = padding; empty where there is no text
+    std::vector<std::int64_t> image_ids;  ///< [n], of the image shown; empty as tokens are
+    /// [n], the image that the caption was written for, -1 = unknown; empty where the pool does not
+    /// say. Nothing learns from it.
+    std::vector<std::int64_t> caption_of;
 };
 
 /// Examples by position in [0, size()); a whole pool, or chosen rows of one. Every rank sees all of

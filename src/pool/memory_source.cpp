@@ -8,6 +8,13 @@ namespace thresher {
 
 namespace {
 
+/// Nothing of what the pool does not have.
+template <class T>
+std::span<const T> part(const std::vector<T>& values, std::size_t first, std::size_t count) {
+    if (values.empty()) return {};
+    return std::span(values).subspan(first, count);
+}
+
 class MemoryBlocks final : public BlockSource {
   public:
     MemoryBlocks(const MemoryPool& pool, int rank, int ranks)
@@ -30,8 +37,10 @@ class MemoryBlocks final : public BlockSource {
         const auto row_bytes = static_cast<std::size_t>(pool_.info.bytes_per_row());
         block.inputs = std::span(pool_.inputs).subspan(first * row_bytes, count * row_bytes);
         block.ids = std::span(pool_.ids).subspan(first, count);
-        block.targets = pool_.targets.empty() ? std::span<const std::int64_t>{}
-                                              : std::span(pool_.targets).subspan(first, count);
+        block.targets = part(pool_.targets, first, count);
+        block.image_ids = part(pool_.image_ids, first, count);
+        const auto length = static_cast<std::size_t>(pool_.info.token_length);
+        block.tokens = part(pool_.tokens, first * length, count * length);
         return true;
     }
 
@@ -53,7 +62,15 @@ class MemoryExamples final : public ExampleSource {
         examples.inputs.resize(positions.size() * row_bytes);
         examples.targets.resize(positions.size());
         examples.ids.resize(positions.size());
-        examples.clean_targets.resize(pool_.clean_targets.empty() ? 0 : positions.size());
+        examples.clean_targets.clear();
+        examples.tokens.clear();
+        examples.image_ids.clear();
+        examples.caption_of.clear();
+        const auto length = static_cast<std::size_t>(pool_.info.token_length);
+        const auto append = [](auto& to, const auto& from, std::size_t first, std::size_t count) {
+            const auto values = part(from, first, count);
+            to.insert(to.end(), values.begin(), values.end());
+        };
         for (std::size_t i = 0; i < positions.size(); ++i) {
             THRESHER_CHECK(positions[i] >= 0 && positions[i] < size(),
                            "position {} is outside the pool's {} rows", positions[i], size());
@@ -62,7 +79,10 @@ class MemoryExamples final : public ExampleSource {
                         pool_.inputs.data() + row * row_bytes, row_bytes);
             examples.targets[i] = pool_.targets.empty() ? -1 : pool_.targets[row];
             examples.ids[i] = pool_.ids[row];
-            if (!pool_.clean_targets.empty()) examples.clean_targets[i] = pool_.clean_targets[row];
+            append(examples.clean_targets, pool_.clean_targets, row, 1);
+            append(examples.tokens, pool_.tokens, row * length, length);
+            append(examples.image_ids, pool_.image_ids, row, 1);
+            append(examples.caption_of, pool_.caption_of, row, 1);
         }
     }
 

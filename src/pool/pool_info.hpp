@@ -24,8 +24,11 @@ struct PoolInfo {
     std::vector<double> mean{0.0}, std{1.0};
     bool has_targets = false, has_clean_targets = false, has_names = false, has_ids = false;
     std::vector<std::string> class_names;  ///< empty where targets are unknown or unnamed
-    std::int64_t classes = 0;     ///< class_names.size(), or largest target + 1; 0 = unknown
-    std::int64_t block_rows = 0;  ///< rows per block; the last block may be shorter
+    std::int64_t classes = 0;       ///< class_names.size(), or largest target + 1; 0 = unknown
+    std::int64_t block_rows = 0;    ///< rows per block; the last block may be shorter
+    std::int64_t token_length = 0;  ///< L, tokens of every caption; 0 where the pool has no text
+    std::int64_t vocabulary = 0;    ///< tokens are below it; token 0 is padding
+    bool has_caption_of = false;    ///< the truth behind shuffled captions
 
     std::int64_t elements_per_row() const {
         std::int64_t elements = 1;

@@ -7,6 +7,7 @@
 
 #include "src/acquisition/outputs.hpp"
 #include "src/models/tensors.hpp"
+#include "src/models/token_reader.hpp"
 
 namespace thresher {
 namespace {
@@ -77,6 +78,13 @@ void ModelRunner::run(const Block& block, MaskKeys keys, const ModelResults& res
                 waiting.push_back(
                     {std::move(outputs.embedding), part(results.embeddings, size), size, 0});
             }
+        }
+        if (!results.captions.empty()) {
+            const Towers& towers = *model_->spec().towers;
+            const auto tokens = part(block.tokens, towers.token_length)
+                                    .first(static_cast<std::size_t>(count * towers.token_length));
+            waiting.push_back({model_->embed_text(read_tokens(tokens, towers, model_->device())),
+                               part(results.captions, size), size, 0});
         }
         if (!results.sampled.empty()) {
             keys.ids =

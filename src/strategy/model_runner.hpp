@@ -21,6 +21,7 @@ struct ModelResults {
     std::span<float> log_probs;
     std::int64_t stride = 0;
     std::span<float> embeddings;  ///< [n, d], of the same pass
+    std::span<float> captions;    ///< [n, d], the embeddings of the captions
     std::span<float> sampled;     ///< log-probabilities [n, samples, classes] of stochastic passes
     std::int64_t samples = 0;
 };

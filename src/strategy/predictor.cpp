@@ -7,6 +7,8 @@
 #include <optional>
 
 #include "src/base/check.hpp"
+#include "src/models/token_reader.hpp"
+#include "src/strategy/alignment.hpp"
 #include "src/strategy/cross_entropy.hpp"
 #include "src/strategy/model_runner.hpp"
 #include "src/strategy/strategy.hpp"
@@ -62,11 +64,15 @@ void check_strategies(const std::vector<const StrategyInfo*>& strategies,
         THRESHER_CHECK_AS(UsageError, has_model || strategy->roles.empty(),
                           "strategy {} needs a model for one of the roles {}; none was given",
                           strategy->name, fmt::join(strategy->roles, ", "));
-        THRESHER_CHECK_AS(
-            UsageError, !strategy->needs_targets || pool.has_targets,
-            "strategy {} needs targets, but pool {} has none; label the pool, or use a "
-            "strategy without losses",
-            strategy->name, pool.path);
+        for (const GivenModel& given : models) {
+            if (!strategy->needs_targets || !contains(strategy->roles, given.role)) continue;
+            const bool pairs = given.model->spec().towers.has_value();
+            THRESHER_CHECK_AS(UsageError, pairs ? pool.token_length > 0 : pool.has_targets,
+                              "strategy {} needs {}, but pool {} has none; {}, or use a strategy "
+                              "without losses",
+                              strategy->name, pairs ? "captions" : "targets", pool.path,
+                              pairs ? "give a pool of images and captions" : "label the pool");
+        }
     }
     THRESHER_CHECK_AS(UsageError, with_log_probs.size() <= 1,
                       "strategies {} all make log-probabilities, and predictions hold those of "
@@ -87,6 +93,10 @@ void check_strategies(const std::vector<const StrategyInfo*>& strategies,
 void check_ability(Model& model, const GivenModel& given, const StrategyInfo& strategy) {
     const std::string& name = model.spec().name;
     const bool built_in = is_built_in_model(name);
+    THRESHER_CHECK_AS(UsageError, !contains(strategy.produces, "log_probs") || !model.spec().towers,
+                      "strategy {} needs logits, but {} ({}) embeds images and captions; use "
+                      "strategy embedding or loss",
+                      strategy.name, given.title, name);
     if (strategy.name == "monte-carlo") {
         THRESHER_CHECK_AS(UsageError, model.has_dropout(),
                           "strategy monte-carlo needs dropout, but {} ({}) has none; {}, or use "
@@ -133,7 +143,8 @@ struct Predictor::Role {
     std::int64_t samples = 0;              ///< of Monte-Carlo dropout; 0: none
     std::optional<std::int64_t> sample{};  ///< of the predictions, that one pass in eval mode fills
     bool losses = false, embeddings = false;
-    std::vector<float> scratch{};  ///< log-probabilities where only losses are asked for
+    std::vector<float> scratch{};             ///< log-probabilities where only losses are asked for
+    std::vector<float> images{}, captions{};  ///< embeddings that losses of pairs are made of
 };
 
 Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
@@ -175,7 +186,12 @@ Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
             } else {
                 role->losses = true;
                 shape_.loss_roles.emplace_back(entry.role);
-                loss_classes_ = std::min(loss_classes_, classes);
+                if (entry.model->spec().towers) {
+                    pair_losses_ = true;
+                } else {
+                    class_losses_ = true;
+                    loss_classes_ = std::min(loss_classes_, classes);
+                }
             }
         }
         roles_.push_back(std::move(role));
@@ -201,16 +217,22 @@ void Predictor::predict(const Block& block, Predictions& predictions) {
     predictions.quarantined.clear();
     for (const auto& role : roles_) {
         const std::int64_t classes = role->runner.model().spec().classes;
+        const bool pair_losses = role->losses && role->runner.model().spec().towers;
         ModelResults results;
         if (role->sample) {
             results.log_probs =
                 log_probs.subspan(static_cast<std::size_t>(*role->sample * classes));
             results.stride = shape_.samples * shape_.classes;
-        } else if (role->losses) {
+        } else if (role->losses && !pair_losses) {
             results.log_probs = sized(role->scratch, classes);
             results.stride = classes;
         }
         if (role->embeddings) results.embeddings = embeddings;
+        if (pair_losses) {
+            const std::int64_t size = role->runner.model().embedding_size();
+            results.captions = sized(role->captions, size);
+            if (!role->embeddings) results.embeddings = sized(role->images, size);
+        }
         if (role->samples > 0) {
             results.sampled = log_probs;
             results.samples = role->samples;
@@ -218,17 +240,28 @@ void Predictor::predict(const Block& block, Predictions& predictions) {
         role->runner.run(block, keys_, results);
         if (role->losses) {
             const std::span<float> losses = sized(predictions.losses[role->name], 1);
-            cross_entropy_rows(results.log_probs, classes, block.targets, losses);
+            if (pair_losses) {
+                alignment_losses(results.embeddings, results.captions, block.tokens, losses);
+            } else {
+                cross_entropy_rows(results.log_probs, classes, block.targets, losses);
+            }
         }
     }
     for (std::size_t i = 0; i < rows; ++i) {
-        std::string reason = shape_.loss_roles.empty() ? "" : bad_target(block.targets[i]);
+        std::string reason = without_loss(block, i);
         if (reason.empty() && !is_number(predictions, i)) reason = "the prediction is no number";
         if (!reason.empty()) predictions.quarantined.push_back({block.ids[i], std::move(reason)});
     }
 }
 
-std::string Predictor::bad_target(std::int64_t target) const {
+std::string Predictor::without_loss(const Block& block, std::size_t row) const {
+    if (pair_losses_) {
+        const std::size_t length =
+            block.tokens.size() / static_cast<std::size_t>(block.rows.size());
+        if (!has_words(block.tokens.subspan(row * length, length))) return "no caption";
+    }
+    if (!class_losses_) return "";
+    const std::int64_t target = block.targets[row];
     if (target >= 0 && target < loss_classes_) return "";
     if (target == -1) return "no target";
     return fmt::format("target {} is outside [0, {})", target, loss_classes_);

@@ -82,14 +82,15 @@ class Predictor {
   private:
     struct Role;
 
-    /// Why losses cannot be had with this target; empty where they can.
-    std::string bad_target(std::int64_t target) const;
+    /// Why losses of a row cannot be had; empty where they can.
+    std::string without_loss(const Block& block, std::size_t row) const;
 
     std::vector<std::unique_ptr<Role>> roles_;
     PredictionsShape shape_;
     MaskKeys keys_;
     /// The fewest classes of a model that makes losses: targets must be below.
     std::int64_t loss_classes_ = std::numeric_limits<std::int64_t>::max();
+    bool class_losses_ = false, pair_losses_ = false;  ///< what losses are made of
 };
 
 }  // namespace thresher

@@ -29,13 +29,15 @@ const std::vector<StrategyInfo>& strategies() {
          {"embeddings"},
          {"learner"},
          false,
-         "the input of the last layer, in eval mode",
+         "the input of the last layer, in eval mode; of a two-tower the embedding of the image",
          "Sener and Savarese 2018 (arXiv 1708.00489)"},
         {"loss",
          {"losses/learner", "losses/reference", "losses/online"},
          {"learner", "reference", "online"},
          true,
-         "cross-entropy of each example, in eval mode, by every model that is given",
+         "cross-entropy of each example, in eval mode, by every model that is given; of a "
+         "two-tower "
+         "-(image . caption)",
          "Mindermann et al. 2022 (arXiv 2206.07137); Evans et al. 2023 (arXiv 2312.05328)"},
         {"random",
          {},

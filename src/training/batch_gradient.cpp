@@ -1,12 +1,9 @@
 #include "src/training/batch_gradient.hpp"
 
-#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "src/base/agreement.hpp"
@@ -47,8 +44,8 @@ BatchGradient::BatchGradient(Model& model, const PoolInfo& pool, const TrainOpti
                              std::int64_t batch_size, Collective& collective)
     : model_(model),
       collective_(collective),
-      reader_(model.spec(), pool.element_type, pool.scale, model.device()),
-      label_smoothing_(options.label_smoothing),
+      loss_(model.spec().towers ? make_pair_loss(model, pool, options)
+                                : make_class_loss(model, pool, options)),
       seed_(options.seed),
       reproducible_(options.reproducible),
       plan_(shard_plan(options, batch_size, collective.size())),
@@ -76,6 +73,9 @@ TrainSums BatchGradient::compute(const Examples& own, std::int64_t batch_rows, s
     {
         const auto timer = phases.time("compute");
         agree(collective_, [&] { sums = learn_own_shards(own, batch_rows, step); });
+        loss_->compare(
+            collective_, plan_.rank_rows(batch_rows, collective_.rank()).begin, batch_rows,
+            [&](std::size_t shard) { bind_shard(shard); }, sums);
     }
     const auto timer = phases.time("reduce");
     const c10::NoGradGuard no_grad;
@@ -110,58 +110,22 @@ std::vector<TrainSums> BatchGradient::learn_own_shards(const Examples& own, std:
             sums.emplace_back();
             continue;
         }
-        parameters_.bind_gradients(shard_gradients_[reproducible_ ? index : 0]);
+        bind_shard(static_cast<std::size_t>(index));
         statistics_.values().copy_(statistics_before);
         for (std::size_t i = 0; i < counters_.size(); ++i) {
             counters_[i].tensor.copy_(counters_before[i]);
         }
         model_.seed_dropout(random.bits(shard));
-        sums.push_back(learn(own, {rows.begin - first_row, rows.end - first_row}, batch_rows));
+        sums.push_back(loss_->learn(static_cast<std::size_t>(index), own,
+                                    {rows.begin - first_row, rows.end - first_row}, batch_rows));
         shard_statistics_[index].copy_(statistics_.values());
     }
     return sums;
 }
 
-/// Forward and backward of some of the rank's rows; adds to the bound gradients.
-TrainSums BatchGradient::learn(const Examples& own, RowRange rows, std::int64_t batch_rows) {
-    const c10::AutoGradMode gradients_on(true);
-    TrainSums sums;
-    const std::int64_t classes = model_.spec().classes;
-    std::vector<std::int64_t> targets(own.targets.begin() + rows.begin,
-                                      own.targets.begin() + rows.end);
-    for (std::int64_t& target : targets) {
-        if (target >= 0 && target < classes) continue;
-        target = -1;
-        ++sums.unlabelled;
-    }
-    sums.labelled = static_cast<double>(rows.size()) - sums.unlabelled;
-    if (!own.clean_targets.empty()) {
-        for (std::int64_t row = 0; row < rows.size(); ++row) {
-            const std::int64_t truth =
-                own.clean_targets[static_cast<std::size_t>(rows.begin + row)];
-            const std::int64_t target = targets[static_cast<std::size_t>(row)];
-            if (truth >= 0 && target >= 0 && truth != target) ++sums.noisy;
-        }
-    }
-    const double flops_before = model_.forward_flops();
-    const auto row_bytes = static_cast<std::size_t>(reader_.bytes_per_row());
-    const at::Tensor inputs =
-        reader_.read(std::span<const std::byte>(own.inputs)
-                         .subspan(static_cast<std::size_t>(rows.begin) * row_bytes,
-                                  static_cast<std::size_t>(rows.size()) * row_bytes));
-    const at::Tensor target =
-        at::from_blob(targets.data(), {rows.size()}, at::TensorOptions(at::kLong))
-            .to(inputs.device());
-    const at::Tensor logits = model_.forward(inputs).logits;
-    const at::Tensor loss =
-        at::cross_entropy_loss(logits, target, {}, at::Reduction::Sum, -1, label_smoothing_);
-    loss.div(static_cast<double>(batch_rows)).backward();
-    sums.loss = loss.item<double>();
-    sums.correct =
-        static_cast<double>(logits.detach().argmax(1).eq(target).sum().item<std::int64_t>());
-    // A backward pass costs two forward passes: the gradients of inputs, and those of weights.
-    sums.flops = 3.0 * (model_.forward_flops() - flops_before);
-    return sums;
+void BatchGradient::bind_shard(std::size_t shard) {
+    parameters_.bind_gradients(
+        shard_gradients_[reproducible_ ? static_cast<std::int64_t>(shard) : 0]);
 }
 
 /// Sums rows over all ranks: in the fixed tree, or as the ranks' own sums happen to be added.

@@ -7,26 +7,19 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <vector>
 
 #include "src/base/collective.hpp"
 #include "src/base/phases.hpp"
-#include "src/models/input_reader.hpp"
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
+#include "src/training/batch_loss.hpp"
 #include "src/training/flat_tensors.hpp"
 #include "src/training/shard_plan.hpp"
 #include "src/training/train_options.hpp"
 
 namespace thresher {
-
-/// What a shard, a batch or an epoch has brought and cost: sums over rows. Doubles throughout, so
-/// that they are reduced as one vector.
-struct TrainSums {
-    double loss = 0.0, correct = 0.0, labelled = 0.0, unlabelled = 0.0;
-    double noisy = 0.0;  ///< rows whose target is known not to be the truth
-    double flops = 0.0;  ///< forward and backward
-};
 
 class BatchGradient {
   public:
@@ -37,9 +30,10 @@ class BatchGradient {
     BatchGradient(const BatchGradient&) = delete;
     BatchGradient& operator=(const BatchGradient&) = delete;
 
-    /// Fills gradient() with that of the mean loss over the labelled rows of the batch, of which
+    /// Fills gradient() with that of the mean loss over the usable rows of the batch, of which
     /// `own` holds this rank's rows as shard_plan() deals them out, and averages the running
-    /// statistics that the shards leave behind. Rows without a usable target count in no sum.
+    /// statistics that the shards leave behind. Rows without a usable target, or without a caption
+    /// where pairs are learned, count in no sum.
     /// Dropout is keyed by (seed, step, shard). Collective.
     TrainSums compute(const Examples& own, std::int64_t batch_rows, std::int64_t step,
                       Phases& phases);
@@ -53,14 +47,14 @@ class BatchGradient {
   private:
     std::vector<TrainSums> learn_own_shards(const Examples& own, std::int64_t batch_rows,
                                             std::int64_t step);
-    TrainSums learn(const Examples& own, RowRange rows, std::int64_t batch_rows);
+    /// Makes backward add to the gradient of an own shard, counted from 0.
+    void bind_shard(std::size_t shard);
     void reduce(const at::Tensor& own, const at::Tensor& total);
     void reduce_statistics(std::int64_t batch_rows);
 
     Model& model_;
     Collective& collective_;
-    InputReader reader_;
-    double label_smoothing_;
+    std::unique_ptr<BatchLoss> loss_;
     std::uint64_t seed_;
     bool reproducible_;
     ShardPlan plan_;

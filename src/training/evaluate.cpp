@@ -1,21 +1,27 @@
 #include "src/training/evaluate.hpp"
 
+#include <ATen/ops/from_blob.h>
+#include <c10/core/InferenceMode.h>
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
 #include <span>
 
+#include "src/acquisition/outputs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/tree_sum.hpp"
+#include "src/models/tensors.hpp"
+#include "src/models/token_reader.hpp"
+#include "src/pool/example_blocks.hpp"
+#include "src/strategy/model_runner.hpp"
 #include "src/strategy/predictor.hpp"
 
 namespace thresher {
 namespace {
 
 constexpr std::size_t kBins = 15;
-/// Rows a block of an ExampleSource; whole micro-batches.
-constexpr std::int64_t kBlockRows = 1024;
 
 /// Sums of one block: the loss, and the confidence by bin.
 constexpr std::size_t kSums = 1 + kBins;
@@ -92,24 +98,27 @@ class Tally {
     std::vector<double> sums_;  ///< [own blocks, kSums]
 };
 
-/// Predicts the blocks that `next` hands out, and adds up what came of them over the ranks.
-Evaluation evaluate_blocks(const Model& model, const PoolInfo& pool, Collective& collective,
-                           const BlockPartition& partition,
-                           const std::function<bool(Block&)>& next) {
-    Tally tally(model.spec().classes);
+/// Log-probabilities [rows, classes] of a block; valid until the next call.
+using Classifier = std::function<std::span<const float>(const Block&)>;
+
+/// Adds up over the ranks what came of their blocks, with the classifier that `make` makes.
+Evaluation evaluate_blocks(std::int64_t classes, BlockSource& source, Collective& collective,
+                           const std::function<Classifier()>& make) {
+    const PoolInfo& pool = source.info();
+    const BlockPartition partition{pool.rows, pool.block_rows, collective.size()};
+    source.rewind();
+    Tally tally(classes);
     agree(collective, [&] {
         THRESHER_CHECK(
             pool.has_targets,
             "pool {} has no targets, so a model cannot be evaluated on it; use a labelled "
             "pool",
             pool.path);
-        Predictor predictor(ModelRoles{&model, nullptr}, pool, PredictorOptions{});
-        Predictions predictions;
+        const Classifier classify = make();
         Block block;
-        while (next(block)) {
+        while (source.next(block)) {
             give_up_if_others_failed(collective);
-            predictor.predict(block, predictions);
-            tally.add_block(predictions.log_probs, block.targets);
+            tally.add_block(classify(block), block.targets);
         }
     });
     Evaluation result = tally.finish(collective, partition.blocks(),
@@ -117,38 +126,59 @@ Evaluation evaluate_blocks(const Model& model, const PoolInfo& pool, Collective&
     THRESHER_CHECK(result.rows > 0,
                    "none of the {} rows of pool {} has a target from 0 to {}, so a model cannot be "
                    "evaluated on it",
-                   result.without_target, pool.path, model.spec().classes - 1);
+                   result.without_target, pool.path, classes - 1);
     return result;
 }
 
 }  // namespace
 
 Evaluation evaluate(const Model& model, BlockSource& source, Collective& collective) {
-    const PoolInfo& pool = source.info();
-    source.rewind();
-    const BlockPartition partition{pool.rows, pool.block_rows, collective.size()};
-    return evaluate_blocks(model, pool, collective, partition,
-                           [&](Block& block) { return source.next(block); });
+    return evaluate_blocks(model.spec().classes, source, collective, [&]() -> Classifier {
+        const auto predictor = std::make_shared<Predictor>(ModelRoles{&model, nullptr},
+                                                           source.info(), PredictorOptions{});
+        const auto predictions = std::make_shared<Predictions>();
+        return [=](const Block& block) -> std::span<const float> {
+            predictor->predict(block, *predictions);
+            return predictions->log_probs;
+        };
+    });
 }
 
 Evaluation evaluate(const Model& model, ExampleSource& source, Collective& collective) {
-    const BlockPartition partition{source.size(), kBlockRows, collective.size()};
-    const RowRange own = partition.owned_blocks(collective.rank());
-    std::int64_t index = own.begin;
-    Examples examples;
-    std::vector<std::int64_t> positions;
-    return evaluate_blocks(model, source.info(), collective, partition, [&](Block& block) {
-        if (index == own.end) return false;
-        block.rows = partition.block(index++);
-        positions.resize(static_cast<std::size_t>(block.rows.size()));
-        for (std::size_t i = 0; i < positions.size(); ++i) {
-            positions[i] = block.rows.begin + static_cast<std::int64_t>(i);
-        }
-        source.fetch(positions, examples);
-        block.inputs = examples.inputs;
-        block.targets = examples.targets;
-        block.ids = examples.ids;
-        return true;
+    return evaluate(model, *blocks_of_examples(source, collective.rank(), collective.size()),
+                    collective);
+}
+
+Evaluation evaluate_zero_shot(const Model& model, std::span<const std::int32_t> prompts,
+                              BlockSource& source, Collective& collective) {
+    THRESHER_CHECK_AS(UsageError, model.spec().towers.has_value(),
+                      "{} reads no captions, so it cannot name classes it has not learned; use a "
+                      "two-tower",
+                      model.spec().name);
+    const std::int64_t classes = std::ssize(prompts) / model.spec().towers->token_length;
+    return evaluate_blocks(classes, source, collective, [&]() -> Classifier {
+        const c10::InferenceMode inference;
+        const auto runner = std::make_shared<ModelRunner>(model, source.info(), 0);
+        Model& scoring = runner->model();
+        const at::Tensor names =
+            scoring.embed_text(read_tokens(prompts, *scoring.spec().towers, scoring.device()));
+        const at::Tensor weight = names.mul(scoring.pair_scale().scale).cpu().t().contiguous();
+        const auto images = std::make_shared<std::vector<float>>();
+        const auto log_probs = std::make_shared<std::vector<float>>();
+        return [=](const Block& block) -> std::span<const float> {
+            const c10::InferenceMode computing;
+            const std::int64_t rows = block.rows.size(), size = weight.size(0);
+            images->resize(static_cast<std::size_t>(rows * size));
+            log_probs->resize(static_cast<std::size_t>(rows * classes));
+            ModelResults results;
+            results.embeddings = *images;
+            runner->run(block, {}, results);
+            const at::Tensor logits =
+                at::from_blob(images->data(), {rows, size}, at::kFloat).matmul(weight);
+            logits_to_log_probs({logits.const_data_ptr<float>(), log_probs->size()}, classes,
+                                *log_probs);
+            return *log_probs;
+        };
     });
 }
 

@@ -4,6 +4,7 @@
 // number of ranks: counts are integers, sums go by block in a fixed tree.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,5 +42,10 @@ Evaluation evaluate(const Model& model, BlockSource& source, Collective& collect
 
 /// The same for a source that every rank sees as a whole; the ranks share it out. Collective.
 Evaluation evaluate(const Model& model, ExampleSource& source, Collective& collective);
+
+/// How well a model that reads captions tells apart classes that it knows by name alone: a class's
+/// logit is that of the image and the class's prompt, tokens [classes, L]. Collective.
+Evaluation evaluate_zero_shot(const Model& model, std::span<const std::int32_t> prompts,
+                              BlockSource& source, Collective& collective);
 
 }  // namespace thresher

@@ -15,6 +15,9 @@ const char* name_of(ScheduleKind kind) {
     return kind == ScheduleKind::constant ? "constant" : "cosine";
 }
 const char* name_of(AugmentKind kind) { return kind == AugmentKind::none ? "none" : "crop-flip"; }
+const char* name_of(ContrastiveKind kind) {
+    return kind == ContrastiveKind::softmax ? "softmax" : "sigmoid";
+}
 
 /// The one of two kinds that has this name.
 template <class Kind>
@@ -43,6 +46,10 @@ ScheduleKind schedule_kind(const std::string& name) {
 
 AugmentKind augment_kind(const std::string& name) {
     return parse("augment", name, AugmentKind::none, AugmentKind::crop_flip);
+}
+
+ContrastiveKind contrastive_kind(const std::string& name) {
+    return parse("contrastive", name, ContrastiveKind::softmax, ContrastiveKind::sigmoid);
 }
 
 void check_options(const TrainOptions& options) {

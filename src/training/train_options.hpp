@@ -14,6 +14,7 @@ namespace thresher {
 enum class OptimizerKind { sgd, adamw };
 enum class ScheduleKind { constant, cosine };
 enum class AugmentKind { none, crop_flip };
+enum class ContrastiveKind { softmax, sigmoid };
 
 struct TrainOptions {
     std::int64_t epochs = 10;
@@ -31,6 +32,7 @@ struct TrainOptions {
     ScheduleKind schedule = ScheduleKind::cosine;
     double label_smoothing = 0.0;
     AugmentKind augment = AugmentKind::none;
+    ContrastiveKind contrastive = ContrastiveKind::softmax;  ///< loss of a model of image and text
 
     std::string method = "uniform";  ///< how the rows of an update are chosen: see methods()
     double filter_ratio = 0.0;  ///< rho: candidates for each row trained on; 0 = the method's own
@@ -49,9 +51,10 @@ struct TrainOptions {
 };
 
 /// From an option's text; throw UsageError naming the allowed ones.
-OptimizerKind optimizer_kind(const std::string& name);  ///< sgd, adamw
-ScheduleKind schedule_kind(const std::string& name);    ///< constant, cosine
-AugmentKind augment_kind(const std::string& name);      ///< none, crop-flip
+OptimizerKind optimizer_kind(const std::string& name);      ///< sgd, adamw
+ScheduleKind schedule_kind(const std::string& name);        ///< constant, cosine
+AugmentKind augment_kind(const std::string& name);          ///< none, crop-flip
+ContrastiveKind contrastive_kind(const std::string& name);  ///< softmax, sigmoid
 
 /// Throws UsageError naming every option that is out of range, or an unknown method.
 void check_options(const TrainOptions& options);

@@ -16,9 +16,9 @@
 #include "src/models/tensors.hpp"
 #include "src/training/batch_gradient.hpp"
 #include "src/training/batch_stream.hpp"
-#include "src/training/evaluate.hpp"
 #include "src/training/optimizer.hpp"
 #include "src/training/prioritised/method.hpp"
+#include "src/training/validation.hpp"
 
 namespace thresher {
 namespace {
@@ -158,7 +158,8 @@ struct Trainer::Body {
         const double loss = sums.loss / std::max(1.0, sums.labelled);
         curves.steps["loss"].push_back(loss);
         curves.steps["learning_rate"].push_back(rate);
-        if (train.info().has_clean_targets) {
+        if (learner.model.spec().towers ? train.info().has_caption_of
+                                        : train.info().has_clean_targets) {
             curves.steps["noisy_share"].push_back(sums.noisy / std::max(1.0, sums.labelled));
         }
         if (batches.scores()) {
@@ -269,13 +270,12 @@ struct Trainer::Body {
         numbers.since = TrainSums{};
         if (validation == nullptr) return;
         const auto timer = phases.time("evaluate");
-        const Evaluation result = evaluate(learner.model, *validation, collective);
-        values["validation_loss"].push_back(result.mean_loss);
-        values["validation_accuracy"].push_back(result.accuracy());
+        const auto result = validate(learner.model, *validation, collective);
+        for (const auto& [name, value] : result) values["validation_" + name].push_back(value);
         if (options.patience == 0) return;
         const auto evaluation = std::ssize(values["update"]) - 1;
-        if (result.mean_loss < numbers.best_loss) {
-            numbers.best_loss = result.mean_loss;
+        if (result.at("loss") < numbers.best_loss) {
+            numbers.best_loss = result.at("loss");
             numbers.best_evaluation = evaluation;
             best_parameters.copy_(learner.batch.parameters().values());
             best_statistics.copy_(learner.batch.statistics().values());
@@ -313,6 +313,24 @@ void put_tensor(TrainState& state, const std::string& name, const at::Tensor& te
                                    host.nbytes()));
 }
 
+/// Refuses a pool of which this model learns nothing, and options that its loss does not have.
+void check_teaches(const ModelSpec& spec, const PoolInfo& pool, const TrainOptions& options) {
+    if (!spec.towers) {
+        THRESHER_CHECK(pool.has_targets,
+                       "pool {} has no targets, so {} cannot learn from it; label it first{}",
+                       pool.path, spec.name,
+                       pool.token_length > 0 ? ", or train a two-tower on its captions" : "");
+        return;
+    }
+    THRESHER_CHECK(pool.token_length > 0,
+                   "pool {} has no captions, so {} cannot learn from it; give a pool of thresher "
+                   "import image-text",
+                   pool.path, spec.name);
+    THRESHER_CHECK_AS(UsageError, options.label_smoothing == 0.0,
+                      "label smoothing is {}, but captions are no labels; allowed: 0",
+                      options.label_smoothing);
+}
+
 void take_tensor(const TrainState& state, const std::string& name, const at::Tensor& tensor) {
     const c10::NoGradGuard no_grad;
     const at::Tensor host = at::empty_like(tensor, at::kCPU);
@@ -328,9 +346,7 @@ Trainer::Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
                  const Companions& companions) {
     check_options(options);
     THRESHER_CHECK(train.size() > 0, "pool {} has no rows to train on", train.info().path);
-    THRESHER_CHECK(train.info().has_targets,
-                   "pool {} has no targets, so nothing can be learned from it; label it first",
-                   train.info().path);
+    check_teaches(model.spec(), train.info(), options);
     THRESHER_CHECK_AS(UsageError, options.patience == 0 || validation != nullptr,
                       "patience {} needs a validation pool to watch; give one, or patience 0",
                       options.patience);

@@ -34,10 +34,11 @@ struct TrainProgress {
 };
 
 /// Curves by name. `steps`, one value an update: loss, learning_rate; noisy_share, of the rows
-/// trained on, where the source knows the truth; candidate_score and chosen_score, means, where
-/// rows are scored. `evaluations`, one value an epoch or every so many updates: update, train_loss,
-/// train_accuracy (since the one before) and, with a validation source, validation_loss,
-/// validation_accuracy.
+/// trained on, where the source knows the truth (of targets, or of captions); candidate_score and
+/// chosen_score, means, where rows are scored. `evaluations`, one value an epoch or every so many
+/// updates: update, train_loss, train_accuracy (since the one before; of pairs, how many images are
+/// nearest to their caption among those of their batch) and, with a validation source,
+/// validation_... of all that validate() tells.
 struct TrainCurves {
     std::map<std::string, std::vector<double>> steps, evaluations;
 };

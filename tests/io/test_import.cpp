@@ -2,6 +2,7 @@
 
 #include "io/hdf5/file.hpp"
 #include "io/importers/importers.hpp"
+#include "tests/io/png_support.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -128,21 +129,12 @@ TEST_CASE("CIFAR is imported from a file, a directory and an archive") {
     SECTION("file") { options.source = folder + "/data_batch_1.bin"; }
     SECTION("directory") { options.source = folder; }
     SECTION("archive") {
-        std::string archive;
-        for (const auto& [name, content] :
-             {std::pair<std::string, std::string>{"data_batch_1.bin", bytes},
-              {"batches.meta.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n"},
-              {"readme.html", "hello"}}) {
-            std::string header(512, '\0');
-            const std::string path = "cifar-10-batches-bin/" + name;
-            header.replace(0, path.size(), path);
-            header.replace(124, 11, fmt::format("{:011o}", content.size()));
-            header[156] = '0';
-            header.replace(257, 5, "ustar");
-            archive += header + content + std::string((512 - content.size() % 512) % 512, '\0');
-        }
         options.source = directory / "cifar.tar.gz";
-        write_gz(options.source, archive + std::string(1024, '\0'));
+        write_gz(
+            options.source,
+            tar_of({{"cifar-10-batches-bin/data_batch_1.bin", bytes},
+                    {"cifar-10-batches-bin/batches.meta.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n"},
+                    {"cifar-10-batches-bin/readme.html", "hello"}}));
     }
     const ImportReport report = import_pool("cifar", options, {});
     CHECK(report.pool.rows == 3);
@@ -274,5 +266,5 @@ TEST_CASE("a user's own HDF5 file is copied into shards") {
 
 TEST_CASE("an unknown importer lists the known ones") {
     CHECK(message_of([] { import_pool("parquet", {}, {}); }) ==
-          "there is no importer \"parquet\"; known are cifar, csv, hdf5, idx, images");
+          "there is no importer \"parquet\"; known are cifar, csv, hdf5, idx, image-text, images");
 }

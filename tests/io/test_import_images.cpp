@@ -2,10 +2,10 @@
 #include <cstdlib>
 
 #include <jpeglib.h>
-#include <png.h>
 
 #include "io/importers/image_codec.hpp"
 #include "io/importers/importers.hpp"
+#include "tests/io/png_support.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -14,21 +14,6 @@ using namespace thresher::io;
 using namespace thresher::test;
 
 namespace {
-
-std::string png_of(const std::vector<unsigned char>& pixels, unsigned width, unsigned height,
-                   bool rgb) {
-    png_image image{};
-    image.version = PNG_IMAGE_VERSION;
-    image.width = width;
-    image.height = height;
-    image.format = rgb ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
-    png_alloc_size_t size = 0;
-    png_image_write_to_memory(&image, nullptr, &size, 0, pixels.data(), 0, nullptr);
-    std::string bytes(size, '\0');
-    png_image_write_to_memory(&image, bytes.data(), &size, 0, pixels.data(), 0, nullptr);
-    bytes.resize(size);
-    return bytes;
-}
 
 /// A grey JPEG of one value.
 std::string jpeg_of(unsigned char value, unsigned width, unsigned height) {

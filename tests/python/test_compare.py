@@ -62,6 +62,17 @@ class Compare(unittest.TestCase):
                                            "58 % less", "64 % less", "6 s"])
         self.assertEqual((self.directory / "figure.png").read_bytes()[:4], b"\x89PNG")
 
+    def test_another_metric_and_what_is_wrong(self):
+        runs = self.two_seeds()
+        for run, share in zip(runs, (0.5, 0.4, 0.2, 0.1)):
+            with h5py.File(run + "/run.h5", "a") as file:
+                file.move("curves/evaluations/validation_accuracy", "curves/evaluations/validation_recall_at_5")
+                file["curves/steps/noisy_share"] = [share - 0.1, share + 0.1]
+        found = self.table(*runs, "--baseline", "uniform", "--metric", "recall_at_5")
+        self.assertEqual(found["uniform"][1], "80.0 ± 1.4 (79.0 to 81.0)")
+        self.assertEqual((found["uniform"][-1], found["chosen"][-1]), ("45.0 %", "15.0 %"))
+        self.assertIn("needs its accuracy", self.table(*runs, "--baseline", "uniform", code=1))
+
     def test_never_there(self):
         runs = self.two_seeds()
         runs += [self.make_run(seed, "late", [50, 100], [0.9, 0.7], {"learner": 500}) for seed in (1, 2)]

@@ -144,7 +144,10 @@ def _draw_steps(panel, values, smooth):
     panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
 
 
-STEP_TITLES = {"steps/noisy_share": "Share of rows trained on whose label is wrong",
+METRICS = (("loss", "Loss when evaluated, nats"), ("accuracy", "Accuracy when evaluated"),
+           *((f"recall_at_{k}", f"Recall at {k} when evaluated") for k in (1, 5, 10)),
+           ("alignment", "Alignment of pairs when evaluated"))
+STEP_TITLES = {"steps/noisy_share": "Share of rows trained on whose label or caption is wrong",
                "steps/candidate_score": "Score of the candidates, mean",
                "steps/chosen_score": "Score of the rows chosen, mean"}
 
@@ -155,12 +158,12 @@ def training_curves(name, curves):
     left = dict(curves)
     drawings = []
     updates = left.pop("evaluations/update", None)
-    for metric, title in (("loss", "Loss when evaluated, nats"), ("accuracy", "Accuracy when evaluated")):
+    for metric, title in METRICS:
         pair = [(part, left.pop(f"evaluations/{part}_{metric}")) for part in ("train", "validation")
                 if f"evaluations/{part}_{metric}" in left]
         if pair:
             drawings.append((title, lambda panel, pair=pair, metric=metric: [
-                f"{metric} of {told}" for told in _draw_evaluations(panel, pair, updates, metric == "accuracy")]))
+                f"{metric} of {told}" for told in _draw_evaluations(panel, pair, updates, style.is_share(metric))]))
     for key, title in (("steps/loss", "Loss by update, nats"), ("steps/learning_rate", "Learning rate by update")):
         if key in left:
             drawings.append((title, lambda panel, v=left.pop(key), k=key: _draw_steps(panel, v, k == "steps/loss")))
@@ -182,7 +185,7 @@ def training_curves(name, curves):
 
 
 @styled
-def comparison(name, curves, target):
+def comparison(name, curves, target, metric="accuracy"):
     """curves: (label, updates [n], accuracy [seeds, n], operations [n])."""
     figure = _figure(WIDTH, 3.9)
     panels = figure.subplots(1, 2)
@@ -201,14 +204,14 @@ def comparison(name, curves, target):
         panel.axhline(target, color=style.SOFT, linewidth=1.0, linestyle=(0, (2, 3)))
         panel.set_ylim(bottom=max(0.0, target - 0.15))
         panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
-        panel.set_title("Accuracy by compute, everything charged" if by_compute else "Accuracy by update")
+        panel.set_title(f"{metric.capitalize()} by " + ("compute, everything charged" if by_compute else "update"))
         panel.set_xlabel("GFLOP" if by_compute else "update")
         panel.xaxis.set_major_locator(MaxNLocator(5))
         panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
         if by_compute:
             _label_lines(panel, ends)
     seeds = max(len(accuracy) for _, _, accuracy, _ in curves)
-    return _finish(figure, name, "Accuracy against updates and compute: " + "; ".join(told) + ".",
+    return _finish(figure, name, f"{metric.capitalize()} against updates and compute: " + "; ".join(told) + ".",
                    f"Lines: mean over {seeds} seeds. Bands: from the lowest to the highest seed. Dotted: the target.")
 
 

@@ -32,9 +32,10 @@ class Group:
     name: str
     seeds: list  # directory names
     updates: numpy.ndarray  # [evaluations], the same for all seeds
-    accuracy: numpy.ndarray  # [seeds, evaluations]
+    accuracy: numpy.ndarray  # [seeds, evaluations], or another metric of validation
     flops: dict  # role -> mean over seeds, of the whole run
     seconds: float  # of training, evaluation left out, mean over seeds
+    noisy: float  # share of the rows trained on whose label or caption is wrong; NaN where that is not known
 
     def finals(self):
         return self.accuracy[:, -1]
@@ -51,13 +52,14 @@ class Group:
         return sum(value * (1.0 if role in ONCE else share) for role, value in self.flops.items() if role in roles)
 
 
-def read_group(name, paths):
+def read_group(name, paths, metric):
+    curve = f"evaluations/validation_{metric}"
     runs = []
     for path in paths:
         kind, file = kind_of(str(path))
         run = read_run(file) if kind == "run" else None
-        if run is None or "evaluations/validation_accuracy" not in run.curves:
-            raise ReportError(f"{path}: is no run of train with a validation pool; a comparison needs its accuracy")
+        if run is None or curve not in run.curves:
+            raise ReportError(f"{path}: is no run of train with a validation pool; a comparison needs its {metric}")
         runs.append(run)
     updates = runs[0].curves["evaluations/update"]
     for path, run in zip(paths, runs):
@@ -68,17 +70,18 @@ def read_group(name, paths):
     flops = {role: float(numpy.mean([run.ledger["flops"].get(role, 0.0) for run in runs])) for role in roles}
     seconds = [sum(value for phase, value in run.ledger["seconds"].items() if phase not in ("evaluate", "checkpoint"))
                for run in runs]
+    noisy = [run.curves["steps/noisy_share"].mean() if "steps/noisy_share" in run.curves else numpy.nan for run in runs]
     return Group(name, [path.parent.name for path in paths], updates,
-                 numpy.stack([run.curves["evaluations/validation_accuracy"] for run in runs]), flops,
-                 float(numpy.mean(seconds)))
+                 numpy.stack([run.curves[curve] for run in runs]), flops,
+                 float(numpy.mean(seconds)), float(numpy.mean(noisy)))
 
 
-def read_groups(paths):
+def read_groups(paths, metric="accuracy"):
     """Groups by the last part of the path, in the order given."""
     by_name = {}
     for path in map(pathlib.Path, paths):
         by_name.setdefault(path.name, []).append(path)
-    return {name: read_group(name, sorted(members)) for name, members in by_name.items()}
+    return {name: read_group(name, sorted(members), metric) for name, members in by_name.items()}
 
 
 def less(share):
@@ -103,15 +106,18 @@ def row(group, baseline, target):
     for roles in ACCOUNTS.values():
         cells.append("-" if group is baseline else less(group.compute(roles, share) / baseline.compute(roles)))
     cells.append("-" if goes_on else style.quantity(group.seconds * share, "s") if numpy.isfinite(share) else "never")
+    cells.append(style.percent(group.noisy))
     return cells
 
 
-def table(groups, baseline):
+def table(groups, baseline, metric="accuracy"):
     target = baseline.finals().mean()
-    head = ["run", "updates", "final accuracy [%]", f"seeds at or above {baseline.name}",
+    head = ["run", "updates", f"final {metric} [%]", f"seeds at or above {baseline.name}",
             f"updates to {100 * target:.1f} %", *(f"compute to it, {account}" for account in ACCOUNTS),
-            "seconds to it"]
+            "seconds to it", "wrong among the rows trained on"]
     rows = [head, ["---"] * len(head), *(row(group, baseline, target) for group in groups.values())]
+    if not any(numpy.isfinite(group.noisy) for group in groups.values()):
+        rows = [cells[:-1] for cells in rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
 
 
@@ -123,11 +129,13 @@ def main(arguments=None):
     parser.add_argument("runs", nargs="+", metavar="RUN", help="directories of runs of train")
     parser.add_argument("--baseline", required=True, metavar="NAME", help="the group whose mean final accuracy is the "
                         "target")
+    parser.add_argument("--metric", default="accuracy", help="what is compared: accuracy or, of pairs, recall_at_5 "
+                        "(or 1, 10)")
     parser.add_argument("--figure", metavar="FILE.png", help="draw accuracy against updates and against compute")
     parser.add_argument("--show", nargs="+", metavar="NAME", help="groups in the figure; default: all")
     options = parser.parse_args(arguments)
     try:
-        groups = read_groups(options.runs)
+        groups = read_groups(options.runs, options.metric)
         wanted = [options.baseline, *(options.show or [])]
         for name in wanted:
             if name not in groups:
@@ -139,10 +147,11 @@ def main(arguments=None):
             curves = [(group.name, group.updates, group.accuracy,
                        [group.compute(roles, share) for share in group.updates / group.updates[-1]])
                       for group in shown]
-            chart = comparison(pathlib.Path(options.figure).stem, curves, baseline.finals().mean())
+            chart = comparison(pathlib.Path(options.figure).stem, curves, baseline.finals().mean(),
+                               options.metric.replace("_", " "))
             write_all({pathlib.Path(options.figure): chart.png})
     except ReportError as problem:
         print(f"thresher-compare: {problem}", file=sys.stderr)
         return 1
-    print(table(groups, baseline))
+    print(table(groups, baseline, options.metric.replace("_", " ")))
     return 0

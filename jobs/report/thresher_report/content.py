@@ -200,7 +200,7 @@ class _Report:
                       if name.startswith("evaluations/") and name != "evaluations/update" and len(curve)]
             rows = []
             for name, curve in epochs:
-                share = name.endswith("accuracy")
+                share = style.is_share(name)
                 tell = style.percent if share else style.number
                 best = numpy.nan if not numpy.isfinite(curve).any() else (numpy.nanmax if share else numpy.nanmin)(curve)
                 rows.append((name, tell(curve[-1]), tell(best), len(curve)))

@@ -92,6 +92,11 @@ def percent(share):
     return f"{100 * share:.1f} %" if numpy.isfinite(share) else "–"
 
 
+def is_share(name):
+    """Whether a curve of this name is told in percent."""
+    return name.endswith("accuracy") or "recall_at" in name.replace(" ", "_")
+
+
 def quantity(value, unit):
     """A number with its unit and an SI prefix, or for seconds minutes and hours."""
     if unit == "s":

@@ -11,6 +11,8 @@
 #include "src/base/check.hpp"
 #include "src/models/model_mode.hpp"
 #include "src/models/tensors.hpp"
+#include "src/models/token_reader.hpp"
+#include "src/strategy/alignment.hpp"
 
 namespace thresher {
 
@@ -18,6 +20,43 @@ namespace {
 
 /// Rows a forward pass: enough to keep a processor busy, few enough to stay in its caches.
 constexpr std::int64_t kMicroBatch = 256;
+
+std::span<const float> span_of(const at::Tensor& host) {
+    return {host.const_data_ptr<float>(), static_cast<std::size_t>(host.numel())};
+}
+
+/// Cross-entropy of some rows; NaN where the target is unknown.
+void class_losses(const Model& model, const at::Tensor& logits, const Examples& candidates,
+                  RowRange rows, std::span<float> out) {
+    const auto known = [&](std::int64_t target) {
+        return target >= 0 && target < model.spec().classes;
+    };
+    std::vector<std::int64_t> targets(candidates.targets.begin() + rows.begin,
+                                      candidates.targets.begin() + rows.end);
+    for (std::int64_t& target : targets) target = known(target) ? target : 0;
+    const at::Tensor target =
+        at::from_blob(targets.data(), {rows.size()}, at::TensorOptions(at::kLong))
+            .to(logits.device());
+    const at::Tensor loss =
+        at::cross_entropy_loss(logits, target, {}, at::Reduction::None).cpu().contiguous();
+    std::copy_n(loss.const_data_ptr<float>(), rows.size(), out.begin());
+    for (std::int64_t i = 0; i < rows.size(); ++i) {
+        if (known(candidates.targets[static_cast<std::size_t>(rows.begin + i)])) continue;
+        out[static_cast<std::size_t>(i)] = std::numeric_limits<float>::quiet_NaN();
+    }
+}
+
+void pair_losses(Model& model, const at::Tensor& images, const Examples& candidates, RowRange rows,
+                 std::span<float> out) {
+    const Towers& towers = *model.spec().towers;
+    const auto tokens = std::span(candidates.tokens)
+                            .subspan(static_cast<std::size_t>(rows.begin * towers.token_length),
+                                     static_cast<std::size_t>(rows.size() * towers.token_length));
+    const at::Tensor captions =
+        model.embed_text(read_tokens(tokens, towers, model.device())).cpu().contiguous();
+    const at::Tensor host = images.cpu().contiguous();
+    alignment_losses(span_of(host), span_of(captions), tokens, out);
+}
 
 }  // namespace
 
@@ -32,6 +71,14 @@ CandidateScorer::CandidateScorer(const Method& method, const Scorers& scorers, c
                       "method {} scores with a reference model, but there is none; give "
                       "--reference, or --reference-losses",
                       method.name);
+    const bool both =
+        needs_online(method) && needs_reference(method) && scorers.reference != nullptr;
+    THRESHER_CHECK_AS(UsageError,
+                      !both || scorers.online->spec().towers.has_value() ==
+                                   scorers.reference->spec().towers.has_value(),
+                      "method {} compares losses of {} and {}, of which one reads captions and the "
+                      "other tells classes apart; give two of a kind",
+                      method.name, scorers.online->spec().name, scorers.reference->spec().name);
     for (const Model* model : {scorers.online, scorers.reference}) {
         if (model != nullptr) {
             check_fits(model->spec(), pool, "a model that scores");
@@ -73,30 +120,18 @@ double CandidateScorer::losses(Model& model, const InputReader& reader, const Ex
     const c10::NoGradGuard no_grad;
     const ModelMode eval(model, false);
     const double flops_before = model.forward_flops();
-    const std::int64_t classes = model.spec().classes;
-    const auto row_bytes = static_cast<std::size_t>(reader.bytes_per_row());
-    const auto known = [&](std::int64_t target) { return target >= 0 && target < classes; };
-    std::vector<std::int64_t> targets(candidates.targets);
-    for (std::int64_t& target : targets) target = known(target) ? target : 0;
     for (const RowRange& piece : pieces) {
         for (std::int64_t begin = piece.begin; begin < piece.end; begin += kMicroBatch) {
-            const std::int64_t rows = std::min(kMicroBatch, piece.end - begin);
-            const at::Tensor inputs =
-                reader.read(std::span(candidates.inputs)
-                                .subspan(static_cast<std::size_t>(begin) * row_bytes,
-                                         static_cast<std::size_t>(rows) * row_bytes));
-            const at::Tensor target =
-                at::from_blob(targets.data() + begin, {rows}, at::TensorOptions(at::kLong))
-                    .to(inputs.device());
-            const at::Tensor loss = at::cross_entropy_loss(model.forward(inputs).logits, target, {},
-                                                           at::Reduction::None)
-                                        .cpu()
-                                        .contiguous();
-            std::copy_n(loss.const_data_ptr<float>(), rows, out.begin() + begin);
+            const RowRange rows{begin, std::min(begin + kMicroBatch, piece.end)};
+            const auto part = out.subspan(static_cast<std::size_t>(rows.begin),
+                                          static_cast<std::size_t>(rows.size()));
+            const ModelOutputs outputs = model.forward(reader.read(candidates.inputs, rows));
+            if (model.spec().towers) {
+                pair_losses(model, outputs.embedding, candidates, rows, part);
+            } else {
+                class_losses(model, outputs.logits, candidates, rows, part);
+            }
         }
-    }
-    for (std::size_t i = 0; i < out.size(); ++i) {
-        if (!known(candidates.targets[i])) out[i] = std::numeric_limits<float>::quiet_NaN();
     }
     return model.forward_flops() - flops_before;
 }

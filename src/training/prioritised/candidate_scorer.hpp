@@ -28,7 +28,8 @@ class CandidateScorer {
 
     /// Fills `scores` [n] for candidates at these positions [n] of the source. The models run in
     /// eval mode and are back in their own afterwards. Rows are worked on piece by piece, so that
-    /// the bits depend on the pieces alone. A row whose target is unknown gets NaN. Local.
+    /// the bits depend on the pieces alone. A row whose target is unknown, or whose caption is
+    /// empty, gets NaN. Local.
     void score(const Examples& candidates, std::span<const std::int64_t> positions,
                std::span<const RowRange> pieces, std::span<float> scores);
 
@@ -36,7 +37,8 @@ class CandidateScorer {
     double reference_flops() const { return reference_flops_; }
 
   private:
-    /// Cross-entropy [n] of the candidates; returns the operations it took.
+    /// Losses [n] of the candidates: cross-entropy or, of a model that reads captions,
+    /// -(image . caption). Returns the operations it took.
     double losses(Model& model, const InputReader& reader, const Examples& candidates,
                   std::span<const RowRange> pieces, std::span<float> out) const;
 

@@ -1,0 +1,77 @@
+#include "io/importers/source_files.hpp"
+
+#include <fcntl.h>
+
+#include <filesystem>
+
+#include "io/atomic_file.hpp"
+#include "io/descriptor.hpp"
+#include "io/importers/tar.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::io {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::int64_t kMostFileBytes = std::int64_t{256} << 20;
+
+}  // namespace
+
+SourceFiles::SourceFiles(const std::string& path) : path_(path) {
+    THRESHER_CHECK_AS(FileError, fs::exists(path), "{}: does not exist", path);
+    is_archive_ = !fs::is_directory(path);
+    if (is_archive_) {
+        list_archive();
+    } else {
+        list_folder();
+    }
+}
+
+void SourceFiles::list_folder() {
+    for (const auto& entry :
+         fs::recursive_directory_iterator(path_, fs::directory_options::follow_directory_symlink)) {
+        if (!entry.is_regular_file()) continue;
+        files_[entry.path().lexically_relative(path_).generic_string()] = {
+            0, static_cast<std::int64_t>(entry.file_size())};
+    }
+}
+
+void SourceFiles::list_archive() {
+    char magic[2] = {};
+    Descriptor(path_, O_RDONLY).read(magic, sizeof magic);
+    THRESHER_CHECK_AS(FileError, magic[0] != '\x1f' || magic[1] != '\x8b',
+                      "{}: is compressed, but its images are read in any order; unpack it with "
+                      "gunzip first",
+                      path_);
+    ByteStream stream(path_);
+    for_each_in_tar(stream, [&](const TarEntry& entry) {
+        const std::string name = fs::path(entry.name).lexically_normal().generic_string();
+        files_[name] = {entry.offset, entry.size};
+        stream.skip(entry.size);
+    });
+    THRESHER_CHECK_AS(FileError, !files_.empty(), "{}: is no tar archive, or an empty one", path_);
+}
+
+std::vector<std::string> SourceFiles::names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, place] : files_) names.push_back(name);
+    return names;
+}
+
+std::string SourceFiles::read(const std::string& name) const {
+    const auto found = files_.find(name);
+    THRESHER_CHECK_AS(FileError, found != files_.end(), "there is no file {} in {}", name, path_);
+    const Place& place = found->second;
+    THRESHER_CHECK_AS(FileError, place.size <= kMostFileBytes, "the file has more than {} bytes",
+                      kMostFileBytes);
+    if (!is_archive_) return read_file(path_ + "/" + name);
+    std::string bytes(static_cast<std::size_t>(place.size), '\0');
+    Descriptor archive(path_, O_RDONLY);
+    archive.seek(place.offset);
+    archive.read_exactly(bytes.data(), bytes.size());
+    return bytes;
+}
+
+}  // namespace thresher::io

@@ -1,0 +1,37 @@
+#pragma once
+
+// A folder or a tar archive as a set of files with names.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace thresher::io {
+
+class SourceFiles {
+  public:
+    /// Throws FileError. An archive is read in place, so it must not be compressed.
+    explicit SourceFiles(const std::string& path);
+
+    const std::string& path() const { return path_; }
+    bool has(const std::string& name) const { return files_.contains(name); }
+    /// With folders, in alphabetical order.
+    std::vector<std::string> names() const;
+    /// The whole file. Throws FileError. Thread-safe.
+    std::string read(const std::string& name) const;
+
+  private:
+    struct Place {
+        std::int64_t offset, size;
+    };
+
+    void list_folder();
+    void list_archive();
+
+    std::string path_;
+    bool is_archive_;
+    std::map<std::string, Place> files_;
+};
+
+}  // namespace thresher::io

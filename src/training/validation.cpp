@@ -1,0 +1,25 @@
+#include "src/training/validation.hpp"
+
+#include "src/pool/example_blocks.hpp"
+#include "src/training/evaluate.hpp"
+#include "src/training/retrieval.hpp"
+
+namespace thresher {
+
+std::map<std::string, double> validate(const Model& model, ExampleSource& source,
+                                       Collective& collective) {
+    if (!model.spec().towers) {
+        const Evaluation result = evaluate(model, source, collective);
+        return {{"loss", result.mean_loss}, {"accuracy", result.accuracy()}};
+    }
+    const Retrieval result = evaluate_retrieval(
+        model, *blocks_of_examples(source, collective.rank(), collective.size()), collective);
+    std::map<std::string, double> values{{"loss", result.mean_loss},
+                                         {"alignment", result.alignment}};
+    for (std::size_t i = 0; i < kRecallAt.size(); ++i) {
+        values["recall_at_" + std::to_string(kRecallAt[i])] = result.recall(i);
+    }
+    return values;
+}
+
+}  // namespace thresher
