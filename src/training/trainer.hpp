@@ -10,7 +10,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +18,7 @@
 #include "src/base/phases.hpp"
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
+#include "src/training/companions.hpp"
 #include "src/training/train_options.hpp"
 #include "src/training/train_state.hpp"
 
@@ -48,20 +48,6 @@ enum class TrainEnd { finished, early_stop, interrupted };
 class Diverged : public Error {
   public:
     explicit Diverged(const std::string& message) : Error(message) {}
-};
-
-/// The models beside the learner; a method needs what its scores read. All must outlive the
-/// trainer.
-struct Companions {
-    /// Scores as it is at the moment, and is trained beside the learner on the same rows, by the
-    /// same options. Null: the learner scores itself.
-    Model* online = nullptr;
-    Model* reference = nullptr;
-    /// Whether the reference is trained as well, on all candidates and at twice the learning rate,
-    /// instead of being frozen.
-    bool train_reference = false;
-    /// By position in the source, instead of a reference.
-    std::span<const float> reference_losses{};
 };
 
 class Trainer {
