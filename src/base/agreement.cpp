@@ -104,8 +104,10 @@ void agree(Collective& collective, const std::function<void()>& work) {
 }
 
 void give_up_if_others_failed(Collective& collective) {
-    if (collective.failure_announced()) throw OtherRankFailed{};
+    if (collective.failure_announced()) give_up();
 }
+
+void give_up() { throw OtherRankFailed{}; }
 
 bool any_rank(Collective& collective, bool value) {
     std::int64_t count = value ? 1 : 0;
