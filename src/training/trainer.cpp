@@ -14,6 +14,7 @@
 #include "src/base/log.hpp"
 #include "src/models/model_mode.hpp"
 #include "src/models/tensors.hpp"
+#include "src/training/actors/actor_feed.hpp"
 #include "src/training/batch_gradient.hpp"
 #include "src/training/batch_stream.hpp"
 #include "src/training/evaluate.hpp"
@@ -101,12 +102,12 @@ struct Trainer::Body {
     Phases phases;
 
     Body(Model& trained, ExampleSource& source, ExampleSource* held_out, const TrainOptions& given,
-         Collective& ranks, const Companions& companions)
+         Collective& ranks, const Companions& companions, const ActorLink* actors)
         : train(source),
           validation(held_out),
           options(given),
           collective(ranks),
-          batches(std::make_unique<BatchStream>(trained, companions, source, given, ranks)),
+          batches(make_batches(trained, companions, source, given, actors, ranks)),
           steps_per_epoch(batches->steps_per_epoch()),
           steps(given.updates > 0 ? given.updates : given.epochs * steps_per_epoch),
           learner(trained, source.info(), given, batches->batch_size(), ranks),
@@ -120,6 +121,16 @@ struct Trainer::Body {
                 *model, source.info(), given,
                 is_reference ? batches->super_batch() : batches->batch_size(), ranks);
         }
+    }
+
+    static std::unique_ptr<BatchSource> make_batches(Model& trained, const Companions& companions,
+                                                     ExampleSource& source,
+                                                     const TrainOptions& options,
+                                                     const ActorLink* actors, Collective& ranks) {
+        if (actors == nullptr) {
+            return std::make_unique<BatchStream>(trained, companions, source, options, ranks);
+        }
+        return std::make_unique<ActorFeed>(trained, companions, source, options, *actors, ranks);
     }
 
     TrainEnd run(const std::function<bool(const TrainProgress&)>& after_step) {
@@ -156,6 +167,7 @@ struct Trainer::Body {
             curves.steps["chosen_score"].push_back(batch.chosen_score);
             numbers.without_score += static_cast<double>(batch.without_score);
         }
+        note_staleness(batch);
         numbers.step = step + 1;
         batches->updated(numbers.step, steps, phases);
         const bool evaluated = numbers.step == steps ||
@@ -165,6 +177,14 @@ struct Trainer::Body {
         if (evaluated) evaluate_now();
         return {numbers.step, steps, epoch,    (steps + steps_per_epoch - 1) / steps_per_epoch,
                 loss,         rate,  evaluated};
+    }
+
+    /// A run may go on with actors, or without: what ranks score for themselves is never behind.
+    void note_staleness(const Batch& batch) {
+        if (!batches->has_staleness() && curves.steps.count("staleness") == 0) return;
+        std::vector<double>& staleness = curves.steps["staleness"];
+        staleness.resize(static_cast<std::size_t>(numbers.step), 0.0);
+        staleness.push_back(batch.staleness);
     }
 
     /// Updates the models that are trained; returns the sums of the learner.
@@ -315,8 +335,8 @@ void take_tensor(const TrainState& state, const std::string& name, const at::Ten
 }  // namespace
 
 Trainer::Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
-                 const TrainOptions& options, Collective& collective,
-                 const Companions& companions) {
+                 const TrainOptions& options, Collective& collective, const Companions& companions,
+                 const ActorLink* actors) {
     check_options(options);
     THRESHER_CHECK(train.size() > 0, "pool {} has no rows to train on", train.info().path);
     THRESHER_CHECK(train.info().has_targets,
@@ -329,7 +349,8 @@ Trainer::Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
                       "a reference is to be trained, but there is none");
     check_fits(model.spec(), train.info(), "the model");
     if (validation != nullptr) check_fits(model.spec(), validation->info(), "the model");
-    body_ = std::make_unique<Body>(model, train, validation, options, collective, companions);
+    body_ =
+        std::make_unique<Body>(model, train, validation, options, collective, companions, actors);
 }
 
 Trainer::~Trainer() = default;
@@ -396,6 +417,7 @@ std::map<std::string, double> Trainer::flops() const {
     if (flops.score_reference > 0.0) result["score_reference"] = flops.score_reference;
     return result;
 }
+std::map<std::string, double> Trainer::costs() const { return body_->batches->costs(); }
 const Phases& Trainer::phases() const { return body_->phases; }
 
 }  // namespace thresher

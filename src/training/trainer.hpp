@@ -35,7 +35,8 @@ struct TrainProgress {
 
 /// Curves by name. `steps`, one value an update: loss, learning_rate; noisy_share, of the rows
 /// trained on, where the source knows the truth; candidate_score and chosen_score, means, where
-/// rows are scored. `evaluations`, one value an epoch or every so many updates: update, train_loss,
+/// rows are scored; staleness, updates that these scores are behind, where actors score.
+/// `evaluations`, one value an epoch or every so many updates: update, train_loss,
 /// train_accuracy (since the one before) and, with a validation source, validation_loss,
 /// validation_accuracy.
 struct TrainCurves {
@@ -50,14 +51,20 @@ class Diverged : public Error {
     explicit Diverged(const std::string& message) : Error(message) {}
 };
 
+struct ActorLink;  // src/training/actors/actor_feed.hpp
+
 class Trainer {
   public:
     /// `model` is trained in place and left in the mode it was in. `validation` may be null (then
     /// no early stopping). All must outlive the trainer. Throws UsageError on bad options and where
     /// the method lacks a companion, Error where a model does not fit the source. Collective: the
     /// parameters of rank 0 are copied to all.
+    ///
+    /// With `actors`, they score instead of the ranks of `collective`: see actors/actor_feed for
+    /// what that asks of the caller.
     Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
-            const TrainOptions& options, Collective& collective, const Companions& companions = {});
+            const TrainOptions& options, Collective& collective, const Companions& companions = {},
+            const ActorLink* actors = nullptr);
     ~Trainer();
 
     /// Trains to the end, or until `after_step` returns false (all ranks must return the same). It
@@ -89,6 +96,8 @@ class Trainer {
     /// Floating-point operations over all ranks, by what they were for: "learner", "online" and
     /// "reference" for training, "score_online" and "score_reference" for scoring.
     std::map<std::string, double> flops() const;
+    /// What else is to be in a ledger: with actors, see ActorFeed::costs().
+    std::map<std::string, double> costs() const;
     const Phases& phases() const;  ///< seconds: read, score, choose, compute, reduce, update...
 
   private:
