@@ -1,5 +1,6 @@
 #include "jobs/steps/roles.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "src/base/agreement.hpp"
@@ -32,7 +33,9 @@ void run_in_roles(Job& job, const Topology& topology, Messages& messages,
 std::map<std::string, double> seconds_of_learners(Collective& learners, const Phases& phases) {
     std::array<double, 3> seconds{};
     for (const auto& [name, spent] : phases.seconds()) {
-        const std::size_t kind = name == "wait" ? 1 : name == "reduce" || name == "publish" ? 2 : 0;
+        // Alone, a learner adds up its own shards.
+        const bool talks = name == "publish" || (name == "reduce" && learners.size() > 1);
+        const std::size_t kind = name == "wait" ? 1 : talks ? 2 : 0;
         seconds[kind] += spent;
     }
     learners.all_reduce_sum(std::span<double>(seconds));

@@ -98,9 +98,9 @@ class Actors(JobTest):
         self.assertGreater(curves["chosen_score"].mean(), curves["candidate_score"].mean())
 
     def test_an_actor_that_stops_is_passed_over_and_taken_back(self):
-        self.run_ok(*self.options("whole", updates=3000))
+        self.run_ok(*self.options("whole", updates=1500))
         process = self.start(*self.options("run", "--actors", 2, "--max-staleness", 0, "--actor-patience", 0.3,
-                                           "--checkpoint-every", 0.05, updates=3000), ranks=3)
+                                           "--checkpoint-every", 0.5, updates=1500), ranks=3)
         stopped = None
         try:
             self.wait_for_checkpoint(process, "run")
@@ -118,28 +118,28 @@ class Actors(JobTest):
         self.assert_same(self.result("run"), self.result("whole"))
 
     def test_killed_and_resumed_with_other_actors(self):
-        self.run_ok(*self.options("whole", updates=2000))
-        process = self.start(*self.options("run", "--actors", 3, "--max-staleness", 0, "--checkpoint-every", 0.05,
-                                           updates=2000), ranks=4)
+        self.run_ok(*self.options("whole", updates=1000))
+        process = self.start(*self.options("run", "--actors", 3, "--max-staleness", 0, "--checkpoint-every", 0.3,
+                                           updates=1000), ranks=4)
         self.wait_for_checkpoint(process, "run")
         os.kill(ranks_of(process)[3], signal.SIGKILL)  # one actor: MPI ends the others
         process.communicate(timeout=60)
         self.assertNotEqual(process.returncode, 0)
-        self.run_ok(*self.options("run", "--actors", 1, "--max-staleness", 0, "--resume", updates=2000), ranks=2)
+        self.run_ok(*self.options("run", "--actors", 1, "--max-staleness", 0, "--resume", updates=1000), ranks=2)
         found = self.result("run")
         self.assert_same(found, self.result("whole"))
-        self.assertEqual(found[2]["staleness/0"], 2000 * 100)
+        self.assertEqual(found[2]["staleness/0"], 1000 * 100)
 
     def test_a_stop_signal_writes_a_checkpoint(self):
-        process = self.start(*self.options("run", "--actors", 2, "--max-staleness", 0, "--checkpoint-every", 0.05,
-                                           updates=3000), ranks=3)
+        process = self.start(*self.options("run", "--actors", 2, "--max-staleness", 0, "--checkpoint-every", 0.3,
+                                           updates=1000), ranks=3)
         self.wait_for_checkpoint(process, "run")
         os.kill(ranks_of(process)[1], signal.SIGUSR1)  # to an actor alone
         told = process.communicate(timeout=60)[1]
         self.assertEqual(process.returncode, 85, told)
         self.assertIn("--resume", told)
-        self.run_ok(*self.options("run", "--resume", updates=3000))  # without actors
-        self.run_ok(*self.options("whole", updates=3000))
+        self.run_ok(*self.options("run", "--resume", updates=1000))  # without actors
+        self.run_ok(*self.options("whole", updates=1000))
         self.assert_same(self.result("run"), self.result("whole"))
 
     def test_refused(self):

@@ -146,7 +146,8 @@ def _draw_steps(panel, values, smooth):
 
 STEP_TITLES = {"steps/noisy_share": "Share of rows trained on whose label is wrong",
                "steps/candidate_score": "Score of the candidates, mean",
-               "steps/chosen_score": "Score of the rows chosen, mean"}
+               "steps/chosen_score": "Score of the rows chosen, mean",
+               "steps/staleness": "Updates by which scores were behind, mean"}
 
 
 @styled

@@ -73,8 +73,8 @@ class Actor {
                 version_ = version;
                 break;
             }
-            case MessageKind::portion:
-                tasks_.push_back(unpack_portion(message));
+            case MessageKind::portions:
+                for (const Portion& portion : unpack_portions(message)) tasks_.push_back(portion);
                 break;
             case MessageKind::forget:
                 tasks_.clear();

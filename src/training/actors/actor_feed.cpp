@@ -143,12 +143,15 @@ void ActorFeed::pass_over_silent() {
 
 /// An actor gets the parameters only with work, so that one that does not answer gets neither.
 void ActorFeed::hand_out() {
+    std::map<int, std::vector<Portion>> asked;
     while (const auto task = bank_->hand_out(version_, now_s())) {
-        const int rank = rank_of(task->actor);
-        std::int64_t& sent = versions_[static_cast<std::size_t>(task->actor)];
-        if (sent < version_) link_.messages.send(rank, published_);
+        asked[task->actor].push_back(task->portion);
+    }
+    for (const auto& [actor, portions] : asked) {
+        std::int64_t& sent = versions_[static_cast<std::size_t>(actor)];
+        if (sent < version_) link_.messages.send(rank_of(actor), published_);
         sent = version_;
-        link_.messages.send(rank, pack_portion(task->portion));
+        link_.messages.send(rank_of(actor), pack_portions(portions));
     }
 }
 

@@ -101,14 +101,14 @@ MessageKind kind_of(const Message& message) {
 
 SharedBytes pack(MessageKind kind) { return Writer(kind).message(); }
 
-SharedBytes pack_portion(const Portion& portion) {
-    Writer writer(MessageKind::portion);
-    writer.value(portion);
+SharedBytes pack_portions(const std::vector<Portion>& portions) {
+    Writer writer(MessageKind::portions);
+    writer.values(portions);
     return writer.message();
 }
 
-Portion unpack_portion(const Message& message) {
-    return Reader(message, MessageKind::portion).value<Portion>();
+std::vector<Portion> unpack_portions(const Message& message) {
+    return Reader(message, MessageKind::portions).values<Portion>();
 }
 
 SharedBytes pack_scores(const ScoredPortion& scored, const ActorCosts& costs) {

@@ -20,7 +20,15 @@
 
 namespace thresher {
 
-enum class MessageKind : std::int64_t { parameters, portion, forget, end, scores, forgotten, stop };
+enum class MessageKind : std::int64_t {
+    parameters,
+    portions,
+    forget,
+    end,
+    scores,
+    forgotten,
+    stop
+};
 
 /// Where an actor's time went since its last answer.
 struct ActorSeconds {
@@ -38,8 +46,8 @@ MessageKind kind_of(const Message& message);
 
 SharedBytes pack(MessageKind kind);
 
-SharedBytes pack_portion(const Portion& portion);
-Portion unpack_portion(const Message& message);
+SharedBytes pack_portions(const std::vector<Portion>& portions);
+std::vector<Portion> unpack_portions(const Message& message);
 
 SharedBytes pack_scores(const ScoredPortion& scored, const ActorCosts& costs);
 struct Answer {
