@@ -244,6 +244,7 @@ class Numbers(ReportTest):
         self.row(text, "learners", "75.0 %", "18.8 %", "6.2 %", "8 s")
         self.row(text, "actors", "90.0 %", "10.0 %", "0.0 %", "3.3 min")
         self.assertIn("scores 0 updates behind 50.0 %; scores 2 updates behind 25.0 %; scores 3 updates behind 25.0 %", text)
+        self.assertIn("did not answer and others took over: 1.", text)
         self.assertIn("Seconds by phase: wait 1.5 s.", text)  # and nothing of the roles
         with self.file("run/run.h5", "run") as file:
             file["ledger/seconds/read"] = numpy.array([2.0])

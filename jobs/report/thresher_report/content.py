@@ -244,7 +244,10 @@ class _Report:
     def _roles(self, run):
         if not roles.shares_of(run.ledger):
             return
-        self._section(f"Who waited for whom: {run.name}", self._picture(roles.chart(run.name, run.ledger)),
+        passed_over = run.ledger.get("actors", {}).get("passed_over", 0.0)
+        told = "" if not passed_over else page.paragraph(
+            f"Times an actor did not answer and others took over: {style.number(passed_over)}.")
+        self._section(f"Who waited for whom: {run.name}", self._picture(roles.chart(run.name, run.ledger)), told,
                       page.table(("ranks that", "computed", "waited", "communicated", "in all"),
                                  roles.table_rows(run.ledger), "Actors score, learners train. Seconds over all ranks of a "
                                  "role."))

@@ -1,7 +1,7 @@
 #include "src/training/actors/actor.hpp"
 
 #include <chrono>
-#include <deque>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -74,7 +74,7 @@ class Actor {
                 break;
             }
             case MessageKind::portions:
-                for (const Portion& portion : unpack_portions(message)) tasks_.push_back(portion);
+                for (const Portion& portion : unpack_portions(message)) tasks_.insert(portion);
                 break;
             case MessageKind::forget:
                 tasks_.clear();
@@ -108,12 +108,11 @@ class Actor {
     }
 
     void answer() {
-        const Portion portion = tasks_.front();
-        tasks_.pop_front();
+        const Portion portion = tasks_.extract(tasks_.begin()).value();
         ScoredPortion scored{portion, version_, {}, {}};
         const std::vector<std::int64_t> positions = positions_of(portion);
         super_batches_.fetch(portion.step, positions, scored.rows);
-        if (!tasks_.empty()) source_.prefetch(positions_of(tasks_.front()));
+        if (!tasks_.empty()) source_.prefetch(positions_of(*tasks_.begin()));
         const auto rows = std::ssize(positions);
         scored.scores.resize(positions.size());
         const std::vector<RowRange> whole{{0, rows}};
@@ -148,7 +147,7 @@ class Actor {
     CandidateScorer scorer_;
     std::vector<Model*> models_;
     std::vector<FlatTensors> layouts_;
-    std::deque<Portion> tasks_;
+    std::set<Portion> tasks_;  ///< the learners wait for the earliest
     std::int64_t version_ = -1;
     ActorCosts costs_;
     double online_ = 0.0, reference_ = 0.0;  ///< operations that were told

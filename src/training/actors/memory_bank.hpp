@@ -9,6 +9,7 @@
 // What the bank holds is bounded: a fixed number of super-batches are open. Time is what the caller
 // says it is.
 
+#include <compare>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -21,7 +22,7 @@ namespace thresher {
 /// A part of the super-batch of one update: rows shard_rows(rows, shard) of its plan.
 struct Portion {
     std::int64_t step = 0, shard = 0;
-    bool operator==(const Portion&) const = default;
+    auto operator<=>(const Portion&) const = default;
 };
 
 struct ScoredPortion {
