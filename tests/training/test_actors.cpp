@@ -1,142 +1,35 @@
-#include <atomic>
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
-#include <numeric>
-#include <optional>
 
-#include "src/base/agreement.hpp"
-#include "src/base/check.hpp"
 #include "src/base/thread_collective.hpp"
 #include "src/base/thread_messages.hpp"
-#include "src/training/actors/actor.hpp"
-#include "src/training/actors/actor_feed.hpp"
-#include "src/training/trainer.hpp"
-#include "tests/models/model_bytes.hpp"
-#include "tests/support/catch.hpp"
-#include "tests/training/noisy_pool.hpp"
+#include "tests/training/actor_ranks.hpp"
 
 using namespace thresher;
 using thresher::test::contains;
 
 namespace {
 
-TrainOptions options_for(const std::string& method) {
-    TrainOptions options;
-    options.method = method;
-    options.epochs = 2;
-    options.batch_size = 16;
-    options.learning_rate = 0.05;
-    options.reproducible = true;
-    return options;
-}
-
-Topology topology_of(int learners, int actors, std::int64_t max_staleness) {
-    Topology topology;
-    topology.learners = learners;
-    topology.actors = actors;
-    topology.max_staleness = max_staleness;
-    return topology;
-}
-
-/// The models of one rank, the same on all.
-struct Models {
-    std::unique_ptr<Model> learner, online, reference;
-    bool train_reference;
-
-    Models(const PoolInfo& info, const Model& pretrained, bool trained)
-        : learner(make_model(small_spec(info, {16, 16}), 7)),
-          online(make_model(small_spec(info), 8)),
-          reference(trained ? make_model(small_spec(info), 9) : pretrained.scoring_form()),
-          train_reference(trained) {}
-    Companions companions() const { return {online.get(), reference.get(), train_reference, {}}; }
-};
-
-struct Result {
-    std::map<std::string, std::string> learner, online;
-    std::map<std::string, std::vector<double>> steps;
-    std::map<std::string, double> flops, costs;
-    TrainState state;
-};
-
-/// How a run differs from the plain one.
-struct Run {
-    bool train_reference = false;
-    const TrainState* resumed = nullptr;
-    std::function<bool(const TrainProgress&)> after_step{};
-    /// What a rank's messages, or its source, are replaced by.
-    std::function<std::unique_ptr<Messages>(Messages&)> messages_of{};
-    std::function<std::unique_ptr<ExampleSource>(int rank, std::unique_ptr<ExampleSource>)>
-        source_of{};
-};
-
-Result result_of(const Trainer& trainer, const Models& models) {
-    return {bytes_of(*models.learner), bytes_of(*models.online), trainer.curves().steps,
-            trainer.flops(),           trainer.costs(),          trainer.export_state()};
-}
-
-Result co_located(const MemoryPool& pool, const TrainOptions& options, const Run& run = {}) {
-    const auto pretrained = clean_reference();
-    const Models models(pool.info, *pretrained, run.train_reference);
-    const auto source = all_examples(pool);
-    const auto alone = make_local_collective();
-    Trainer trainer(*models.learner, *source, nullptr, options, *alone, models.companions());
-    trainer.run(run.after_step);
-    return result_of(trainer, models);
-}
-
 Result with_actors(const Topology& topology, const MemoryPool& pool, const TrainOptions& options,
                    const Run& run = {}) {
     const auto pretrained = clean_reference();
-    const int ranks = topology.learners + topology.actors;
-    const ShardPlan portions =
-        portion_plan(topology, options, SuperBatches(*all_examples(pool), options));
-    const auto all_messages = make_thread_messages(ranks, topology.most_unsent(portions));
+    const auto messages = make_thread_messages(topology.learners + topology.actors,
+                                               most_unsent(topology, pool, options));
     std::vector<Result> results(static_cast<std::size_t>(topology.learners));
-    const auto work = [&](Collective& all, Collective& group) {
-        const Models models(pool.info, *pretrained, run.train_reference);
-        Messages& plain = *all_messages[static_cast<std::size_t>(all.rank())];
-        const auto replaced = run.messages_of ? run.messages_of(plain) : nullptr;
-        Messages& messages = replaced ? *replaced : plain;
-        std::unique_ptr<ExampleSource> source = all_examples(pool);
-        if (run.source_of) source = run.source_of(all.rank(), std::move(source));
-        agree(all, [&] {
-            if (!topology.is_learner(all.rank())) {
-                run_actor(*models.learner, models.companions(), *source, options, topology,
-                          messages, all);
-                return;
-            }
-            const ActorLink link{topology, messages, all};
-            Trainer trainer(*models.learner, *source, nullptr, options, group, models.companions(),
-                            &link);
-            if (run.resumed != nullptr) trainer.import_state(*run.resumed);
-            trainer.run(run.after_step);
-            results[static_cast<std::size_t>(all.rank())] = result_of(trainer, models);
+    run_simulated_groups(
+        {topology.learners, topology.actors}, [&](Collective& all, Collective& group) {
+            const auto rank = static_cast<std::size_t>(all.rank());
+            const auto replaced = run.messages_of ? run.messages_of(*messages[rank]) : nullptr;
+            auto result = run_rank(topology, all, group, replaced ? *replaced : *messages[rank],
+                                   *pretrained, pool, options, run);
+            if (result) results[rank] = std::move(*result);
         });
-    };
-    run_simulated_groups({topology.learners, topology.actors}, work);
     for (const Result& result : results) {
         CHECK(result.state == results.front().state);
         CHECK(result.learner == results.front().learner);
     }
     return results.front();
-}
-
-/// The same rows chosen and the same models, bit for bit; what was computed is charged alike.
-void check_same(const Result& found, const Result& expected) {
-    CHECK(found.learner == expected.learner);
-    CHECK(found.online == expected.online);
-    auto steps = found.steps;
-    const auto staleness = steps.extract("staleness");
-    CHECK(steps == expected.steps);
-    CHECK(staleness.mapped() == std::vector<double>(expected.steps.at("loss").size(), 0.0));
-}
-
-double rows_used(const Result& result) {
-    double rows = 0.0;
-    for (const auto& [name, cost] : result.costs) {
-        if (name.rfind("staleness/", 0) == 0) rows += cost;
-    }
-    return rows;
 }
 
 /// Holds its rank up, in the middle of its second answer, until it is let go.
@@ -176,22 +69,6 @@ class StoppedMessages final : public Messages {
     Messages& inner_;
     Gate& gate_;
     int sent_ = 0;
-};
-
-/// Fails the third time it is asked for rows.
-class BrokenSource final : public ExampleSource {
-  public:
-    explicit BrokenSource(std::unique_ptr<ExampleSource> inner) : inner_(std::move(inner)) {}
-    const PoolInfo& info() const override { return inner_->info(); }
-    std::int64_t size() const override { return inner_->size(); }
-    void fetch(std::span<const std::int64_t> positions, Examples& examples) override {
-        if (++fetched_ == 3) fail<FileError>("toy.h5 is truncated");
-        inner_->fetch(positions, examples);
-    }
-
-  private:
-    std::unique_ptr<ExampleSource> inner_;
-    int fetched_ = 0;
 };
 
 }  // namespace
