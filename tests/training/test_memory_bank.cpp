@@ -95,6 +95,8 @@ TEST_CASE("an actor that is silent is passed over, its portions go to others and
     CHECK(bank.find_silent(10.5) == std::vector<int>{0});
     CHECK(bank.find_silent(11.0).empty());  // said once
     CHECK(bank.answering() == 1);
+    CHECK(bank.is_silent(0));
+    CHECK_FALSE(bank.is_silent(1));
     tasks = hand_out_all(bank, 0, 11.0);
     REQUIRE(tasks.size() == of_silent.size());
     for (std::size_t i = 0; i < tasks.size(); ++i) {

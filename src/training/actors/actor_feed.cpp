@@ -55,6 +55,10 @@ ActorFeed::~ActorFeed() {
     try {
         for (int actor = 0; actor < link_.topology.actors; ++actor) {
             link_.messages.send(rank_of(actor), pack(MessageKind::end));
+            if (bank_ && bank_->is_silent(actor)) {
+                log::warn("the actor on rank {} still does not answer: the job ends when it does",
+                          rank_of(actor));
+            }
         }
     } catch (const std::exception& error) {
         log::error("the actors could not be told of the end: {}", error.what());

@@ -63,6 +63,7 @@ class MemoryBank {
     std::vector<int> find_silent(double now_s);
     /// The actor has dropped all it had, and answers again.
     void welcome_back(int actor);
+    bool is_silent(int actor) const { return actors_[static_cast<std::size_t>(actor)].silent; }
     int answering() const;  ///< actors that are not silent
 
     std::int64_t next_step() const { return first_step_; }  ///< of the oldest super-batch
