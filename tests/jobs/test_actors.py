@@ -117,18 +117,32 @@ class Actors(JobTest):
         self.assertEqual(process.returncode, 0, told)
         self.assert_same(self.result("run"), self.result("whole"))
 
-    def test_killed_and_resumed_with_other_actors(self):
-        self.run_ok(*self.options("whole", updates=1000))
-        process = self.start(*self.options("run", "--actors", 3, "--max-staleness", 0, "--checkpoint-every", 0.3,
-                                           updates=1000), ranks=4)
-        self.wait_for_checkpoint(process, "run")
-        os.kill(ranks_of(process)[3], signal.SIGKILL)  # one actor: MPI ends the others
+    def kill_an_actor(self, run, *more):
+        """Starts a run with three actors and kills one, after a checkpoint; MPI ends the others."""
+        process = self.start(*self.options(run, "--actors", 3, "--checkpoint-every", 0.3, *more, updates=1000), ranks=4)
+        self.wait_for_checkpoint(process, run)
+        os.kill(ranks_of(process)[3], signal.SIGKILL)
         process.communicate(timeout=60)
         self.assertNotEqual(process.returncode, 0)
-        self.run_ok(*self.options("run", "--actors", 1, "--max-staleness", 0, "--resume", updates=1000), ranks=2)
+
+    def test_killed_and_resumed_with_other_actors(self):
+        self.run_ok(*self.options("whole", updates=1000))
+        never_behind = ("--max-staleness", 0)
+        self.kill_an_actor("run", *never_behind)
+        self.run_ok(*self.options("run", "--actors", 1, *never_behind, "--resume", updates=1000), ranks=2)
         found = self.result("run")
         self.assert_same(found, self.result("whole"))
         self.assertEqual(found[2]["staleness/0"], 1000 * 100)
+
+    def test_killed_and_resumed_no_candidate_is_lost_or_counted_twice(self):
+        self.kill_an_actor("run")
+        resumed = self.run_ok(*self.options("run", "--actors", 2, "--resume", updates=1000), ranks=3)
+        self.assertIn("resumed from", resumed.err)
+        _, curves, ledger = self.result("run")
+        self.assertEqual(sum(rows for name, rows in ledger.items() if name.startswith("staleness/")), 1000 * 100)
+        for name, curve in curves.items():
+            self.assertEqual(len(curve), 1000, name)
+        self.assertLessEqual(curves["staleness"].max(), 4)
 
     def test_a_stop_signal_writes_a_checkpoint(self):
         process = self.start(*self.options("run", "--actors", 2, "--max-staleness", 0, "--checkpoint-every", 0.3,

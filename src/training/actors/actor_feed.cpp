@@ -17,11 +17,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kPatience{1};  ///< between looks at what else may have happened
 
-template <class T>
-void append(std::vector<T>& all, const std::vector<T>& part) {
-    all.insert(all.end(), part.begin(), part.end());
-}
-
 }  // namespace
 
 ActorFeed::ActorFeed(Model& learner, const Companions& companions, ExampleSource& source,
@@ -212,11 +207,8 @@ std::vector<float> ActorFeed::take_scores(std::int64_t step, std::int64_t& behin
         const auto rows = std::ssize(portion.scores);
         staleness_[step - portion.version] += rows;
         behind += rows * (step - portion.version);
-        append(scores, portion.scores);
-        append(shipped_.inputs, portion.rows.inputs);
-        append(shipped_.targets, portion.rows.targets);
-        append(shipped_.ids, portion.rows.ids);
-        append(shipped_.clean_targets, portion.rows.clean_targets);
+        scores.insert(scores.end(), portion.scores.begin(), portion.scores.end());
+        append(shipped_, portion.rows);
     }
     hand_out();
     return scores;

@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 
 #include <cstring>
+#include <tuple>
 #include <type_traits>
 
 #include "src/base/check.hpp"
@@ -56,13 +57,12 @@ class Reader {
         return result;
     }
     template <class T>
-    std::vector<T> values() {
+    void values(std::vector<T>& result) {
         const auto count = value<std::ptrdiff_t>();
         THRESHER_CHECK(count >= 0 && static_cast<std::size_t>(count) <= left_.size() / sizeof(T),
                        "a message of rank {} is cut short", message_.from);
-        std::vector<T> result(static_cast<std::size_t>(count));
+        result.resize(static_cast<std::size_t>(count));
         raw(std::as_writable_bytes(std::span<T>(result)));
-        return result;
     }
     void raw(std::span<std::byte> bytes) {
         THRESHER_CHECK(bytes.size() <= left_.size(), "a message of rank {} is cut short",
@@ -75,6 +75,15 @@ class Reader {
     const Message& message_;
     std::span<const std::byte> left_;
 };
+
+/// What a row consists of; what is added to Examples is added here.
+constexpr std::tuple kFields{&Examples::inputs, &Examples::targets, &Examples::ids,
+                             &Examples::clean_targets};
+
+template <class Visit>
+void visit_fields(const Visit& visit) {
+    std::apply([&](auto... field) { (visit(field), ...); }, kFields);
+}
 
 template <class Visit>
 void visit_tensors(std::span<Model* const> models, const Visit& visit) {
@@ -108,7 +117,9 @@ SharedBytes pack_portions(const std::vector<Portion>& portions) {
 }
 
 std::vector<Portion> unpack_portions(const Message& message) {
-    return Reader(message, MessageKind::portions).values<Portion>();
+    std::vector<Portion> portions;
+    Reader(message, MessageKind::portions).values(portions);
+    return portions;
 }
 
 SharedBytes pack_scores(const ScoredPortion& scored, const ActorCosts& costs) {
@@ -117,10 +128,7 @@ SharedBytes pack_scores(const ScoredPortion& scored, const ActorCosts& costs) {
     writer.value(scored.version);
     writer.value(costs);
     writer.values(scored.scores);
-    writer.values(scored.rows.inputs);
-    writer.values(scored.rows.targets);
-    writer.values(scored.rows.ids);
-    writer.values(scored.rows.clean_targets);
+    visit_fields([&](auto field) { writer.values(scored.rows.*field); });
     return writer.message();
 }
 
@@ -130,12 +138,15 @@ Answer unpack_scores(Message&& message) {
     answer.scored.portion = reader.value<Portion>();
     answer.scored.version = reader.value<std::int64_t>();
     answer.costs = reader.value<ActorCosts>();
-    answer.scored.scores = reader.values<float>();
-    answer.scored.rows.inputs = reader.values<std::byte>();
-    answer.scored.rows.targets = reader.values<std::int64_t>();
-    answer.scored.rows.ids = reader.values<std::int64_t>();
-    answer.scored.rows.clean_targets = reader.values<std::int64_t>();
+    reader.values(answer.scored.scores);
+    visit_fields([&](auto field) { reader.values(answer.scored.rows.*field); });
     return answer;
+}
+
+void append(Examples& all, const Examples& part) {
+    visit_fields([&](auto field) {
+        (all.*field).insert((all.*field).end(), (part.*field).begin(), (part.*field).end());
+    });
 }
 
 SharedBytes pack_parameters(std::int64_t version, std::span<Model* const> models) {

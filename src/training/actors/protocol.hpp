@@ -56,6 +56,9 @@ struct Answer {
 };
 Answer unpack_scores(Message&& message);
 
+/// Adds the rows of `part` behind those of `all`.
+void append(Examples& all, const Examples& part);
+
 /// Parameters and buffers of the models, as they are.
 SharedBytes pack_parameters(std::int64_t version, std::span<Model* const> models);
 /// Copies them into models of the same kind; returns the version.
