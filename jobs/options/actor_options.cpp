@@ -33,7 +33,8 @@ void add_actor_options(CLI::App& app, ActorOptions& options) {
                  "Let actors send the candidates' inputs, so that learners do not read the pool")
         ->group(group);
     add("--actor-patience", topology.patience_s,
-        "Seconds after which the work of an actor that does not answer goes to others");
+        "Seconds that learners wait until the work of an actor that does not answer goes to "
+        "others");
     add("--actor-device", options.actor_device, "Device of the actors; empty: --device");
     add("--learner-device", options.learner_device, "Device of the learners; empty: --device");
 }

@@ -16,6 +16,7 @@ namespace thresher {
 namespace {
 
 constexpr std::chrono::milliseconds kPatience{1};  ///< between looks at what else may have happened
+constexpr std::chrono::duration<double> kHeldUp{0.1};
 
 }  // namespace
 
@@ -30,8 +31,7 @@ ActorFeed::ActorFeed(Model& learner, const Companions& companions, ExampleSource
       candidate_plan_(shard_plan(options, super_batch(), learners.size())),
       models_(trained_scorers(learner, companions, options)),
       candidates_wanted_(companions.train_reference),
-      versions_(static_cast<std::size_t>(link.topology.actors), -1),
-      start_(std::chrono::steady_clock::now()) {
+      versions_(static_cast<std::size_t>(link.topology.actors), -1) {
     THRESHER_CHECK_AS(UsageError, super_batches_.scored(),
                       "every candidate is trained on (batch-size {} of {} candidates), so there is "
                       "nothing for actors to score; give a larger --filter-ratio or pool, or leave "
@@ -58,10 +58,6 @@ ActorFeed::~ActorFeed() {
     } catch (const std::exception& error) {
         log::error("the actors could not be told of the end: {}", error.what());
     }
-}
-
-double ActorFeed::now_s() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
 void ActorFeed::updated(std::int64_t step, std::int64_t steps, Phases& phases) {
@@ -124,12 +120,12 @@ void ActorFeed::keep(int actor, Answer&& answer) {
     THRESHER_CHECK(std::ssize(answer.scored.scores) == rows && portion.shard < portions_.shards,
                    "the actor on rank {} sent {} scores of a portion of {} candidates",
                    rank_of(actor), answer.scored.scores.size(), rows);
-    const auto fate = bank_->accept(actor, std::move(answer.scored), now_s());
+    const auto fate = bank_->accept(actor, std::move(answer.scored), waited_s_);
     if (fate != MemoryBank::Fate::kept) ++dropped_;
 }
 
 void ActorFeed::pass_over_silent() {
-    for (const int actor : bank_->find_silent(now_s())) {
+    for (const int actor : bank_->find_silent(waited_s_)) {
         ++passed_over_;
         link_.messages.send(rank_of(actor), pack(MessageKind::forget));
         log::warn("the actor on rank {} has not answered for {} s; {}", rank_of(actor),
@@ -143,7 +139,7 @@ void ActorFeed::pass_over_silent() {
 /// An actor gets the parameters only with work, so that one that does not answer gets neither.
 void ActorFeed::hand_out() {
     std::map<int, std::vector<Portion>> asked;
-    while (const auto task = bank_->hand_out(version_, now_s())) {
+    while (const auto task = bank_->hand_out(version_, waited_s_)) {
         asked[task->actor].push_back(task->portion);
     }
     for (const auto& [actor, portions] : asked) {
@@ -192,8 +188,14 @@ Batch ActorFeed::next(std::int64_t step, std::int64_t, Phases& phases) {
 
 /// False where another rank has failed.
 bool ActorFeed::wait_for_scores() {
-    for (exchange({}); !bank_->complete(); exchange(kPatience)) {
+    using Clock = std::chrono::steady_clock;
+    exchange({});
+    while (!bank_->complete()) {
         if (link_.all.failure_announced()) return false;
+        const auto begin = Clock::now();
+        exchange(kPatience);
+        // Where this rank was itself held up, that was not the actors' doing.
+        waited_s_ += std::min(kHeldUp, std::chrono::duration<double>(Clock::now() - begin)).count();
     }
     return true;
 }

@@ -59,7 +59,6 @@ class ActorFeed final : public BatchSource {
 
   private:
     bool leads() const { return learners_.is_root(); }
-    double now_s() const;
     int rank_of(int actor) const { return link_.topology.learners + actor; }
 
     void exchange(std::chrono::microseconds patience);
@@ -84,7 +83,9 @@ class ActorFeed final : public BatchSource {
     SharedBytes published_;
     std::int64_t version_ = -1;           ///< of what was published
     std::vector<std::int64_t> versions_;  ///< that the actors have been sent
-    std::chrono::steady_clock::time_point start_;
+    /// Seconds that the leading learner has listened and been kept waiting: its clock for the
+    /// patience, so that a long update makes no actor seem silent.
+    double waited_s_ = 0.0;
     Examples shipped_, candidates_, chosen_;
     double online_flops_ = 0.0, reference_flops_ = 0.0;
     ActorSeconds actor_seconds_;
