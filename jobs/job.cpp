@@ -14,6 +14,7 @@
 #include "jobs/verbs.hpp"
 #include "mpi/collective.hpp"
 #include "mpi/cuda_backend.hpp"
+#include "mpi/messages.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
@@ -174,11 +175,8 @@ void Job::start() {
     if (device != "cpu" && (device != "auto" || verb_.runs_models)) {
         static_cast<void>(mpi::cuda_backend_available());
     }
-    agree(*collective_, [&] { device_ = choose_device(common_.device); });
-    // "cuda" is the GPU with this rank's place on its node; all ranks take part in finding the
-    // places.
-    const int place = world_ == nullptr ? 0 : world_->split_node_local().rank();
-    if (device_ == "cuda") device_ = fmt::format("cuda:{}", place);
+    if (world_ != nullptr) place_on_node_ = world_->split_node_local().rank();
+    agree(*collective_, [&] { device_ = device_named(common_.device); });
     if (world_ != nullptr) {
         collective_ =
             mpi::make_collective(common_.collective, world_->duplicate(), cuda_index(device_));
@@ -194,6 +192,27 @@ void Job::start() {
     log::debug("{} rank{} ({}), {} thread{} each, device {}", collective_->size(),
                collective_->size() == 1 ? "" : "s", collective_->backend(), threads,
                threads == 1 ? "" : "s", device_);
+}
+
+std::string Job::device_named(const std::string& name) const {
+    const std::string device = choose_device(name);
+    // "cuda" is the GPU with this rank's place on its node.
+    return device == "cuda" ? fmt::format("cuda:{}", place_on_node_) : device;
+}
+
+std::unique_ptr<Collective> Job::split(int group, const std::string& device) const {
+    if (world_ == nullptr) return make_local_collective();
+    auto collective = mpi::make_collective(common_.collective, world_->split(group, world_->rank()),
+                                           cuda_index(device));
+    collective->observe(watchdog_.get());
+    return collective;
+}
+
+std::unique_ptr<Messages> Job::messages(std::int64_t most_unsent) const {
+    THRESHER_CHECK_AS(
+        UsageError, world_ != nullptr,
+        "ranks that send messages need mpirun, which the program was started without");
+    return mpi::make_mpi_messages(world_->duplicate(), most_unsent);
 }
 
 void Job::log_to(const std::string& path) {

@@ -18,6 +18,7 @@
 #include "mpi/communicator.hpp"
 #include "mpi/watchdog.hpp"
 #include "src/base/collective.hpp"
+#include "src/base/messages.hpp"
 #include "src/base/phases.hpp"
 #include "src/base/progress.hpp"
 #include "src/pool/quarantine.hpp"
@@ -62,6 +63,15 @@ class Job {
     const CommonOptions& common() const { return common_; }
     Collective& collective() { return *collective_; }
     const std::string& device() const { return device_; }
+    /// The device that an option other than --device names: auto, cpu, cuda or cuda:N. Throws
+    /// UsageError. Local.
+    std::string device_named(const std::string& name) const;
+
+    /// The ranks that pass the same `group` (>= 0), in their order, on devices of their own;
+    /// watched as all ranks are. The job must outlive it. Collective.
+    std::unique_ptr<Collective> split(int group, const std::string& device) const;
+    /// Messages between all ranks, of which `most_unsent` may be on their way to one. Collective.
+    std::unique_ptr<Messages> messages(std::int64_t most_unsent) const;
     bool is_root() const { return collective_->is_root(); }
     io::Overwrite overwrite() const {
         return common_.overwrite ? io::Overwrite::yes : io::Overwrite::no;
@@ -100,6 +110,7 @@ class Job {
     CLI::App app_;
     CommonOptions common_;
     std::string config_text_, device_ = "cpu";
+    int place_on_node_ = 0;  ///< among the ranks there
     std::unique_ptr<Collective> collective_;
     std::unique_ptr<mpi::Watchdog> watchdog_;
     Phases phases_;

@@ -92,7 +92,7 @@ class Loop {
 
     void begin_afresh() {
         state_.settings = options_.settings(train_, pool_.info());
-        if (!train_.reproducible) state_.settings.merge(parallel_settings(job_));
+        if (!train_.reproducible) state_.settings.merge(parallel_settings(collective()));
         state_.acquisitions = options_.acquisitions;
         state_.repeats = options_.repeats;
         state_.cycles = options_.cycles;
@@ -303,7 +303,7 @@ class Loop {
             log::info("{}: goes on at update {} of {}", title, trainer.steps_done(),
                       trainer.steps_planned());
         }
-        static_cast<void>(train_with_checkpoints(job_, trainer, clock_, title,
+        static_cast<void>(train_with_checkpoints(job_, collective(), trainer, clock_, title,
                                                  [&] { write_checkpoint(&trainer); }));
         if (trainer.skipped_updates() > 0) {
             log::warn("{}: {} updates were left out, as a loss or a gradient was not finite", title,

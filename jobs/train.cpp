@@ -7,10 +7,12 @@
 #include "io/checksum.hpp"
 #include "io/id_set.hpp"
 #include "io/run_directory.hpp"
+#include "jobs/options/actor_options.hpp"
 #include "jobs/options/method_options.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "jobs/options/training_options.hpp"
 #include "jobs/steps/checkpointing.hpp"
+#include "jobs/steps/roles.hpp"
 #include "jobs/steps/scorers.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
@@ -18,6 +20,8 @@
 #include "src/base/log.hpp"
 #include "src/base/stop_flag.hpp"
 #include "src/models/model.hpp"
+#include "src/training/actors/actor.hpp"
+#include "src/training/actors/actor_feed.hpp"
 #include "src/training/evaluate.hpp"
 
 namespace thresher::jobs {
@@ -28,6 +32,7 @@ struct Options {
     PoolOptions pool;
     TrainingOptions training;
     MethodOptions method;
+    ActorOptions actors;
     ModelOptions model;
     std::string rows, labels, validation, init, run;
     bool resume = false;
@@ -51,6 +56,7 @@ void add_options(CLI::App& app, Options& options) {
                    "Updates between evaluations on the validation pool; 0 = an epoch")
         ->group("Training");
     add_method_options(app, options.method);
+    add_actor_options(app, options.actors);
 }
 
 /// Whether the learner learns from captions, not from targets. Throws FileError.
@@ -166,23 +172,23 @@ struct Inputs {
     std::map<std::string, double> flops_before;  ///< of models that were trained earlier
 };
 
-/// Local.
-Inputs load(Job& job, const Options& options, const TrainOptions& train, const io::PoolFile& pool) {
+/// For `device`; `trainers` are the ranks that train. Local.
+Inputs load(Job& job, const Options& options, const TrainOptions& train, const io::PoolFile& pool,
+            const std::string& device, const Collective& trainers) {
     Inputs inputs;
     if (options.init.empty()) {
         ModelSpec spec = options.model.spec(pool.info());
         if (spec.towers && pool.has_vocabulary()) spec.towers->text_model = pool.vocabulary();
-        inputs.model = make_model(spec, job.common().seed, job.device());
+        inputs.model = make_model(spec, job.common().seed, device);
     } else {
-        inputs.model = load_model(options.init, pool.info(), job.device());
+        inputs.model = load_model(options.init, pool.info(), device);
     }
     const TrainingRows chosen = training_rows(options, pool);
     const std::int64_t cache = options.training.cache_bytes();
     inputs.examples = chosen.rows.empty()
                           ? io::make_example_source(pool, cache)
                           : io::make_example_source(pool, chosen.rows, cache, chosen.labels);
-    inputs.scorers =
-        load_scorers(options.method, pool, chosen.rows, job.common().seed, job.device());
+    inputs.scorers = load_scorers(options.method, pool, chosen.rows, job.common().seed, device);
     if (!options.validation.empty()) {
         const io::PoolFile held_out = io::open_pool(options.validation);
         check_fits(inputs.model->spec(), held_out.info(), options.validation);
@@ -190,7 +196,7 @@ Inputs load(Job& job, const Options& options, const TrainOptions& train, const i
     }
     inputs.settings = settings_of(options, train, pool.info());
     inputs.settings.merge(describe_scorers(options.method, inputs.scorers));
-    if (!train.reproducible) inputs.settings.merge(parallel_settings(job));
+    if (!train.reproducible) inputs.settings.merge(parallel_settings(trainers));
     const auto note = [&](const char* role, const std::string& path) {
         const double flops = training_flops_of(path);
         if (flops >= 0.0) inputs.flops_before[std::string("flops/") + role] = flops;
@@ -204,14 +210,15 @@ Inputs load(Job& job, const Options& options, const TrainOptions& train, const i
 }
 
 /// Every setting once, as a table.
-void announce(const Options& options, const TrainOptions& train, const Inputs& inputs,
-              const Trainer& trainer) {
+void announce(const Options& options, const TrainOptions& train, const Topology& topology,
+              const Inputs& inputs, const Trainer& trainer) {
     log::info("training {} on {} rows of {}", inputs.model->spec().name, inputs.examples->size(),
               options.pool.path);
     for (const auto& [name, value] : describe(train)) log::info("  {:<18} {}", name, value);
     if (inputs.model->spec().towers) {
         log::info("  {:<18} {}", "contrastive", options.training.contrastive);
     }
+    for (const auto& [name, value] : describe(topology)) log::info("  {:<18} {}", name, value);
     if (train.method == "uniform") return;
     log::info("  {:<18} {} an update, of which {} are trained on", "candidates",
               trainer.candidates_per_update(), trainer.rows_per_update());
@@ -227,16 +234,16 @@ void announce(const Options& options, const TrainOptions& train, const Inputs& i
 
 /// Goes on from the newest checkpoint, where there is one; returns the ledger until then.
 /// Collective.
-std::map<std::string, double> resume(Job& job, const io::RunDirectory& run,
+std::map<std::string, double> resume(Collective& collective, const io::RunDirectory& run,
                                      const std::map<std::string, std::string>& settings,
                                      Trainer& trainer) {
     std::map<std::string, double> ledger;
-    const auto checkpoint = io::load_newest_checkpoint(run.checkpoints(), job.collective());
+    const auto checkpoint = io::load_newest_checkpoint(run.checkpoints(), collective);
     if (!checkpoint) {
         log::info("{} has no checkpoint yet: starting from the beginning", run.path());
         return ledger;
     }
-    agree(job.collective(), [&] {
+    agree(collective, [&] {
         const auto then = nlohmann::json::parse(checkpoint->files.at("settings.json"));
         check_same_settings(then.get<std::map<std::string, std::string>>(), settings, run.path());
         trainer.import_state(trainer_state(checkpoint->files));
@@ -276,43 +283,31 @@ nlohmann::json report(const Trainer& trainer, TrainEnd end, const std::string& p
     return facts;
 }
 
-}  // namespace
-
-int run_train(Job& job) {
-    Options options;
-    add_options(job.options(), options);
-    job.start();
-    install_stop_signals();
-    options.method.set(options.training.train);
-    const TrainOptions train = options.training.settings(job.common());
-    check(options);
-    Collective& collective = job.collective();
-    const io::PoolFile pool = open_pool(job, options.pool);
-    bool captions = false;
-    agree(collective, [&] { captions = reads_captions(options); });
-    if (options.labels.empty() && !captions) check_targets(job, pool, options.pool.path);
-    const io::RunDirectory run(options.run, run_start(options.resume, job.common()), collective);
-    job.log_to(run.log_file());
-
-    Inputs inputs;
-    agree(collective, [&] { inputs = load(job, options, train, pool); });
+/// Trains over the ranks of `collective`, from the newest checkpoint where the run goes on from
+/// one, and writes what came of it; returns what --json tells. Collective.
+nlohmann::json learn(Job& job, Collective& collective, const Options& options,
+                     const TrainOptions& train, const io::RunDirectory& run, Inputs& inputs,
+                     const Topology& topology, const ActorLink* actors) {
     Trainer trainer(*inputs.model, *inputs.examples, inputs.validation.get(), train, collective,
-                    inputs.scorers.companions());
-    announce(options, train, inputs, trainer);
+                    inputs.scorers.companions(), actors);
+    announce(options, train, topology, inputs, trainer);
     agree(collective, [&] {
         if (job.is_root()) run.write_config(job.config_text());
     });
     std::map<std::string, double> ledger_before;
-    if (options.resume) ledger_before = resume(job, run, inputs.settings, trainer);
+    if (options.resume) ledger_before = resume(collective, run, inputs.settings, trainer);
 
     const auto all_phases = [&] {
         Phases phases = job.phases();
         for (const auto& [name, seconds] : trainer.phases().seconds()) phases.add(name, seconds);
         return phases;
     };
+    std::map<std::string, double> ledger;
     const auto write_checkpoint = [&] {
-        std::map<std::string, double> ledger = inputs.flops_before;
-        add_costs(all_phases(), collective.traffic(), ledger_before, ledger);
+        std::map<std::string, double> of_roles = trainer.costs();
+        if (actors != nullptr) of_roles.merge(seconds_of_learners(collective, trainer.phases()));
+        ledger = inputs.flops_before;
+        add_costs(all_phases(), collective.traffic(), ledger_before, ledger, of_roles);
         io::write_checkpoint(run.checkpoints(), trainer.steps_done(), collective, [&] {
             io::CheckpointFiles files;
             files["settings.json"] = nlohmann::json(inputs.settings).dump(2);
@@ -327,14 +322,67 @@ int run_train(Job& job) {
         });
     };
     CheckpointClock clock(options.training.checkpoint_every_s, options.training.max_walltime_s);
-    const TrainEnd end = train_with_checkpoints(job, trainer, clock, "train", write_checkpoint);
+    const TrainEnd end =
+        train_with_checkpoints(job, collective, trainer, clock, "train", write_checkpoint);
     write_checkpoint();
     agree(collective, [&] {
         if (!job.is_root()) return;
         io::write_file(run.file("model.pt"), inputs.model->archive(), io::Overwrite::yes);
     });
     const nlohmann::json facts = report(trainer, end, run.file("model.pt"));
+    if (actors != nullptr) log_roles(ledger);
     job.phases() = all_phases();
+    return facts;
+}
+
+}  // namespace
+
+int run_train(Job& job) {
+    Options options;
+    add_options(job.options(), options);
+    job.start();
+    install_stop_signals();
+    options.method.set(options.training.train);
+    const TrainOptions train = options.training.settings(job.common());
+    check(options);
+    Collective& collective = job.collective();
+    const Topology topology = options.actors.chosen(train, collective.size());
+    const io::PoolFile pool = open_pool(job, options.pool);
+    bool captions = false;
+    agree(collective, [&] { captions = reads_captions(options); });
+    if (options.labels.empty() && !captions) check_targets(job, pool, options.pool.path);
+    const io::RunDirectory run(options.run, run_start(options.resume, job.common()), collective);
+    job.log_to(run.log_file());
+
+    if (topology.actors == 0) {
+        Inputs inputs;
+        agree(collective,
+              [&] { inputs = load(job, options, train, pool, job.device(), collective); });
+        job.finish(learn(job, collective, options, train, run, inputs, topology, nullptr));
+        return 0;
+    }
+    const bool learns = topology.is_learner(collective.rank());
+    std::string device;
+    agree(collective, [&] {
+        const std::string& asked = options.actors.device_of(topology, collective.rank());
+        device = asked.empty() ? job.device() : job.device_named(asked);
+    });
+    const auto group = job.split(learns ? 0 : 1, device);
+    Inputs inputs;
+    agree(collective, [&] { inputs = load(job, options, train, pool, device, *group); });
+    const auto messages = job.messages(
+        topology.most_unsent(portion_plan(topology, train, SuperBatches(*inputs.examples, train))));
+    nlohmann::json facts;
+    run_in_roles(
+        job, topology, *messages,
+        [&] {
+            const ActorLink link{topology, *messages, collective};
+            facts = learn(job, *group, options, train, run, inputs, topology, &link);
+        },
+        [&] {
+            run_actor(*inputs.model, inputs.scorers.companions(), *inputs.examples, train, topology,
+                      *messages, collective);
+        });
     job.finish(facts);
     return 0;
 }

@@ -45,8 +45,8 @@ Due CheckpointClock::due(Collective& collective) {
     return Due::checkpoint;
 }
 
-TrainEnd train_with_checkpoints(Job& job, Trainer& trainer, CheckpointClock& clock,
-                                const std::string& title,
+TrainEnd train_with_checkpoints(Job& job, Collective& collective, Trainer& trainer,
+                                CheckpointClock& clock, const std::string& title,
                                 const std::function<void()>& write_checkpoint) {
     const auto progress = job.progress(title, trainer.steps_planned(), "updates");
     const auto after_step = [&](const TrainProgress& now) {
@@ -64,7 +64,7 @@ TrainEnd train_with_checkpoints(Job& job, Trainer& trainer, CheckpointClock& clo
                        last("train_accuracy"), last("validation_loss"),
                        last("validation_accuracy"));
         }
-        const Due due = clock.due(job.collective());
+        const Due due = clock.due(collective);
         if (due == Due::nothing) return true;
         const auto timer = job.phases().time("checkpoint");
         write_checkpoint();
@@ -112,20 +112,23 @@ TrainState trainer_state(const io::CheckpointFiles& files) {
 }
 
 void add_costs(const Phases& phases, const Traffic& traffic,
-               const std::map<std::string, double>& before, std::map<std::string, double>& ledger) {
+               const std::map<std::string, double>& before, std::map<std::string, double>& ledger,
+               const std::map<std::string, double>& others) {
     const auto add = [&](const std::string& name, double cost) {
         const auto entry = before.find(name);
         ledger[name] = cost + (entry == before.end() ? 0.0 : entry->second);
     };
     for (const auto& [name, cost] : before) {
-        if (name.rfind("seconds/", 0) == 0) ledger[name] = cost;  // of phases not met again so far
+        // What is not met again so far. The trainer's state holds the operations.
+        if (name.rfind("flops/", 0) != 0) ledger[name] = cost;
     }
     for (const auto& [name, seconds] : phases.seconds()) add("seconds/" + name, seconds);
+    for (const auto& [name, cost] : others) add(name, cost);
     add("bytes/exchanged", static_cast<double>(traffic.bytes));
 }
 
-std::map<std::string, std::string> parallel_settings(Job& job) {
-    return {{"ranks", std::to_string(job.collective().size())},
+std::map<std::string, std::string> parallel_settings(const Collective& collective) {
+    return {{"ranks", std::to_string(collective.size())},
             {"threads", std::to_string(threads_in_use())}};
 }
 

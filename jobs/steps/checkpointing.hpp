@@ -32,22 +32,24 @@ class CheckpointClock {
 
 /// Trains to the end, calling `write_checkpoint` whenever one is due. After a stop signal, or when
 /// training has diverged, the checkpoint is written and Requeue, or Diverged, is thrown, on all
-/// ranks. Collective.
-TrainEnd train_with_checkpoints(Job& job, Trainer& trainer, CheckpointClock& clock,
-                                const std::string& title,
+/// ranks. Collective over the ranks that train.
+TrainEnd train_with_checkpoints(Job& job, Collective& collective, Trainer& trainer,
+                                CheckpointClock& clock, const std::string& title,
                                 const std::function<void()>& write_checkpoint);
 
 /// A trainer's state as files called "trainer.<entry>", and back. Local.
 void add_trainer_state(const Trainer& trainer, io::CheckpointFiles& files);
 TrainState trainer_state(const io::CheckpointFiles& files);
 
-/// Ranks and threads, for check_same_settings. Local.
-std::map<std::string, std::string> parallel_settings(Job& job);
+/// Ranks that train, and their threads, for check_same_settings. Local.
+std::map<std::string, std::string> parallel_settings(const Collective& collective);
 
 /// Sets the entries seconds/<phase> and bytes/exchanged of `ledger` to what `phases` and `traffic`
-/// say of this job, on top of what they are in `before`, of the parts it goes on from. Local.
+/// say of this job, and those of `others`, on top of what they are in `before`, of the parts it
+/// goes on from. Local.
 void add_costs(const Phases& phases, const Traffic& traffic,
-               const std::map<std::string, double>& before, std::map<std::string, double>& ledger);
+               const std::map<std::string, double>& before, std::map<std::string, double>& ledger,
+               const std::map<std::string, double>& others = {});
 
 /// Throws UsageError naming every setting in which a run that is resumed differs from its
 /// beginning. Of other ranks or threads, which change only how sums are rounded, it warns. Local.

@@ -95,6 +95,8 @@ void agree(Collective& collective, const std::function<void()>& work) {
     collective.settle_failures(failed_ranks);
     const int first = failed_ranks.front();
     const Outcome outcome = unpack(all.of(first));
+    // Some of the ranks may have agreed on it among themselves.
+    if (outcome.message.find(" (on rank ") != std::string::npos) raise(outcome, outcome.message);
     const std::string others = failed == 1 ? ""
                                : failed == collective.size()
                                    ? ", as on all others"
@@ -104,8 +106,10 @@ void agree(Collective& collective, const std::function<void()>& work) {
 }
 
 void give_up_if_others_failed(Collective& collective) {
-    if (collective.failure_announced()) throw OtherRankFailed{};
+    if (collective.failure_announced()) give_up();
 }
+
+void give_up() { throw OtherRankFailed{}; }
 
 bool any_rank(Collective& collective, bool value) {
     std::int64_t count = value ? 1 : 0;

@@ -20,6 +20,9 @@ void agree(Collective& collective, const std::function<void()>& work);
 /// agree() alone catches, where another rank has failed already. Local.
 void give_up_if_others_failed(Collective& collective);
 
+/// The same where this rank knows it from a rank that it works with. Local.
+[[noreturn]] void give_up();
+
 /// True on all ranks if `value` is true on any. Collective.
 bool any_rank(Collective& collective, bool value);
 

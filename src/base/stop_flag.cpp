@@ -38,6 +38,8 @@ void install_stop_signals() {
 
 bool stop_requested() { return stop.load(std::memory_order_relaxed); }
 
+void request_stop() { stop.store(true); }
+
 void clear_stop_request() {
     stop.store(false);
     terminated.store(false);

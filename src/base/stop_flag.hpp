@@ -12,6 +12,9 @@ void install_stop_signals();
 /// True once a stop signal has arrived. Local.
 bool stop_requested();
 
+/// As if one had come. Local.
+void request_stop();
+
 /// As if none had come. Local.
 void clear_stop_request();
 

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "src/base/check.hpp"
 
@@ -77,6 +80,12 @@ class Board {
         if (!failed_) exception_ = exception;
         failed_ = true;
         changed_.notify_all();
+    }
+
+    /// Throws Released once any rank has failed.
+    void check_whole() {
+        const std::lock_guard lock(mutex_);
+        if (failed_) throw Released{};
     }
 
     /// Failures that ranks have announced so far.
@@ -210,7 +219,10 @@ class ThreadCollective final : public Collective {
     }
 
     void do_announce_failure() override { ++board_.failures(); }
-    bool do_failure_announced() override { return board_.failures() > settled_failures_; }
+    bool do_failure_announced() override {
+        board_.check_whole();
+        return board_.failures() > settled_failures_;
+    }
     void do_settle_failures(std::span<const int> failed) override {
         settled_failures_ += std::ssize(failed);
     }
@@ -223,23 +235,40 @@ class ThreadCollective final : public Collective {
 }  // namespace
 
 void run_simulated_ranks(int ranks, const std::function<void(Collective&)>& body) {
-    THRESHER_CHECK(ranks >= 1, "cannot simulate {} ranks", ranks);
-    Board board(ranks);
+    run_simulated_groups({ranks}, [&](Collective& all, Collective&) { body(all); });
+}
+
+void run_simulated_groups(const std::vector<int>& sizes,
+                          const std::function<void(Collective& all, Collective& group)>& body) {
+    int ranks = 0;
+    for (const int size : sizes) {
+        THRESHER_CHECK(size >= 1, "cannot simulate {} ranks", size);
+        ranks += size;
+    }
+    Board all_board(ranks);
+    std::deque<Board> boards;
     std::vector<std::thread> threads;
-    for (int rank = 0; rank < ranks; ++rank) {
-        threads.emplace_back([&board, &body, rank] {
-            try {
-                ThreadCollective collective(board, rank);
-                body(collective);
-                board.finish();
-            } catch (const Released&) {
-            } catch (...) {
-                board.break_off(std::current_exception());
-            }
-        });
+    const auto run = [&](Board& board, int rank, int rank_in_group) {
+        try {
+            ThreadCollective all(all_board, rank), group(board, rank_in_group);
+            body(all, group);
+            all_board.finish();
+            board.finish();
+        } catch (const Released&) {
+        } catch (...) {
+            all_board.break_off(std::current_exception());
+            for (Board& other : boards) other.break_off(std::current_exception());
+        }
+    };
+    for (const int size : sizes) boards.emplace_back(size);
+    for (std::size_t group = 0; group < sizes.size(); ++group) {
+        for (int rank = 0; rank < sizes[group]; ++rank) {
+            threads.emplace_back(run, std::ref(boards[group]), static_cast<int>(threads.size()),
+                                 rank);
+        }
     }
     for (auto& thread : threads) thread.join();
-    board.rethrow();
+    all_board.rethrow();
 }
 
 }  // namespace thresher

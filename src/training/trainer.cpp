@@ -14,6 +14,7 @@
 #include "src/base/log.hpp"
 #include "src/models/model_mode.hpp"
 #include "src/models/tensors.hpp"
+#include "src/training/actors/actor_feed.hpp"
 #include "src/training/batch_gradient.hpp"
 #include "src/training/batch_stream.hpp"
 #include "src/training/optimizer.hpp"
@@ -90,7 +91,7 @@ struct Trainer::Body {
     TrainOptions options;
     Collective& collective;
 
-    BatchStream batches;
+    std::unique_ptr<BatchSource> batches;
     std::int64_t steps_per_epoch, steps;
     TrainedModel learner;
     std::unique_ptr<TrainedModel> online, reference;  ///< null where not trained
@@ -101,36 +102,35 @@ struct Trainer::Body {
     Phases phases;
 
     Body(Model& trained, ExampleSource& source, ExampleSource* held_out, const TrainOptions& given,
-         Collective& ranks, const Companions& companions)
+         Collective& ranks, const Companions& companions, const ActorLink* actors)
         : train(source),
           validation(held_out),
           options(given),
           collective(ranks),
-          batches(source, given, scorers(trained, given, companions), ranks),
-          steps_per_epoch(batches.steps_per_epoch()),
+          batches(make_batches(trained, companions, source, given, actors, ranks)),
+          steps_per_epoch(batches->steps_per_epoch()),
           steps(given.updates > 0 ? given.updates : given.epochs * steps_per_epoch),
-          learner(trained, source.info(), given, batches.batch_size(), ranks),
+          learner(trained, source.info(), given, batches->batch_size(), ranks),
           best_parameters(learner.batch.parameters().values().clone()),
           best_statistics(learner.batch.statistics().values().clone()) {
-        if (!batches.scores()) return;
-        const Method& method = find_method(given.method);
-        Model* const online_model = scorers(trained, given, companions).online;
-        if (needs_online(method) && online_model != &trained) {
-            online = std::make_unique<TrainedModel>(*online_model, source.info(), given,
-                                                    batches.batch_size(), ranks);
-        }
-        if (needs_reference(method) && companions.train_reference) {
-            reference = std::make_unique<TrainedModel>(*companions.reference, source.info(), given,
-                                                       batches.super_batch(), ranks);
+        if (!batches->scores()) return;
+        for (Model* const model : trained_scorers(trained, companions, given)) {
+            const bool is_reference = model == companions.reference;
+            if (model == &trained) continue;
+            (is_reference ? reference : online) = std::make_unique<TrainedModel>(
+                *model, source.info(), given,
+                is_reference ? batches->super_batch() : batches->batch_size(), ranks);
         }
     }
 
-    static Scorers scorers(Model& learner, const TrainOptions& options,
-                           const Companions& companions) {
-        const bool itself =
-            find_method(options.method).learner_scores || companions.online == nullptr;
-        return {itself ? &learner : companions.online, companions.reference,
-                companions.reference_losses};
+    static std::unique_ptr<BatchSource> make_batches(Model& trained, const Companions& companions,
+                                                     ExampleSource& source,
+                                                     const TrainOptions& options,
+                                                     const ActorLink* actors, Collective& ranks) {
+        if (actors == nullptr) {
+            return std::make_unique<BatchStream>(trained, companions, source, options, ranks);
+        }
+        return std::make_unique<ActorFeed>(trained, companions, source, options, *actors, ranks);
     }
 
     TrainEnd run(const std::function<bool(const TrainProgress&)>& after_step) {
@@ -139,6 +139,7 @@ struct Trainer::Body {
             return trained ? std::make_unique<ModelMode>(trained->model, true) : nullptr;
         };
         const auto online_mode = train_mode(online), reference_mode = train_mode(reference);
+        batches->updated(numbers.step, steps, phases);
         while (numbers.step < steps && numbers.stopped_early == 0) {
             const TrainProgress progress = update();
             if (after_step && !after_step(progress)) return TrainEnd::interrupted;
@@ -152,7 +153,7 @@ struct Trainer::Body {
 
     TrainProgress update() {
         const std::int64_t step = numbers.step, epoch = step / steps_per_epoch;
-        const Batch batch = batches.next(step, steps, phases);
+        const Batch batch = batches->next(step, steps, phases);
         const double rate = learning_rate_at(options, step, steps, steps_per_epoch);
         const TrainSums sums = learn(batch, step, rate);
         const double loss = sums.loss / std::max(1.0, sums.labelled);
@@ -162,12 +163,14 @@ struct Trainer::Body {
                                         : train.info().has_clean_targets) {
             curves.steps["noisy_share"].push_back(sums.noisy / std::max(1.0, sums.labelled));
         }
-        if (batches.scores()) {
+        if (batches->scores()) {
             curves.steps["candidate_score"].push_back(batch.candidate_score);
             curves.steps["chosen_score"].push_back(batch.chosen_score);
             numbers.without_score += static_cast<double>(batch.without_score);
         }
+        note_staleness(batch);
         numbers.step = step + 1;
+        batches->updated(numbers.step, steps, phases);
         const bool evaluated = numbers.step == steps ||
                                numbers.step % (options.evaluate_every > 0 ? options.evaluate_every
                                                                           : steps_per_epoch) ==
@@ -175,6 +178,14 @@ struct Trainer::Body {
         if (evaluated) evaluate_now();
         return {numbers.step, steps, epoch,    (steps + steps_per_epoch - 1) / steps_per_epoch,
                 loss,         rate,  evaluated};
+    }
+
+    /// A run may go on with actors, or without: what ranks score for themselves is never behind.
+    void note_staleness(const Batch& batch) {
+        if (!batches->has_staleness() && curves.steps.count("staleness") == 0) return;
+        std::vector<double>& staleness = curves.steps["staleness"];
+        staleness.resize(static_cast<std::size_t>(numbers.step), 0.0);
+        staleness.push_back(batch.staleness);
     }
 
     /// Updates the models that are trained; returns the sums of the learner.
@@ -232,9 +243,9 @@ struct Trainer::Body {
     }
 
     void add_scoring_flops() {
-        if (!batches.scores()) return;
-        std::array<double, 2> flops{batches.online_flops() - scored.score_online,
-                                    batches.reference_flops() - scored.score_reference};
+        if (!batches->scores()) return;
+        std::array<double, 2> flops{batches->online_flops() - scored.score_online,
+                                    batches->reference_flops() - scored.score_reference};
         scored.score_online += flops[0];
         scored.score_reference += flops[1];
         collective.all_reduce_sum(std::span<double>(flops));
@@ -342,8 +353,8 @@ void take_tensor(const TrainState& state, const std::string& name, const at::Ten
 }  // namespace
 
 Trainer::Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
-                 const TrainOptions& options, Collective& collective,
-                 const Companions& companions) {
+                 const TrainOptions& options, Collective& collective, const Companions& companions,
+                 const ActorLink* actors) {
     check_options(options);
     THRESHER_CHECK(train.size() > 0, "pool {} has no rows to train on", train.info().path);
     check_teaches(model.spec(), train.info(), options);
@@ -354,7 +365,8 @@ Trainer::Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
                       "a reference is to be trained, but there is none");
     check_fits(model.spec(), train.info(), "the model");
     if (validation != nullptr) check_fits(model.spec(), validation->info(), "the model");
-    body_ = std::make_unique<Body>(model, train, validation, options, collective, companions);
+    body_ =
+        std::make_unique<Body>(model, train, validation, options, collective, companions, actors);
 }
 
 Trainer::~Trainer() = default;
@@ -399,8 +411,8 @@ void Trainer::import_state(const TrainState& state) {
     take_curves("curves/evaluations/", body_->curves.evaluations);
 }
 
-std::int64_t Trainer::candidates_per_update() const { return body_->batches.super_batch(); }
-std::int64_t Trainer::rows_per_update() const { return body_->batches.batch_size(); }
+std::int64_t Trainer::candidates_per_update() const { return body_->batches->super_batch(); }
+std::int64_t Trainer::rows_per_update() const { return body_->batches->batch_size(); }
 const TrainCurves& Trainer::curves() const { return body_->curves; }
 std::int64_t Trainer::steps_done() const { return body_->numbers.step; }
 std::int64_t Trainer::steps_planned() const { return body_->steps; }
@@ -414,13 +426,14 @@ std::int64_t Trainer::skipped_updates() const { return body_->numbers.skipped; }
 std::map<std::string, double> Trainer::flops() const {
     const Flops& flops = body_->numbers.flops;
     std::map<std::string, double> result{{"learner", flops.learner}};
-    if (!body_->batches.scores()) return result;
+    if (!body_->batches->scores()) return result;
     if (body_->online) result["online"] = flops.online;
     if (body_->reference) result["reference"] = flops.reference;
     if (flops.score_online > 0.0) result["score_online"] = flops.score_online;
     if (flops.score_reference > 0.0) result["score_reference"] = flops.score_reference;
     return result;
 }
+std::map<std::string, double> Trainer::costs() const { return body_->batches->costs(); }
 const Phases& Trainer::phases() const { return body_->phases; }
 
 }  // namespace thresher

@@ -10,7 +10,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +18,7 @@
 #include "src/base/phases.hpp"
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
+#include "src/training/companions.hpp"
 #include "src/training/train_options.hpp"
 #include "src/training/train_state.hpp"
 
@@ -35,10 +35,11 @@ struct TrainProgress {
 
 /// Curves by name. `steps`, one value an update: loss, learning_rate; noisy_share, of the rows
 /// trained on, where the source knows the truth (of targets, or of captions); candidate_score and
-/// chosen_score, means, where rows are scored. `evaluations`, one value an epoch or every so many
-/// updates: update, train_loss, train_accuracy (since the one before; of pairs, how many images are
-/// nearest to their caption among those of their batch) and, with a validation source,
-/// validation_... of all that validate() tells.
+/// chosen_score, means, where rows are scored; staleness, updates that these scores are behind,
+/// where actors score. `evaluations`, one value an epoch or every so many updates: update,
+/// train_loss, train_accuracy (since the one before; of pairs, how many images are nearest to their
+/// caption among those of their batch) and, with a validation source, validation_... of all that
+/// validate() tells.
 struct TrainCurves {
     std::map<std::string, std::vector<double>> steps, evaluations;
 };
@@ -51,19 +52,7 @@ class Diverged : public Error {
     explicit Diverged(const std::string& message) : Error(message) {}
 };
 
-/// The models beside the learner; a method needs what its scores read. All must outlive the
-/// trainer.
-struct Companions {
-    /// Scores as it is at the moment, and is trained beside the learner on the same rows, by the
-    /// same options. Null: the learner scores itself.
-    Model* online = nullptr;
-    Model* reference = nullptr;
-    /// Whether the reference is trained as well, on all candidates and at twice the learning rate,
-    /// instead of being frozen.
-    bool train_reference = false;
-    /// By position in the source, instead of a reference.
-    std::span<const float> reference_losses{};
-};
+struct ActorLink;  // src/training/actors/actor_feed.hpp
 
 class Trainer {
   public:
@@ -71,8 +60,12 @@ class Trainer {
     /// no early stopping). All must outlive the trainer. Throws UsageError on bad options and where
     /// the method lacks a companion, Error where a model does not fit the source. Collective: the
     /// parameters of rank 0 are copied to all.
+    ///
+    /// With `actors`, they score instead of the ranks of `collective`: see actors/actor_feed for
+    /// what that asks of the caller.
     Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
-            const TrainOptions& options, Collective& collective, const Companions& companions = {});
+            const TrainOptions& options, Collective& collective, const Companions& companions = {},
+            const ActorLink* actors = nullptr);
     ~Trainer();
 
     /// Trains to the end, or until `after_step` returns false (all ranks must return the same). It
@@ -104,6 +97,8 @@ class Trainer {
     /// Floating-point operations over all ranks, by what they were for: "learner", "online" and
     /// "reference" for training, "score_online" and "score_reference" for scoring.
     std::map<std::string, double> flops() const;
+    /// What else is to be in a ledger: with actors, see ActorFeed::costs().
+    std::map<std::string, double> costs() const;
     const Phases& phases() const;  ///< seconds: read, score, choose, compute, reduce, update...
 
   private:

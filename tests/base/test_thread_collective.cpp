@@ -5,6 +5,7 @@
 #include "src/base/check.hpp"
 #include "src/base/thread_collective.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/ranks.hpp"
 
 using thresher::Collective;
 using thresher::run_simulated_ranks;
@@ -62,4 +63,35 @@ TEST_CASE("a rank that finishes while others wait is told instead of hanging", "
 
 TEST_CASE("no rank at all is refused", "[threads]") {
     CHECK(error_of(0, [](Collective&) {}) == "cannot simulate 0 ranks");
+}
+
+TEST_CASE("groups of simulated ranks have a collective of their own", "[threads]") {
+    thresher::run_simulated_groups({2, 3, 1}, [](Collective& all, Collective& group) {
+        const int size = all.rank() < 2 ? 2 : all.rank() < 5 ? 3 : 1;
+        const int first = all.rank() < 2 ? 0 : all.rank() < 5 ? 2 : 5;
+        std::int64_t sum = all.rank(), everywhere = 1;
+        group.all_reduce_sum(std::span(&sum, 1));
+        all.all_reduce_sum(std::span(&everywhere, 1));
+        const std::lock_guard lock(thresher::test::assertion_mutex());
+        CHECK(all.size() == 6);
+        CHECK(group.size() == size);
+        CHECK(group.rank() == all.rank() - first);
+        CHECK(sum == size * first + size * (size - 1) / 2);
+        CHECK(everywhere == 6);
+    });
+}
+
+TEST_CASE("a simulated rank that throws releases those of other groups", "[threads]") {
+    CHECK_THROWS_WITH(thresher::run_simulated_groups({2, 2},
+                                                     [](Collective& all, Collective& group) {
+                                                         if (all.rank() == 3) {
+                                                             throw std::runtime_error("gone");
+                                                         }
+                                                         while (all.rank() == 2) {
+                                                             all.failure_announced();
+                                                         }
+                                                         group.barrier();
+                                                         all.barrier();
+                                                     }),
+                      "gone");
 }

@@ -254,6 +254,14 @@ def training(lines):
             table.append(row(what, number(1e3 * line["choose_s"]), "choice of the rows, of the whole update",
                              number(1e3 * line["step_s"]), f"{100 * share:.2g} %", "<= 1 %", verdict(share, 0.01, False)))
             continue
+        if "actors_s" in line:
+            what, took = "hard-learner, cnn that scores itself, rho 3, 128 rows, an actor and a learner", line["actors_s"]
+            ratio, busy = line["co_located_s"] / took, 1.0 - line["idle_share"]
+            table.append(row(what, number(1e3 * took), "one rank that does both", number(1e3 * line["co_located_s"]),
+                             f"{ratio:.2f} x", ">= 1.6 x", verdict(ratio, 1.6, True)))
+            table.append(row(what, number(1e3 * took), "share of it that the learner is busy", "-", f"{100 * busy:.3g} %",
+                             ">= 95 %", verdict(busy, 0.95, True)))
+            continue
         ratio = line["thresher_s"] / line["torch_s"]
         table.append(row(f"uniform, {line['model']}", number(1e3 * line["thresher_s"]), "PyTorch eager, bytes in memory",
                          number(1e3 * line["torch_s"]), f"{ratio:.2f}", "<= 1", verdict(ratio, 1.0, False)))

@@ -5,7 +5,7 @@ import time
 import h5py
 import numpy as np
 
-from measure import keep_best, last_json, load, output_of
+from measure import keep_best, last_json, load, output_of, over_ranks
 
 ROWS, BATCH, REPEATS = 8192, 32, 3
 OPTIMIZER = ("--optimizer", "adamw", "--learning-rate", 0.001, "--weight-decay", 0.01)
@@ -74,6 +74,23 @@ def prioritised(bench, pool, learner, updates):
     return {"benchmark": "training", "learner": learner, "scorers": "cnn", **best, "load": load()}
 
 
+def with_actors(bench, pool, updates):
+    """An update where scoring costs what training does: one rank that does both, and an actor beside a learner."""
+    train = [bench.thresher, "train", "--pool", pool, "--model", "cnn", "--dropout", 0, "--updates", updates, "--batch-size",
+             4 * BATCH, "--method", "hard-learner", "--online", "learner", "--filter-ratio", 3, *OPTIMIZER, "--threads", 1,
+             "--run", bench.data / "run-actors", "--overwrite", "--json", "--progress", "none"]
+    works, best = ("read", "choose", "compute", "reduce", "update"), {}
+    for _ in range(REPEATS):
+        alone = last_json(output_of(train))["seconds"]
+        beside = last_json(output_of(over_ranks(2, [*train, "--actors", 1])))["seconds"]
+        busy = sum(beside.get(phase, 0.0) for phase in works)
+        idle = beside["wait"] + beside["publish"]
+        keep_best(best, {"co_located_s": (sum(alone.get(phase, 0.0) for phase in works) + alone["score"]) / updates,
+                         "scoring_s": alone["score"] / updates, "actors_s": (busy + idle) / updates,
+                         "idle_share": idle / (busy + idle)})
+    return {"benchmark": "training", "actors": 1, **best, "load": load()}
+
+
 def against_torch(bench, pool, model, updates):
     best = {}
     for _ in range(REPEATS):
@@ -83,10 +100,11 @@ def against_torch(bench, pool, model, updates):
 
 
 def training(bench):
-    """An update of learnability against its parts; an update of uniform training against PyTorch eager."""
+    """An update of learnability against its parts, and with an actor; one of uniform training against PyTorch eager."""
     pool = bench.data / "pool-training.h5"
     make_pool(pool)
     yield prioritised(bench, pool, "resnet18", 8)
+    yield with_actors(bench, pool, 100)
     try:
         import torch
     except ImportError:

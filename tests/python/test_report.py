@@ -232,6 +232,24 @@ class Numbers(ReportTest):
         for told in ("learner 2.5 TFLOP", "read 2.0 h", "select 2 KiB"):
             self.assertIn(told, text)
 
+    def test_who_waited_for_whom(self):
+        with self.file("run/run.h5", "run") as file:
+            file["curves/steps/staleness"] = [0.0, 2.5]
+            for name, value in {"learners/computed": 6.0, "learners/waited": 1.5, "learners/communicated": 0.5,
+                                "actors/computed": 180.0, "actors/waited": 20.0, "actors/passed_over": 1.0,
+                                "staleness/0": 100.0, "staleness/2": 50.0, "staleness/3": 50.0,
+                                "seconds/wait": 1.5}.items():
+                file["ledger/" + name] = numpy.array([value])
+        text = self.report(self.path("run"))
+        self.row(text, "learners", "75.0 %", "18.8 %", "6.2 %", "8 s")
+        self.row(text, "actors", "90.0 %", "10.0 %", "0.0 %", "3.3 min")
+        self.assertIn("scores 0 updates behind 50.0 %; scores 2 updates behind 25.0 %; scores 3 updates behind 25.0 %", text)
+        self.assertIn("did not answer and others took over: 1.", text)
+        self.assertIn("Seconds by phase: wait 1.5 s.", text)  # and nothing of the roles
+        with self.file("run/run.h5", "run") as file:
+            file["ledger/seconds/read"] = numpy.array([2.0])
+        self.assertNotIn("Who waited", self.report(self.path("run")))
+
     def test_curves_that_are_empty_or_of_another_shape_are_named(self):
         with self.file("run/run.h5", "run") as file:
             file["curves/steps/loss"] = [2.0, NAN, 1.0]

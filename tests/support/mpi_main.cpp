@@ -11,6 +11,7 @@
 
 #include "mpi/cuda_backend.hpp"
 #include "mpi/environment.hpp"
+#include "mpi/messages.hpp"
 #include "mpi/watchdog.hpp"
 #include "tests/support/ranks.hpp"
 
@@ -69,6 +70,15 @@ void on_all_ranks(const std::function<void(Collective&)>& body) {
     });
     collective->observe(&watchdog);
     body(*collective);
+}
+
+void on_all_messages(std::int64_t most_unsent,
+                     const std::function<void(Messages&, Collective&)>& body) {
+    const auto messages = mpi::make_mpi_messages(mpi::Communicator::world(), most_unsent);
+    on_all_ranks([&](Collective& collective) {
+        body(*messages, collective);
+        messages->close();
+    });
 }
 
 }  // namespace thresher::test

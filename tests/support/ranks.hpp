@@ -11,6 +11,7 @@
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/collective.hpp"
+#include "src/base/messages.hpp"
 #include "tests/support/catch.hpp"
 
 namespace thresher::test {
@@ -18,6 +19,11 @@ namespace thresher::test {
 /// One process: runs `body` on the local collective, then on 1, 2, 3, 4 and 7 simulated ranks.
 /// Under mpirun: runs it once on a fresh collective over all ranks of the job.
 void on_all_ranks(const std::function<void(Collective&)>& body);
+
+/// As on_all_ranks, for ranks that also send each other messages, of which `most_unsent` may be on
+/// their way to a rank; they are closed afterwards.
+void on_all_messages(std::int64_t most_unsent,
+                     const std::function<void(Messages&, Collective&)>& body);
 
 /// Catch2's assertions are not safe against threads; those below are made under this lock.
 std::mutex& assertion_mutex();

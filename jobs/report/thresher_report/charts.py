@@ -149,7 +149,8 @@ METRICS = (("loss", "Loss when evaluated, nats"), ("accuracy", "Accuracy when ev
            ("alignment", "Alignment of pairs when evaluated"))
 STEP_TITLES = {"steps/noisy_share": "Share of rows trained on whose label or caption is wrong",
                "steps/candidate_score": "Score of the candidates, mean",
-               "steps/chosen_score": "Score of the rows chosen, mean"}
+               "steps/chosen_score": "Score of the rows chosen, mean",
+               "steps/staleness": "Updates by which scores were behind, mean"}
 
 
 @styled

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy
 
-from thresher_report import __version__, charts, page, runs, style
+from thresher_report import __version__, charts, page, roles, runs, style
 from thresher_report.files import ReportError, attributes, kind_of, open_file, short_names
 from thresher_report.pool import Pool
 from thresher_report.runs import read_run
@@ -90,6 +90,7 @@ class _Report:
         self._survey_pools()
         for run in self.inputs.runs:
             self._run(run)
+            self._roles(run)
         if self.inputs.main_pool is not None:
             self._noise()
             self._classes()
@@ -240,11 +241,23 @@ class _Report:
             page.table(("acquisition", "labelled", "test accuracy", "test loss", "time of a cycle", "cycles", "repeats"),
                        rows, "After the last finished cycle: mean ± standard deviation over the repeats that finished it."))
 
+    def _roles(self, run):
+        if not roles.shares_of(run.ledger):
+            return
+        passed_over = run.ledger.get("actors", {}).get("passed_over", 0.0)
+        told = "" if not passed_over else page.paragraph(
+            f"Times an actor did not answer and others took over: {style.number(passed_over)}.")
+        self._section(f"Who waited for whom: {run.name}", self._picture(roles.chart(run.name, run.ledger)), told,
+                      page.table(("ranks that", "computed", "waited", "communicated", "in all"),
+                                 roles.table_rows(run.ledger), "Actors score, learners train. Seconds over all ranks of a "
+                                 "role."))
+
     def _ledgers(self):
         parts = []
         for run in self.inputs.runs:
-            if run.ledger:
-                parts += [page.heading(run.name), self._picture(charts.ledger(run.name, run.ledger))]
+            kinds = {kind: items for kind, items in run.ledger.items() if kind not in roles.KINDS}
+            if kinds:
+                parts += [page.heading(run.name), self._picture(charts.ledger(run.name, kinds))]
         if parts:
             self._section("Ledger: where time and operations went", *parts)
 

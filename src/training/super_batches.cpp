@@ -1,0 +1,71 @@
+#include "src/training/super_batches.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "src/training/augment.hpp"
+#include "src/training/prioritised/method.hpp"
+
+namespace thresher {
+
+SuperBatches::SuperBatches(ExampleSource& source, const TrainOptions& options)
+    : source_(source),
+      options_(options),
+      batch_size_(std::min(options.batch_size, source.size())),
+      super_batch_(std::min(super_batch_size(options, batch_size_), source.size())),
+      order_(source.size(), std::max<std::int64_t>(1, source.info().block_rows),
+             options.window_blocks, options.seed) {}
+
+std::int64_t SuperBatches::steps_per_epoch() const {
+    return (source_.size() + super_batch_ - 1) / super_batch_;
+}
+
+bool SuperBatches::scored() const {
+    return !find_method(options_.method).acquisition.empty() && super_batch_ != batch_size_;
+}
+
+std::int64_t SuperBatches::rows(std::int64_t step) const {
+    return std::min(super_batch_, source_.size() - step % steps_per_epoch() * super_batch_);
+}
+
+std::int64_t SuperBatches::kept(std::int64_t step) const {
+    return std::max<std::int64_t>(1, (rows(step) * batch_size_ + super_batch_ / 2) / super_batch_);
+}
+
+Selector SuperBatches::selector(std::int64_t step) const {
+    Selector selector;
+    selector.name = find_method(options_.method).selector;
+    selector.beta = 1.0 / options_.temperature;
+    selector.seed = options_.seed;
+    selector.round = static_cast<std::uint32_t>(step);
+    return selector;
+}
+
+std::vector<std::int64_t> SuperBatches::positions(std::int64_t step,
+                                                  std::span<const std::int64_t> places) const {
+    const std::int64_t epoch = step / steps_per_epoch();
+    const std::int64_t begin = step % steps_per_epoch() * super_batch_;
+    std::vector<std::int64_t> positions;
+    positions.reserve(places.size());
+    for (const std::int64_t place : places) {
+        positions.push_back(order_.row_at(epoch, begin + place));
+    }
+    return positions;
+}
+
+std::vector<std::int64_t> SuperBatches::positions(std::int64_t step, RowRange places) const {
+    std::vector<std::int64_t> all(static_cast<std::size_t>(places.size()));
+    std::iota(all.begin(), all.end(), places.begin);
+    return positions(step, all);
+}
+
+void SuperBatches::fetch(std::int64_t step, std::span<const std::int64_t> positions,
+                         Examples& examples) const {
+    source_.fetch(positions, examples);
+    if (options_.augment == AugmentKind::crop_flip) {
+        crop_and_flip(examples.inputs, source_.info(), examples.ids, options_.seed,
+                      step / steps_per_epoch());
+    }
+}
+
+}  // namespace thresher

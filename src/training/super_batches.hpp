@@ -1,0 +1,52 @@
+#pragma once
+
+// Which rows are the candidates of every update, and how many of them are kept: a super-batch is
+// the next B rows of the epoch's order. The same for whoever asks, on any rank.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "src/pool/example_source.hpp"
+#include "src/selection/select.hpp"
+#include "src/training/epoch_order.hpp"
+#include "src/training/train_options.hpp"
+
+namespace thresher {
+
+class SuperBatches {
+  public:
+    /// `source` must outlive this.
+    SuperBatches(ExampleSource& source, const TrainOptions& options);
+
+    std::int64_t batch_size() const { return batch_size_; }    ///< rows of a full batch
+    std::int64_t super_batch() const { return super_batch_; }  ///< candidates for one
+    std::int64_t steps_per_epoch() const;
+    /// Whether the method scores the candidates; with every one of them kept there is nothing to
+    /// score for.
+    bool scored() const;
+
+    /// Candidates of update `step`, counted from 0; an epoch's last may be fewer.
+    std::int64_t rows(std::int64_t step) const;
+    /// Of those, how many are kept: the same share always.
+    std::int64_t kept(std::int64_t step) const;
+    /// What chooses them by their scores.
+    Selector selector(std::int64_t step) const;
+
+    /// Where in the source the candidates at these places [0, rows(step)) are.
+    std::vector<std::int64_t> positions(std::int64_t step,
+                                        std::span<const std::int64_t> places) const;
+    std::vector<std::int64_t> positions(std::int64_t step, RowRange places) const;
+
+    /// Reads the examples at `positions`, of update `step`, and augments them as the options say.
+    void fetch(std::int64_t step, std::span<const std::int64_t> positions,
+               Examples& examples) const;
+
+  private:
+    ExampleSource& source_;
+    TrainOptions options_;
+    std::int64_t batch_size_, super_batch_;
+    EpochOrder order_;
+};
+
+}  // namespace thresher
