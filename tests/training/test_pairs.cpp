@@ -191,6 +191,29 @@ TEST_CASE("a residual image tower, whose statistics run, has the same bits for 1
     CHECK(train(3) == train(1));
 }
 
+TEST_CASE("a reference learns beside the learner, on all candidates, over any ranks") {
+    const MemoryPool pool = pair_pool(40, 1, 0.3);
+    TrainOptions options = options_for("learnability");
+    options.updates = 3;
+    const auto train = [&](int ranks) {
+        std::map<std::string, std::string> bytes;
+        run_simulated_ranks(ranks, [&](Collective& collective) {
+            const auto learner = make_model(pair_spec(pool.info), 7);
+            const auto online = make_model(pair_spec(pool.info, {8}), 8);
+            const auto reference = make_model(pair_spec(pool.info, {8}), 9);
+            const auto source = all_examples(pool);
+            Trainer trainer(*learner, *source, nullptr, options, collective,
+                            {online.get(), reference.get(), true});
+            trainer.run();
+            if (collective.is_root()) bytes = bytes_of(*reference);
+        });
+        return bytes;
+    };
+    const auto one = train(1);
+    CHECK(one != bytes_of(*make_model(pair_spec(pool.info, {8}), 9)));
+    CHECK(train(3) == one);
+}
+
 TEST_CASE("a filter ratio of 1 is uniform training on pairs, bit for bit") {
     const MemoryPool pool = pair_pool(50, 1, 0.3);
     const Result uniform = train_over(2, pool, options_for("uniform"));
