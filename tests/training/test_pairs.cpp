@@ -415,6 +415,20 @@ TEST_CASE("models and pools that do not go together are refused") {
     TrainOptions smooth = options_for("uniform");
     smooth.label_smoothing = 0.1;
     fails(pair_spec(pairs.info), pairs, "captions are no labels", smooth);
+    {
+        const auto learner = make_model(pair_spec(pairs.info), 1),
+                   online = make_model(perceptron, 2);
+        const auto source = all_examples(pairs);
+        MemoryPool images = pairs;
+        images.info.token_length = images.info.vocabulary = 0;
+        const auto held_out = all_examples(images);
+        CHECK_THROWS_WITH(
+            Trainer(*learner, *source, held_out.get(), options_for("uniform"), *collective),
+            contains("has no captions"));
+        CHECK_THROWS_WITH(Trainer(*learner, *source, nullptr, options_for("hard-learner"),
+                                  *collective, {online.get()}),
+                          contains("has no targets"));
+    }
     const auto classifier = make_model(perceptron, 2),
                towers = make_model(pair_spec(pairs.info), 3);
     fails(pair_spec(pairs.info), pairs, "two of a kind", options_for("learnability"),
