@@ -131,6 +131,7 @@ int run_evaluate(Job& job) {
         model = load_model(options.model, info, job.device());
         source = io::make_block_reader(pool, job.collective().rank(), job.collective().size());
         if (!model->spec().towers) return;
+        check_same_vocabulary(model->spec(), pool, options.model);
         pairs = info.token_length > 0;
         zero_shot = info.has_targets && !info.class_names.empty();
         THRESHER_CHECK_AS(UsageError, pairs || zero_shot,

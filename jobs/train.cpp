@@ -182,6 +182,7 @@ Inputs load(Job& job, const Options& options, const TrainOptions& train, const i
         inputs.model = make_model(spec, job.common().seed, device);
     } else {
         inputs.model = load_model(options.init, pool.info(), device);
+        check_same_vocabulary(inputs.model->spec(), pool, options.init);
     }
     const TrainingRows chosen = training_rows(options, pool);
     const std::int64_t cache = options.training.cache_bytes();
@@ -192,6 +193,7 @@ Inputs load(Job& job, const Options& options, const TrainOptions& train, const i
     if (!options.validation.empty()) {
         const io::PoolFile held_out = io::open_pool(options.validation);
         check_fits(inputs.model->spec(), held_out.info(), options.validation);
+        check_same_vocabulary(inputs.model->spec(), held_out, options.validation);
         inputs.validation = io::make_example_source(held_out, cache);
     }
     inputs.settings = settings_of(options, train, pool.info());

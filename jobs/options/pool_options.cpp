@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
 
 namespace thresher::jobs {
 
@@ -22,6 +23,17 @@ void add_pool_options(CLI::App& app, PoolOptions& options, bool required) {
 std::string describe_datasets(const PoolOptions& options) {
     return fmt::format("{} and {}, {} classes", options.paths.inputs, options.paths.targets,
                        options.paths.classes);
+}
+
+void check_same_vocabulary(const ModelSpec& spec, const io::PoolFile& pool,
+                           const std::string& path) {
+    const bool known = spec.towers && !spec.towers->text_model.empty() &&
+                       pool.info().token_length > 0 && pool.has_vocabulary();
+    THRESHER_CHECK(
+        !known || spec.towers->text_model == pool.vocabulary(),
+        "{}: the model reads captions in another vocabulary than that of {}; import with "
+        "--vocabulary and the pool that the model was trained on",
+        path, pool.info().path);
 }
 
 io::PoolFile open_pool(Job& job, const PoolOptions& options) {

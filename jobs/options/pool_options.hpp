@@ -6,6 +6,7 @@
 
 #include "io/pool_file.hpp"
 #include "jobs/job.hpp"
+#include "src/models/model_spec.hpp"
 
 namespace thresher::jobs {
 
@@ -19,6 +20,11 @@ void add_pool_options(CLI::App& app, PoolOptions& options, bool required);
 
 /// Which datasets of the file are the pool, for runs that are resumed to compare. Local.
 std::string describe_datasets(const PoolOptions& options);
+
+/// Throws Error where the model reads captions in another vocabulary than the pool has them, as far
+/// as both are known. `path` names the model in the message. Local.
+void check_same_vocabulary(const ModelSpec& spec, const io::PoolFile& pool,
+                           const std::string& path);
 
 /// Opens the pool on every rank. Throws the same FileError on all ranks. Collective.
 io::PoolFile open_pool(Job& job, const PoolOptions& options);

@@ -7,6 +7,7 @@
 #include "io/checksum.hpp"
 #include "io/predictions_file.hpp"
 #include "io/run_directory.hpp"
+#include "jobs/options/pool_options.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::jobs {
@@ -83,6 +84,7 @@ LoadedScorers load_scorers(const MethodOptions& options, const io::PoolFile& poo
         scorers.train_reference = true;
     } else if (!options.reference.empty() && !options.trains_reference()) {
         scorers.reference = load_model(options.reference, info, device);
+        check_same_vocabulary(scorers.reference->spec(), pool, options.reference);
     }
     if (needs_online(method) && !options.learner_scores()) {
         scorers.online =

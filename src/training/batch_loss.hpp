@@ -40,12 +40,17 @@ class BatchLoss {
                          std::span<TrainSums> /*sums*/) {}
 };
 
+/// Throws Error unless the pool has what such a model is trained and judged by: targets, or
+/// captions.
+void check_teaches(const PoolInfo& pool, const ModelSpec& model);
+
 /// Cross-entropy, with label smoothing. `model` must outlive the loss, here and below.
 std::unique_ptr<BatchLoss> make_class_loss(Model& model, const PoolInfo& pool,
                                            const TrainOptions& options);
 
 /// Softmax or sigmoid over all pairs of a batch (src/training/contrastive.hpp), for a model that
-/// reads captions. The activations of all own shards are kept until compare().
+/// reads captions. The activations of all own shards are kept until compare(). Throws UsageError
+/// where labels are to be smoothed.
 std::unique_ptr<BatchLoss> make_pair_loss(Model& model, const PoolInfo& pool,
                                           const TrainOptions& options);
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
 #include "src/models/input_reader.hpp"
 #include "src/models/tensors.hpp"
 #include "src/models/token_reader.hpp"
@@ -40,7 +41,11 @@ class PairLoss final : public BatchLoss {
     PairLoss(Model& model, const PoolInfo& pool, const TrainOptions& options)
         : model_(model),
           reader_(model.spec(), pool.element_type, pool.scale, model.device()),
-          kind_(options.contrastive) {}
+          kind_(options.contrastive) {
+        THRESHER_CHECK_AS(UsageError, options.label_smoothing == 0.0,
+                          "label smoothing is {}, but captions are no labels; allowed: 0",
+                          options.label_smoothing);
+    }
 
     TrainSums learn(std::size_t shard, const Examples& own, RowRange rows,
                     std::int64_t batch_rows) override;

@@ -324,24 +324,6 @@ void put_tensor(TrainState& state, const std::string& name, const at::Tensor& te
                                    host.nbytes()));
 }
 
-/// Refuses a pool of which this model learns nothing, and options that its loss does not have.
-void check_teaches(const ModelSpec& spec, const PoolInfo& pool, const TrainOptions& options) {
-    if (!spec.towers) {
-        THRESHER_CHECK(pool.has_targets,
-                       "pool {} has no targets, so {} cannot learn from it; label it first{}",
-                       pool.path, spec.name,
-                       pool.token_length > 0 ? ", or train a two-tower on its captions" : "");
-        return;
-    }
-    THRESHER_CHECK(pool.token_length > 0,
-                   "pool {} has no captions, so {} cannot learn from it; give a pool of thresher "
-                   "import image-text",
-                   pool.path, spec.name);
-    THRESHER_CHECK_AS(UsageError, options.label_smoothing == 0.0,
-                      "label smoothing is {}, but captions are no labels; allowed: 0",
-                      options.label_smoothing);
-}
-
 void take_tensor(const TrainState& state, const std::string& name, const at::Tensor& tensor) {
     const c10::NoGradGuard no_grad;
     const at::Tensor host = at::empty_like(tensor, at::kCPU);
@@ -357,14 +339,17 @@ Trainer::Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
                  const ActorLink* actors) {
     check_options(options);
     THRESHER_CHECK(train.size() > 0, "pool {} has no rows to train on", train.info().path);
-    check_teaches(model.spec(), train.info(), options);
+    check_teaches(train.info(), model.spec());
     THRESHER_CHECK_AS(UsageError, options.patience == 0 || validation != nullptr,
                       "patience {} needs a validation pool to watch; give one, or patience 0",
                       options.patience);
     THRESHER_CHECK_AS(UsageError, !companions.train_reference || companions.reference != nullptr,
                       "a reference is to be trained, but there is none");
     check_fits(model.spec(), train.info(), "the model");
-    if (validation != nullptr) check_fits(model.spec(), validation->info(), "the model");
+    if (validation != nullptr) {
+        check_fits(model.spec(), validation->info(), "the model");
+        check_teaches(validation->info(), model.spec());
+    }
     body_ =
         std::make_unique<Body>(model, train, validation, options, collective, companions, actors);
 }

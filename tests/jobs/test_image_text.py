@@ -90,6 +90,11 @@ class ImageText(JobTest):
         self.assertGreater(facts["zero_shot"]["accuracy"], 0.9)
         self.assertIn('zero-shot, "a {} square"', self.run_ok(*evaluate, "--prompt", "a {} square").out)
         self.assert_fails(2, ['"a square"', "{}"], *evaluate, "--prompt", "a square")
+        captions = "file\tcaption\n" + "".join(f"images/{i:02d}.png\tjust {i} boxes\n" for i in range(20))
+        source = self.make_tar({**self.images(20), "captions.tsv": captions.encode()}, "other.tar")
+        self.run_ok("import", "image-text", source, "--token-length", 12, "--vocabulary-size", 30, "-o", self.path("other.h5"))
+        self.assert_fails(1, ["another vocabulary", "--vocabulary"], "evaluate", "--pool", self.path("other.h5"), "--model",
+                          self.path("run/model.pt"))
         # The vocabulary is in the model's file; a pool without captions will do.
         with h5py.File(pool, "a") as file:
             for name in ("tokens", "captions", "vocabulary"):

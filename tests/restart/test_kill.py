@@ -82,6 +82,23 @@ class Kill(JobTest):
         self.torture(13, "killed/model.pt", *command("killed"))
         self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
 
+    def test_pairs(self):
+        tokens = numpy.random.default_rng(3).integers(1, 20, (1500, 4)).astype("i4")
+        pool = self.make_pool(rows=1500, tokens=tokens, image_ids=numpy.arange(1500) // 2)
+        with h5py.File(pool, "a") as file:
+            file["tokens"].attrs["vocabulary"] = 20
+        towers = ("--pool", pool, "--model", "two-tower", "--image-tower", "mlp", "--hidden", 16, "--text-width", 32,
+                  "--text-layers", 1, "--embedding-size", 16, "--optimizer", "adamw", "--learning-rate", 1e-3)
+        self.run_ok("train", *towers, "--updates", 10, "--run", self.path("reference"))
+
+        def command(run):
+            return ("train", *towers, "--method", "learnability", "--reference", self.path("reference/model.pt"), "--updates", 150,
+                    "--batch-size", 50, "--checkpoint-every", 0.2, "--run", self.path(run))
+
+        self.run_ok(*command("whole"), ranks=2)
+        self.torture(14, "killed/model.pt", *command("killed"))
+        self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
+
     def test_loop(self):
         pool, test = self.make_pool(rows=3000), self.make_pool("test.h5", rows=500, seed=1)
 

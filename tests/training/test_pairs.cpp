@@ -191,6 +191,29 @@ TEST_CASE("a residual image tower, whose statistics run, has the same bits for 1
     CHECK(train(3) == train(1));
 }
 
+TEST_CASE("a reference learns beside the learner, on all candidates, over any ranks") {
+    const MemoryPool pool = pair_pool(40, 1, 0.3);
+    TrainOptions options = options_for("learnability");
+    options.updates = 3;
+    const auto train = [&](int ranks) {
+        std::map<std::string, std::string> bytes;
+        run_simulated_ranks(ranks, [&](Collective& collective) {
+            const auto learner = make_model(pair_spec(pool.info), 7);
+            const auto online = make_model(pair_spec(pool.info, {8}), 8);
+            const auto reference = make_model(pair_spec(pool.info, {8}), 9);
+            const auto source = all_examples(pool);
+            Trainer trainer(*learner, *source, nullptr, options, collective,
+                            {online.get(), reference.get(), true});
+            trainer.run();
+            if (collective.is_root()) bytes = bytes_of(*reference);
+        });
+        return bytes;
+    };
+    const auto one = train(1);
+    CHECK(one != bytes_of(*make_model(pair_spec(pool.info, {8}), 9)));
+    CHECK(train(3) == one);
+}
+
 TEST_CASE("a filter ratio of 1 is uniform training on pairs, bit for bit") {
     const MemoryPool pool = pair_pool(50, 1, 0.3);
     const Result uniform = train_over(2, pool, options_for("uniform"));
@@ -392,6 +415,20 @@ TEST_CASE("models and pools that do not go together are refused") {
     TrainOptions smooth = options_for("uniform");
     smooth.label_smoothing = 0.1;
     fails(pair_spec(pairs.info), pairs, "captions are no labels", smooth);
+    {
+        const auto learner = make_model(pair_spec(pairs.info), 1),
+                   online = make_model(perceptron, 2);
+        const auto source = all_examples(pairs);
+        MemoryPool images = pairs;
+        images.info.token_length = images.info.vocabulary = 0;
+        const auto held_out = all_examples(images);
+        CHECK_THROWS_WITH(
+            Trainer(*learner, *source, held_out.get(), options_for("uniform"), *collective),
+            contains("has no captions"));
+        CHECK_THROWS_WITH(Trainer(*learner, *source, nullptr, options_for("hard-learner"),
+                                  *collective, {online.get()}),
+                          contains("has no targets"));
+    }
     const auto classifier = make_model(perceptron, 2),
                towers = make_model(pair_spec(pairs.info), 3);
     fails(pair_spec(pairs.info), pairs, "two of a kind", options_for("learnability"),

@@ -13,6 +13,7 @@
 #include "src/models/tensors.hpp"
 #include "src/models/token_reader.hpp"
 #include "src/strategy/alignment.hpp"
+#include "src/training/batch_loss.hpp"
 
 namespace thresher {
 
@@ -82,6 +83,7 @@ CandidateScorer::CandidateScorer(const Method& method, const Scorers& scorers, c
     for (const Model* model : {scorers.online, scorers.reference}) {
         if (model != nullptr) {
             check_fits(model->spec(), pool, "a model that scores");
+            check_teaches(pool, model->spec());
             readers_.emplace_back(model->spec(), pool.element_type, pool.scale, model->device());
         } else {
             readers_.emplace_back(ModelSpec{}, pool.element_type, pool.scale, "cpu");
