@@ -60,7 +60,7 @@ class Collector {
 
     /// `place` names the position in messages.
     void add(const std::string& file, Caption caption, const std::string& place) {
-        caption.text = trimmed(caption.text);
+        caption.text = std::string(trimmed(caption.text));
         std::string reason;
         if (!is_utf8(file) || !is_utf8(caption.text)) {
             reason = "holds bytes that are no UTF-8 text";
