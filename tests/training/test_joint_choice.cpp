@@ -231,6 +231,17 @@ TEST_CASE("a joint choice refuses what does not fit") {
     CHECK_THROWS_AS(choose_joint_sub_batch(*alone, towers.all(), towers.part(0, 5), {.size = 2}),
                     Error);
     CHECK_THROWS_AS(choose_joint_sub_batch(*alone, towers.all(), {}, {.size = 0}), Error);
+    on_all_ranks([&](Collective& collective) {
+        const bool last = collective.rank() == collective.size() - 1;
+        bool threw = false;
+        try {
+            choose_joint_sub_batch(collective, towers.all(), towers.part(0, last ? 5 : 6),
+                                   {.size = 2});
+        } catch (const Error&) {
+            threw = true;
+        }
+        CHECK_ON_RANK(collective, threw);
+    });
 }
 
 TEST_CASE("sizes of joint choices are rounded, not floored") {
