@@ -253,8 +253,6 @@ CaptionList list_captions(const SourceFiles& files, const ImportOptions& options
         CaptionTable(options, name, collector).read(files.read(name));
     }
     CaptionList& list = collector.list();
-    std::stable_sort(list.bad.begin(), list.bad.end(),
-                     [](const auto& a, const auto& b) { return a.id < b.id; });
     THRESHER_CHECK_AS(FileError, !list.images.empty(), "{}: {} has no usable caption{}",
                       files.path(), name,
                       list.bad.empty() ? "" : "; the first: " + list.bad[0].reason);
