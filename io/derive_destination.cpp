@@ -19,6 +19,7 @@ DeriveDestination::DeriveDestination(const PoolFile& source, const DeriveOptions
       captions_(spoiled ? options.shuffle_captions : 0.0, written_rows(size), options.seed) {
     const PoolSchema written = schema();
     keeps_clean_ = written.clean_targets;
+    keeps_image_ids_ = written.text.image_ids;
     keeps_caption_of_ = written.text.caption_of;
     result_.path = path;
     result_.rows = written_rows(size);
@@ -46,6 +47,7 @@ PoolSchema DeriveDestination::schema() const {
     schema.name_bytes = source_.name_bytes();
     schema.class_names = info.class_names;
     schema.classes = info.classes;
+    schema.text.image_ids = source_.has_image_ids();
     if (info.token_length > 0) {
         schema.text = {.length = info.token_length,
                        .vocabulary = source_.vocabulary(),
@@ -97,6 +99,7 @@ void DeriveDestination::add(const SourceBlock& block, std::size_t local, std::in
                                                                       : target);
         }
     }
+    if (keeps_image_ids_) image_ids_.push_back(block.image_ids[local]);
     if (source_.info().token_length > 0) add_caption(block, local);
     ++written_;
     if (inputs_.size() >= (std::size_t{2} << 20)) flush();
@@ -106,7 +109,6 @@ void DeriveDestination::add_caption(const SourceBlock& block, std::size_t local)
     const SourceCaption caption = captions_.caption(block, local, written_);
     tokens_.insert(tokens_.end(), caption.tokens.begin(), caption.tokens.end());
     texts_.emplace_back(caption.text);
-    image_ids_.push_back(block.image_ids[local]);
     if (keeps_caption_of_) caption_of_.push_back(caption.caption_of);
     result_.changed_captions += caption.caption_of != block.caption_of[local];
 }

@@ -49,7 +49,7 @@ class DeriveDestination {
 
     const PoolFile& source_;
     const DeriveOptions& options_;
-    bool spoiled_, keeps_clean_ = false, keeps_caption_of_ = false;
+    bool spoiled_, keeps_clean_ = false, keeps_image_ids_ = false, keeps_caption_of_ = false;
     std::int64_t written_ = 0;
     RandomShare noise_;
     CaptionShuffle captions_;

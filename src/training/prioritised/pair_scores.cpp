@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "src/acquisition/joint/distances.hpp"
+#include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/thread_team.hpp"
 #include "src/training/prioritised/softplus_sums.hpp"
@@ -51,16 +52,19 @@ void add_losses(std::span<const float> rows, const std::vector<PackedRows>& othe
 PairScores::PairScores(Collective& collective, const PairEmbeddings& learner,
                        const PairEmbeddings& reference)
     : collective_(collective), models_{learner, reference} {
-    const PairEmbeddings& model = learner.size > 0 ? learner : reference;
-    THRESHER_CHECK(model.size > 0, "a joint choice needs a learner or a reference, there is none");
-    own_ = std::ssize(model.image) / model.size;
-    for (const PairEmbeddings& each : models_) {
-        THRESHER_CHECK(
-            std::ssize(each.image) == own_ * each.size && std::ssize(each.text) == own_ * each.size,
-            "a joint choice among {} candidates got {} numbers of images and {} of "
-            "texts, {} a row",
-            own_, each.image.size(), each.text.size(), each.size);
-    }
+    agree(collective, [&] {
+        const PairEmbeddings& model = learner.size > 0 ? learner : reference;
+        THRESHER_CHECK(model.size > 0,
+                       "a joint choice needs a learner or a reference, there is none");
+        own_ = std::ssize(model.image) / model.size;
+        for (const PairEmbeddings& each : models_) {
+            THRESHER_CHECK(std::ssize(each.image) == own_ * each.size &&
+                               std::ssize(each.text) == own_ * each.size,
+                           "a joint choice among {} candidates got {} numbers of images and {} of "
+                           "texts, {} a row",
+                           own_, each.image.size(), each.text.size(), each.size);
+        }
+    });
     const auto counts = collective.all_gather_v(std::span<const std::int64_t>(&own_, 1)).values;
     first_ = std::accumulate(counts.begin(), counts.begin() + collective.rank(), std::int64_t{0});
 }

@@ -28,8 +28,8 @@ struct PairEmbeddings {
 
 class PairScores {
   public:
-    /// What the spans show must outlive it. Throws Error where the arrays do not fit each other.
-    /// Collective.
+    /// What the spans show must outlive it. Throws Error on every rank where the arrays of
+    /// one do not fit each other. Collective.
     PairScores(Collective& collective, const PairEmbeddings& learner,
                const PairEmbeddings& reference);
 
