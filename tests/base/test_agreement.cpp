@@ -92,6 +92,28 @@ TEST_CASE("an error on all ranks says so once", "[agreement]") {
     });
 }
 
+TEST_CASE("an error that some ranks have agreed on before names its rank once", "[agreement]") {
+    on_all_ranks([](Collective& collective) {
+        const auto seen =
+            seen_by(collective, [&] { fail<FileError>("pool.h5 is truncated (on rank 1 of 2)"); });
+        CHECK_ON_RANK(collective, seen.type == "file");
+        CHECK_ON_RANK(collective, seen.message == "pool.h5 is truncated (on rank 1 of 2)");
+    });
+}
+
+TEST_CASE("a rank that knows of a failure elsewhere leaves its work without an error of its own",
+          "[agreement]") {
+    on_all_ranks([](Collective& collective) {
+        if (collective.size() == 1) return;
+        const auto seen = seen_by(collective, [&] {
+            if (collective.rank() == 0) fail<Error>("the disk is full");
+            give_up();
+        });
+        CHECK_ON_RANK(collective, seen.message == fmt::format("the disk is full (on rank 0 of {})",
+                                                              collective.size()));
+    });
+}
+
 TEST_CASE("exceptions that are no Thresher errors are agreed on too", "[agreement]") {
     on_all_ranks([](Collective& collective) {
         if (collective.size() == 1) return;

@@ -19,6 +19,14 @@ TEST_CASE("each of the three stop signals raises the flag", "[stop]") {
     clear_stop_request();
 }
 
+TEST_CASE("a stop that is asked for elsewhere counts as a signal here", "[stop]") {
+    REQUIRE_FALSE(stop_requested());
+    request_stop();
+    CHECK(stop_requested());
+    clear_stop_request();
+    CHECK_FALSE(stop_requested());
+}
+
 TEST_CASE("a second SIGTERM ends the process", "[stop]") {
     const pid_t child = fork();
     REQUIRE(child >= 0);
