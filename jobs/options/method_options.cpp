@@ -11,6 +11,7 @@ void MethodOptions::set(TrainOptions& train) const {
     train.method = method;
     train.filter_ratio = filter_ratio;
     train.temperature = temperature;
+    train.chunks = chunks;
 }
 
 void add_method_options(CLI::App& app, MethodOptions& options) {
@@ -23,6 +24,10 @@ void add_method_options(CLI::App& app, MethodOptions& options) {
         ->group(group);
     app.add_option("--temperature", options.temperature,
                    "Rows are drawn in proportion to softmax(score / temperature)")
+        ->group(group);
+    app.add_option("--chunks", options.chunks,
+                   "jest: draws that make up a batch, each made given those before it")
+        ->check(CLI::PositiveNumber)
         ->group(group);
     app.add_option("--online", options.online,
                    "Small model that scores and is trained beside the learner: a built-in model, a "
@@ -80,6 +85,7 @@ void check_method(const MethodOptions& options) {
          "--reference");
     note(reference, !options.reference_losses.empty(), "--reference-losses");
     note(method.selector == "softmax", options.temperature != 1.0, "--temperature");
+    note(method.joint, options.chunks != MethodOptions{}.chunks, "--chunks");
     if (!unread.empty())
         log::warn("method {} does not read {} here", method.name, fmt::join(unread, ", "));
 }

@@ -17,6 +17,7 @@ struct MethodOptions {
     std::vector<std::int64_t> online_hidden;
     TowerOptions online_towers;
     double filter_ratio = 0.0, temperature = 1.0;
+    std::int64_t chunks = 16;
 
     const Method& chosen() const { return find_method(method); }
     /// "--online learner": the learner scores itself.

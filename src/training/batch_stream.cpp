@@ -61,15 +61,14 @@ std::vector<float> BatchStream::score(std::int64_t step) {
         const RowRange piece = candidate_plan_.shard_rows(rows, shard);
         pieces.push_back({piece.begin - own.begin, piece.end - own.begin});
     }
-    std::vector<float> scores(static_cast<std::size_t>(own.size()));
+    std::vector<float> scores(static_cast<std::size_t>(own.size() * scorer_->layout().values()));
     scorer_->score(candidates_, own_positions(step), pieces, scores);
     return scores;
 }
 
 SubBatch BatchStream::choose(std::int64_t step, std::span<const float> scores) {
     const std::int64_t rows = super_batches_.rows(step);
-    SubBatch sub_batch = choose_sub_batch(collective_, scores, super_batches_.kept(step),
-                                          super_batches_.selector(step));
+    SubBatch sub_batch = super_batches_.choose(collective_, step, scores, scorer_->layout());
     move_chosen(collective_, candidates_, candidate_plan_.rank_rows(rows, collective_.rank()),
                 sub_batch.places, plan_, chosen_);
     return sub_batch;

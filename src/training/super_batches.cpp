@@ -32,13 +32,22 @@ std::int64_t SuperBatches::kept(std::int64_t step) const {
     return std::max<std::int64_t>(1, (rows(step) * batch_size_ + super_batch_ / 2) / super_batch_);
 }
 
-Selector SuperBatches::selector(std::int64_t step) const {
+SubBatch SuperBatches::choose(Collective& collective, std::int64_t step,
+                              std::span<const float> values, const PairLayout& layout) const {
+    if (layout.joint()) {
+        return choose_pairs(collective, values, layout,
+                            {.size = kept(step),
+                             .chunks = options_.chunks,
+                             .beta = 1.0 / options_.temperature,
+                             .seed = options_.seed,
+                             .update = step});
+    }
     Selector selector;
     selector.name = find_method(options_.method).selector;
     selector.beta = 1.0 / options_.temperature;
     selector.seed = options_.seed;
     selector.round = static_cast<std::uint32_t>(step);
-    return selector;
+    return choose_sub_batch(collective, values, kept(step), selector);
 }
 
 std::vector<std::int64_t> SuperBatches::positions(std::int64_t step,

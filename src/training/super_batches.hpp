@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "src/pool/example_source.hpp"
-#include "src/selection/select.hpp"
 #include "src/training/epoch_order.hpp"
+#include "src/training/prioritised/pair_values.hpp"
 #include "src/training/train_options.hpp"
 
 namespace thresher {
@@ -30,8 +30,10 @@ class SuperBatches {
     std::int64_t rows(std::int64_t step) const;
     /// Of those, how many are kept: the same share always.
     std::int64_t kept(std::int64_t step) const;
-    /// What chooses them by their scores.
-    Selector selector(std::int64_t step) const;
+    /// Chooses them by what a scorer says of each, `values` [own candidates, layout.values()] of
+    /// consecutive parts of the super-batch. The same on every rank. Collective.
+    SubBatch choose(Collective& collective, std::int64_t step, std::span<const float> values,
+                    const PairLayout& layout) const;
 
     /// Where in the source the candidates at these places [0, rows(step)) are.
     std::vector<std::int64_t> positions(std::int64_t step,

@@ -68,6 +68,7 @@ void check_options(const TrainOptions& options) {
     check_count("updates", options.updates, 0);
     check_count("batch-size", options.batch_size, 1);
     check_count("accumulate", options.accumulate, 1);
+    check_count("chunks", options.chunks, 1);
     check_count("evaluate-every", options.evaluate_every, 0);
     check_count("patience", options.patience, 0);
     check_count("logical-shards", options.logical_shards, 1);
@@ -94,6 +95,12 @@ void check_options(const TrainOptions& options) {
     check(options.warmup_epochs >= 0.0 && std::isfinite(options.warmup_epochs), "warmup-epochs",
           options.warmup_epochs, "0 or more");
     THRESHER_CHECK_AS(UsageError, problems.empty(), "training options: {}", problems);
+    THRESHER_CHECK_AS(UsageError,
+                      !find_method(options.method).joint ||
+                          options.contrastive == ContrastiveKind::sigmoid,
+                      "method {} chooses pairs by their sigmoid loss, but the learner is trained by "
+                      "another; give --contrastive sigmoid",
+                      options.method);
 }
 
 std::vector<std::pair<std::string, std::string>> describe(const TrainOptions& options) {
@@ -128,6 +135,7 @@ std::vector<std::pair<std::string, std::string>> describe(const TrainOptions& op
         if (find_method(options.method).selector == "softmax") {
             add("temperature", options.temperature);
         }
+        if (find_method(options.method).joint) add("chunks", options.chunks);
     }
     add("on-nan", options.skip_nan ? "skip" : "stop");
     if (options.evaluate_every > 0) add("evaluate-every", options.evaluate_every);

@@ -37,6 +37,7 @@ struct TrainOptions {
     std::string method = "uniform";  ///< how the rows of an update are chosen: see methods()
     double filter_ratio = 0.0;  ///< rho: candidates for each row trained on; 0 = the method's own
     double temperature = 1.0;   ///< rows are drawn in proportion to softmax(score / temperature)
+    std::int64_t chunks = 16;   ///< jest: draws that make up a batch, each given those before
     bool skip_nan = false;      ///< leave out an update whose loss or gradient is not finite
 
     std::int64_t evaluate_every = 0;  ///< updates between evaluations; 0 = an epoch

@@ -114,7 +114,7 @@ class Actor {
         super_batches_.fetch(portion.step, positions, scored.rows);
         if (!tasks_.empty()) source_.prefetch(positions_of(*tasks_.begin()));
         const auto rows = std::ssize(positions);
-        scored.scores.resize(positions.size());
+        scored.scores.resize(static_cast<std::size_t>(rows * scorer_.layout().values()));
         const std::vector<RowRange> whole{{0, rows}};
         scorer_.score(scored.rows, positions, whole, scored.scores);
         const double online = scorer_.online_flops(), reference = scorer_.reference_flops();

@@ -29,6 +29,8 @@ ActorFeed::ActorFeed(Model& learner, const Companions& companions, ExampleSource
       portions_(portion_plan(link.topology, options, super_batches_)),
       plan_(shard_plan(options, batch_size(), learners.size())),
       candidate_plan_(shard_plan(options, super_batch(), learners.size())),
+      layout_(
+          layout_of(find_method(options.method), scorers_of(learner, companions, source, options))),
       models_(trained_scorers(learner, companions, options)),
       candidates_wanted_(companions.train_reference),
       versions_(static_cast<std::size_t>(link.topology.actors), -1) {
@@ -117,8 +119,9 @@ void ActorFeed::keep(int actor, Answer&& answer) {
     actor_seconds_.communicated += seconds.communicated;
     const Portion& portion = answer.scored.portion;
     const auto rows = portions_.shard_rows(super_batches_.rows(portion.step), portion.shard).size();
-    THRESHER_CHECK(std::ssize(answer.scored.scores) == rows && portion.shard < portions_.shards,
-                   "the actor on rank {} sent {} scores of a portion of {} candidates",
+    THRESHER_CHECK(std::ssize(answer.scored.scores) == rows * layout_.values() &&
+                       portion.shard < portions_.shards,
+                   "the actor on rank {} sent {} numbers for a portion of {} candidates",
                    rank_of(actor), answer.scored.scores.size(), rows);
     const auto fate = bank_->accept(actor, std::move(answer.scored), waited_s_);
     if (fate != MemoryBank::Fate::kept) ++dropped_;
@@ -170,8 +173,7 @@ Batch ActorFeed::next(std::int64_t step, std::int64_t, Phases& phases) {
     SubBatch sub_batch;
     {
         const auto timer = phases.time("choose");
-        sub_batch = choose_sub_batch(learners_, scores, super_batches_.kept(step),
-                                     super_batches_.selector(step));
+        sub_batch = super_batches_.choose(learners_, step, scores, layout_);
     }
     const auto timer = phases.time("read");
     gather_rows(step, sub_batch);
@@ -206,7 +208,7 @@ std::vector<float> ActorFeed::take_scores(std::int64_t step, std::int64_t& behin
     std::vector<float> scores;
     shipped_ = {};
     for (const ScoredPortion& portion : bank_->take()) {
-        const auto rows = std::ssize(portion.scores);
+        const auto rows = std::ssize(portion.scores) / layout_.values();
         staleness_[step - portion.version] += rows;
         behind += rows * (step - portion.version);
         scores.insert(scores.end(), portion.scores.begin(), portion.scores.end());

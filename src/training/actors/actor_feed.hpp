@@ -76,6 +76,7 @@ class ActorFeed final : public BatchSource {
     Collective& learners_;
     SuperBatches super_batches_;
     ShardPlan portions_, plan_, candidate_plan_;
+    PairLayout layout_;           ///< of what actors say of a candidate
     std::vector<Model*> models_;  ///< whose parameters are published
     bool candidates_wanted_;      ///< a reference is trained on all of them
 

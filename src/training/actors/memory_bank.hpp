@@ -28,7 +28,7 @@ struct Portion {
 struct ScoredPortion {
     Portion portion;
     std::int64_t version = 0;   ///< updates that the parameters had seen
-    std::vector<float> scores;  ///< [rows]
+    std::vector<float> scores;  ///< [rows], or whatever a CandidateScorer says of each
     Examples rows;              ///< where inputs are shipped
 };
 

@@ -47,22 +47,58 @@ void class_losses(const Model& model, const at::Tensor& logits, const Examples& 
     }
 }
 
+std::span<const std::int32_t> tokens_of(const Examples& candidates, RowRange rows,
+                                        const Towers& towers) {
+    return std::span(candidates.tokens)
+        .subspan(static_cast<std::size_t>(rows.begin * towers.token_length),
+                 static_cast<std::size_t>(rows.size() * towers.token_length));
+}
+
 void pair_losses(Model& model, const at::Tensor& images, const Examples& candidates, RowRange rows,
                  std::span<float> out) {
     const Towers& towers = *model.spec().towers;
-    const auto tokens = std::span(candidates.tokens)
-                            .subspan(static_cast<std::size_t>(rows.begin * towers.token_length),
-                                     static_cast<std::size_t>(rows.size() * towers.token_length));
+    const auto tokens = tokens_of(candidates, rows, towers);
     const at::Tensor captions =
         model.embed_text(read_tokens(tokens, towers, model.device())).cpu().contiguous();
     const at::Tensor host = images.cpu().contiguous();
     alignment_losses(span_of(host), span_of(captions), tokens, out);
 }
 
+/// Runs the model in eval mode, and calls body(rows, its outputs) for some rows at a time. Returns
+/// the operations it took.
+template <class Body>
+double for_each_micro_batch(Model& model, const InputReader& reader, const Examples& candidates,
+                            std::span<const RowRange> pieces, const Body& body) {
+    const c10::NoGradGuard no_grad;
+    const ModelMode eval(model, false);
+    const double flops_before = model.forward_flops();
+    for (const RowRange& piece : pieces) {
+        for (std::int64_t begin = piece.begin; begin < piece.end; begin += kMicroBatch) {
+            const RowRange rows{begin, std::min(begin + kMicroBatch, piece.end)};
+            body(rows, model.forward(reader.read(candidates.inputs, rows)));
+        }
+    }
+    return model.forward_flops() - flops_before;
+}
+
 }  // namespace
 
+PairLayout layout_of(const Method& method, const Scorers& scorers) {
+    if (!method.joint) return {};
+    const auto size = [&](const Model* model, const char* role) {
+        THRESHER_CHECK_AS(
+            UsageError, model != nullptr && model->spec().towers.has_value(),
+            "method {} chooses pairs of image and caption by their embeddings, but "
+            "the {} is {}; give a two-tower",
+            method.name, role,
+            model != nullptr ? "a " + model->spec().name : "no model that can be run");
+        return model->embedding_size() + 1;
+    };
+    return {size(scorers.online, "learner"), size(scorers.reference, "reference")};
+}
+
 CandidateScorer::CandidateScorer(const Method& method, const Scorers& scorers, const PoolInfo& pool)
-    : method_(method), scorers_(scorers) {
+    : method_(method), layout_(layout_of(method, scorers)), scorers_(scorers) {
     THRESHER_CHECK_AS(UsageError, !needs_online(method) || scorers.online != nullptr,
                       "method {} scores with an online model, but there is none; give --online",
                       method.name);
@@ -93,6 +129,12 @@ CandidateScorer::CandidateScorer(const Method& method, const Scorers& scorers, c
 
 void CandidateScorer::score(const Examples& candidates, std::span<const std::int64_t> positions,
                             std::span<const RowRange> pieces, std::span<float> scores) {
+    if (layout_.joint()) {
+        online_flops_ += embeddings(*scorers_.online, readers_[0], candidates, pieces, 0, scores);
+        reference_flops_ += embeddings(*scorers_.reference, readers_[1], candidates, pieces,
+                                       2 * layout_.online, scores);
+        return;
+    }
     PredictionView view;
     view.ids = candidates.ids;
     view.targets = candidates.targets;
@@ -119,23 +161,44 @@ void CandidateScorer::score(const Examples& candidates, std::span<const std::int
 
 double CandidateScorer::losses(Model& model, const InputReader& reader, const Examples& candidates,
                                std::span<const RowRange> pieces, std::span<float> out) const {
-    const c10::NoGradGuard no_grad;
-    const ModelMode eval(model, false);
-    const double flops_before = model.forward_flops();
-    for (const RowRange& piece : pieces) {
-        for (std::int64_t begin = piece.begin; begin < piece.end; begin += kMicroBatch) {
-            const RowRange rows{begin, std::min(begin + kMicroBatch, piece.end)};
+    return for_each_micro_batch(
+        model, reader, candidates, pieces, [&](RowRange rows, const ModelOutputs& outputs) {
             const auto part = out.subspan(static_cast<std::size_t>(rows.begin),
                                           static_cast<std::size_t>(rows.size()));
-            const ModelOutputs outputs = model.forward(reader.read(candidates.inputs, rows));
             if (model.spec().towers) {
                 pair_losses(model, outputs.embedding, candidates, rows, part);
             } else {
                 class_losses(model, outputs.logits, candidates, rows, part);
             }
-        }
-    }
-    return model.forward_flops() - flops_before;
+        });
+}
+
+double CandidateScorer::embeddings(Model& model, const InputReader& reader,
+                                   const Examples& candidates, std::span<const RowRange> pieces,
+                                   std::int64_t first, std::span<float> out) const {
+    const Towers& towers = *model.spec().towers;
+    const auto size = static_cast<std::size_t>(model.embedding_size());
+    const PairScale now = model.pair_scale();
+    const auto scale = now.scale.item<float>(), bias = now.bias.item<float>();
+    const auto stride = static_cast<std::size_t>(layout_.values());
+    return for_each_micro_batch(
+        model, reader, candidates, pieces, [&](RowRange rows, const ModelOutputs& outputs) {
+            const auto tokens = tokens_of(candidates, rows, towers);
+            const at::Tensor images = outputs.embedding.mul(scale).cpu().contiguous();
+            const at::Tensor captions =
+                model.embed_text(read_tokens(tokens, towers, model.device())).cpu().contiguous();
+            for (std::size_t i = 0; i < static_cast<std::size_t>(rows.size()); ++i) {
+                float* to = out.data() + (static_cast<std::size_t>(rows.begin) + i) * stride +
+                            static_cast<std::size_t>(first);
+                std::copy_n(images.const_data_ptr<float>() + i * size, size, to);
+                to[size] = bias;
+                std::copy_n(captions.const_data_ptr<float>() + i * size, size, to + size + 1);
+                const auto length = static_cast<std::size_t>(towers.token_length);
+                to[2 * size + 1] = has_words(tokens.subspan(i * length, length))
+                                       ? 1.0F
+                                       : std::numeric_limits<float>::quiet_NaN();
+            }
+        });
 }
 
 }  // namespace thresher

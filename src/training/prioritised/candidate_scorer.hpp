@@ -10,6 +10,7 @@
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
 #include "src/training/prioritised/method.hpp"
+#include "src/training/prioritised/pair_values.hpp"
 
 namespace thresher {
 
@@ -20,16 +21,23 @@ struct Scorers {
     std::span<const float> reference_losses;  ///< by position in the source; instead of a reference
 };
 
+/// What the scorers of a method say of each candidate. Throws UsageError where it chooses jointly
+/// and they are no two models that read captions.
+PairLayout layout_of(const Method& method, const Scorers& scorers);
+
 class CandidateScorer {
   public:
     /// `method` must score; everything must outlive the scorer. Throws UsageError where a model
     /// that the method reads is missing, Error where one does not fit the pool.
     CandidateScorer(const Method& method, const Scorers& scorers, const PoolInfo& pool);
 
-    /// Fills `scores` [n] for candidates at these positions [n] of the source. The models run in
-    /// eval mode and are back in their own afterwards. Rows are worked on piece by piece, so that
-    /// the bits depend on the pieces alone. A row whose target is unknown, or whose caption is
-    /// empty, gets NaN. Local.
+    /// How many numbers score() gives of a candidate, and which.
+    const PairLayout& layout() const { return layout_; }
+
+    /// Fills `scores` [n, layout().values()] for candidates at these positions [n] of the source.
+    /// The models run in eval mode and are back in their own afterwards. Rows are worked on piece
+    /// by piece, so that the bits depend on the pieces alone. A row whose target is unknown, or
+    /// whose caption is empty, gets NaN. Local.
     void score(const Examples& candidates, std::span<const std::int64_t> positions,
                std::span<const RowRange> pieces, std::span<float> scores);
 
@@ -41,8 +49,14 @@ class CandidateScorer {
     /// -(image . caption). Returns the operations it took.
     double losses(Model& model, const InputReader& reader, const Examples& candidates,
                   std::span<const RowRange> pieces, std::span<float> out) const;
+    /// The embeddings of the candidates, from number `first` of each one's row on. Returns the
+    /// same.
+    double embeddings(Model& model, const InputReader& reader, const Examples& candidates,
+                      std::span<const RowRange> pieces, std::int64_t first,
+                      std::span<float> out) const;
 
     const Method& method_;
+    PairLayout layout_;
     Scorers scorers_;
     std::vector<InputReader> readers_;  ///< of online, of reference
     std::vector<float> online_losses_, reference_losses_;

@@ -34,6 +34,12 @@ const std::vector<Method>& methods() {
         {"rho-loss", "learnability", "top-k", 10.0, true,
          "the highest reducible loss; the learner scores", "l(x | learner) - l(x | reference)",
          "Mindermann et al. 2022 (arXiv 2206.07137)"},
+        {"jest", "learnability", "softmax", 5.0, true,
+         "pairs of image and caption that are worth learning together, in chunks; the learner "
+         "scores",
+         "S_ii + sum over the chosen k of (S_ki + S_ik), S the sigmoid loss given the learner less "
+         "that given the reference",
+         "Evans et al. 2024 (arXiv 2406.17711)", true},
     };
     return table;
 }

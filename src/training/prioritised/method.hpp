@@ -17,6 +17,8 @@ struct Method {
     double filter_ratio;           ///< rho, where no other is asked for
     bool learner_scores;           ///< the learner is its own online model
     std::string_view description, formula, source;
+    /// Rows are chosen together, in chunks, by what the models say of all pairs of them.
+    bool joint = false;
 };
 
 /// In the order in which `thresher list` shows them; the first is the default.
