@@ -175,9 +175,7 @@ void DerivePlan::for_each_row_of_columns(const RowBody& body) const { pass(false
 void DerivePlan::read_text(RowRange rows, SourceBlock& block) const {
     const auto count = static_cast<std::size_t>(rows.size());
     block.tokens.resize(count * static_cast<std::size_t>(pool_.info().token_length));
-    for (auto* column : {&block.image_ids, &block.caption_of}) column->resize(count);
     pool_.read_tokens(rows, block.tokens);
-    pool_.read_image_ids(rows, block.image_ids);
     block.captions = pool_.read_captions(rows);
     block.caption_of = block.image_ids;
     if (pool_.info().has_caption_of) pool_.read_caption_of(rows, block.caption_of);
@@ -195,11 +193,13 @@ void DerivePlan::pass(bool inputs, const RowBody& body) const {
             block.inputs.resize(count * static_cast<std::size_t>(info.bytes_per_row()));
             pool_.read_inputs(rows, block.inputs);
         }
-        for (auto* column : {&block.targets, &block.clean_targets, &block.ids})
+        for (auto* column : {&block.targets, &block.clean_targets, &block.ids, &block.image_ids}) {
             column->resize(count);
+        }
         pool_.read_targets(rows, block.targets);
         pool_.read_clean_targets(rows, block.clean_targets);
         pool_.read_ids(rows, block.ids);
+        pool_.read_image_ids(rows, block.image_ids);
         block.names = pool_.read_names(rows);
         if (info.token_length > 0) read_text(rows, block);
         for (std::size_t i = 0; i < count; ++i) {

@@ -31,12 +31,12 @@ class RandomShare {
 struct SourceBlock {
     std::int64_t first_row = 0;
     std::vector<std::byte> inputs;
-    std::vector<std::int64_t> targets, clean_targets, ids;
+    std::vector<std::int64_t> targets, clean_targets, ids, image_ids;
     std::vector<std::string> names;
-    /// Of pools with captions; an image's own id where captions were not shuffled.
+    /// Of pools with captions. Where none were shuffled, they were written for their own images.
     std::vector<std::int32_t> tokens;
     std::vector<std::string> captions;
-    std::vector<std::int64_t> image_ids, caption_of;
+    std::vector<std::int64_t> caption_of;
 };
 
 class DerivePlan {

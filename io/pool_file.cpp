@@ -2,170 +2,18 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <functional>
-#include <limits>
-#include <list>
 #include <numeric>
 
-#include "io/hdf5/file.hpp"
-#include "io/pool_shard.hpp"
-#include "io/shard_manifest.hpp"
+#include "io/pool_contents.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::io {
 
 namespace {
 
-constexpr std::size_t kOpenShards = 16;
 constexpr std::int64_t kPieceRows = std::int64_t{1} << 20;
 
 }  // namespace
-
-struct PoolFile::Contents {
-    PoolInfo info;
-    PoolPaths paths;
-    ShardManifest manifest;  ///< one shard for a pool that is one file
-
-    /// The open shard `index`; the last few stay open.
-    std::shared_ptr<const PoolShard> shard(std::size_t index) const {
-        const auto guard = hdf5::lock();
-        const auto found = std::find_if(open_shards.begin(), open_shards.end(),
-                                        [&](const auto& open) { return open.first == index; });
-        if (found != open_shards.end()) {
-            open_shards.splice(open_shards.begin(), open_shards, found);
-            return found->second;
-        }
-        const ShardEntry& entry = manifest.shards[index];
-        std::vector<std::string> problems;
-        std::shared_ptr<PoolShard> opened = open_pool_shard(entry.path, paths, problems);
-        if (problems.empty()) compare(opened->info, entry.rows, problems);
-        fail_with_problems(entry.path, "shard of the pool " + info.path, problems);
-        remember(index, opened);
-        return opened;
-    }
-
-    void remember(std::size_t index, std::shared_ptr<const PoolShard> opened) const {
-        open_shards.emplace_front(index, std::move(opened));
-        if (open_shards.size() > kOpenShards) open_shards.pop_back();
-    }
-
-    void compare(const PoolInfo& other, std::int64_t rows,
-                 std::vector<std::string>& problems) const {
-        if (other.rows != rows) {
-            problems.push_back(
-                fmt::format("it has {} rows, manifest.json says {}", other.rows, rows));
-        }
-        if (other.input_shape != info.input_shape || other.element_type != info.element_type) {
-            problems.push_back(
-                fmt::format("its examples have shape [{}], those of the first shard [{}], "
-                            "or their types differ",
-                            fmt::join(other.input_shape, ", "), fmt::join(info.input_shape, ", ")));
-        }
-        if (other.has_targets != info.has_targets || other.has_ids != info.has_ids ||
-            other.has_clean_targets != info.has_clean_targets ||
-            other.has_names != info.has_names || other.has_caption_of != info.has_caption_of) {
-            problems.emplace_back("it has other datasets than the first shard");
-        }
-        if (other.token_length != info.token_length || other.vocabulary != info.vocabulary) {
-            problems.push_back(fmt::format(
-                "it has {} tokens of {} a caption, the first shard {} of {}", other.token_length,
-                other.vocabulary, info.token_length, info.vocabulary));
-        }
-    }
-
-    /// Calls body(shard, rows within the shard, rows already done) for each shard that `rows`
-    /// touch.
-    void for_each_part(
-        RowRange rows,
-        const std::function<void(const PoolShard&, RowRange, std::int64_t)>& body) const {
-        THRESHER_CHECK_AS(FileError,
-                          rows.begin >= 0 && rows.begin <= rows.end && rows.end <= info.rows,
-                          "{}: rows {} to {} were asked for, the pool has {}", info.path,
-                          rows.begin, rows.end, info.rows);
-        const auto& shards = manifest.shards;
-        auto entry = std::upper_bound(shards.begin(), shards.end(), rows.begin,
-                                      [](std::int64_t row, const ShardEntry& shard) {
-                                          return row < shard.first_row + shard.rows;
-                                      });
-        std::int64_t done = 0;
-        for (; entry != shards.end() && entry->first_row < rows.end; ++entry) {
-            const std::int64_t begin = std::max(rows.begin, entry->first_row) - entry->first_row;
-            const std::int64_t end =
-                std::min(rows.end, entry->first_row + entry->rows) - entry->first_row;
-            if (begin >= end) continue;
-            const auto opened = shard(static_cast<std::size_t>(entry - shards.begin()));
-            body(*opened, {begin, end}, done);
-            done += end - begin;
-        }
-    }
-
-    /// The i64 column `member` of the shards; `absent` fills in where a shard has none.
-    void read_column(RowRange rows, std::span<std::int64_t> values,
-                     std::optional<hdf5::Dataset> PoolShard::*member) const {
-        THRESHER_CHECK(std::cmp_equal(values.size(), rows.size()), "{} rows into a buffer of {}",
-                       rows.size(), values.size());
-        for_each_part(rows, [&](const PoolShard& shard, RowRange part, std::int64_t done) {
-            const auto into = values.subspan(static_cast<std::size_t>(done),
-                                             static_cast<std::size_t>(part.size()));
-            const auto& column = shard.*member;
-            if (column) {
-                column->read(part, into);
-            } else {
-                std::fill(into.begin(), into.end(), std::int64_t{-1});
-            }
-        });
-    }
-
-    /// The text column `member` of the shards; empty strings where they have none.
-    std::vector<std::string> read_text(RowRange rows,
-                                       std::optional<hdf5::Dataset> PoolShard::*member) const {
-        std::vector<std::string> texts(static_cast<std::size_t>(rows.size()));
-        for_each_part(rows, [&](const PoolShard& shard, RowRange part, std::int64_t done) {
-            if (!(shard.*member)) return;
-            auto some = (shard.*member)->read_text(part);
-            std::move(some.begin(), some.end(), texts.begin() + done);
-        });
-        return texts;
-    }
-
-    /// Bytes that the longest text of the column needs at most.
-    std::int64_t text_bytes(std::optional<hdf5::Dataset> PoolShard::*member) const {
-        std::int64_t bytes = 0;
-        for_each_part({0, info.rows}, [&](const PoolShard& shard, RowRange, std::int64_t) {
-            if (shard.*member) bytes = std::max(bytes, (shard.*member)->text_bytes());
-        });
-        if (bytes > 0 || !((*shard(0)).*member)) return bytes;
-        for (std::int64_t begin = 0; begin < info.rows; begin += info.block_rows) {
-            const RowRange rows{begin, std::min(info.rows, begin + info.block_rows)};
-            for (const std::string& text : read_text(rows, member)) {
-                bytes = std::max(bytes, std::ssize(text));
-            }
-        }
-        return bytes;
-    }
-
-    void read_classes(RowRange rows, std::span<std::int64_t> targets,
-                      std::optional<hdf5::Dataset> PoolShard::*member) const {
-        read_column(rows, targets, member);
-        for (std::int64_t& target : targets) {
-            if (target < 0 || target >= info.classes) target = -1;
-        }
-    }
-
-    /// Calls body(first row, ids) over all rows.
-    void for_each_ids(
-        const std::function<void(std::int64_t, std::span<const std::int64_t>)>& body) const {
-        std::vector<std::int64_t> ids;
-        for (std::int64_t begin = 0; begin < info.rows; begin += kPieceRows) {
-            const RowRange rows{begin, std::min(info.rows, begin + kPieceRows)};
-            ids.resize(static_cast<std::size_t>(rows.size()));
-            read_column(rows, ids, &PoolShard::ids);
-            body(begin, ids);
-        }
-    }
-
-    mutable std::list<std::pair<std::size_t, std::shared_ptr<const PoolShard>>> open_shards;
-};
 
 const PoolInfo& PoolFile::info() const { return contents_->info; }
 
@@ -234,7 +82,7 @@ std::vector<std::string> PoolFile::read_captions(RowRange rows) const {
 
 std::int64_t PoolFile::caption_bytes() const { return contents_->text_bytes(&PoolShard::captions); }
 
-bool PoolFile::has_image_ids() const { return contents_->shard(0)->image_ids.has_value(); }
+bool PoolFile::has_image_ids() const { return contents_->has_image_ids; }
 
 void PoolFile::read_image_ids(RowRange rows, std::span<std::int64_t> image_ids) const {
     if (!has_image_ids()) return read_ids(rows, image_ids);
@@ -365,29 +213,6 @@ std::vector<std::string> PoolFile::names_of(std::span<const std::int64_t> ids) c
     return gather(info(), rows_of(ids), [&](RowRange block) { return read_names(block); });
 }
 
-namespace {
-
-/// Largest target + 1, for files that do not say how many classes there are.
-std::int64_t count_classes(const PoolFile::Contents& contents) {
-    constexpr std::int64_t kMost = std::int64_t{1} << 24;
-    std::int64_t largest = -1;
-    std::vector<std::int64_t> targets;
-    for (std::int64_t begin = 0; begin < contents.info.rows; begin += kPieceRows) {
-        const RowRange piece{begin, std::min(contents.info.rows, begin + kPieceRows)};
-        targets.resize(static_cast<std::size_t>(piece.size()));
-        contents.read_column(piece, targets, &PoolShard::targets);
-        largest = std::max(largest, *std::max_element(targets.begin(), targets.end()));
-    }
-    THRESHER_CHECK_AS(
-        FileError, largest < kMost,
-        "{}: the largest value in {} is {}, more than {} classes cannot be meant; give "
-        "the attribute class_names or --classes",
-        contents.info.path, contents.paths.targets, largest, kMost);
-    return largest + 1;
-}
-
-}  // namespace
-
 PoolFile open_pool(const std::string& path, const PoolPaths& paths) {
     std::vector<std::string> problems;
     auto contents = std::make_shared<PoolFile::Contents>();
@@ -405,7 +230,8 @@ PoolFile open_pool(const std::string& path, const PoolPaths& paths) {
     contents->info = shard->info;
     contents->info.path = path;
     if (first.rows == 0) first.rows = shard->info.rows;
-    contents->compare(shard->info, first.rows, problems);
+    contents->has_image_ids = shard->image_ids.has_value();
+    contents->compare(*shard, first.rows, problems);
     fail_with_problems(first.path, "pool", problems);
     contents->info.rows = contents->manifest.rows();
     contents->info.block_rows = default_block_rows(contents->info.bytes_per_row());
@@ -414,7 +240,7 @@ PoolFile open_pool(const std::string& path, const PoolPaths& paths) {
         contents->info.classes = std::max(contents->info.classes, contents->manifest.classes);
     }
     if (contents->info.has_targets && contents->info.classes == 0) {
-        contents->info.classes = count_classes(*contents);
+        contents->info.classes = contents->count_classes();
     }
     return PoolFile(std::move(contents));
 }

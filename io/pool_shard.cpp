@@ -125,6 +125,7 @@ void read_columns(PoolShard& shard, const PoolPaths& paths, Problems& problems) 
 void read_text_info(PoolShard& shard, Problems& problems) {
     const hdf5::File& file = shard.file;
     PoolInfo& info = shard.info;
+    shard.image_ids = column(file, "/image_ids", info.rows, false, problems);
     if (!file.is_dataset("/tokens")) return;
     shard.tokens = file.dataset("/tokens");
     const hdf5::Dataset& tokens = *shard.tokens;
@@ -144,7 +145,6 @@ void read_text_info(PoolShard& shard, Problems& problems) {
             "the largest token + 1 or more");
     }
     shard.captions = column(file, "/captions", info.rows, true, problems);
-    shard.image_ids = column(file, "/image_ids", info.rows, false, problems);
     shard.caption_of = column(file, "/caption_of", info.rows, false, problems);
     info.has_caption_of = shard.caption_of.has_value();
 }

@@ -34,9 +34,9 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("--size", options.import.size,
                    "images, image-text: height and width in pixels; 0 = as they are");
     app.add_option("--resize", options.resize,
-                   "images: crop (shorter side, then centre) or stretch")
+                   "images, image-text: crop (shorter side, then centre) or stretch")
         ->check(CLI::IsMember({"crop", "stretch"}));
-    app.add_option("--colour", options.colour, "images: as-is, grey or rgb")
+    app.add_option("--colour", options.colour, "images, image-text: as-is, grey or rgb")
         ->check(CLI::IsMember({"as-is", "grey", "rgb"}));
     app.add_option("--target-column", options.import.target_column,
                    "csv: name or index (from 0) of the target; image-text: its name");

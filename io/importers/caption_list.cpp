@@ -60,7 +60,7 @@ class Collector {
 
     /// `place` names the position in messages.
     void add(const std::string& file, Caption caption, const std::string& place) {
-        caption.text = trimmed(caption.text);
+        caption.text = std::string(trimmed(caption.text));
         std::string reason;
         if (!is_utf8(file) || !is_utf8(caption.text)) {
             reason = "holds bytes that are no UTF-8 text";
@@ -253,8 +253,6 @@ CaptionList list_captions(const SourceFiles& files, const ImportOptions& options
         CaptionTable(options, name, collector).read(files.read(name));
     }
     CaptionList& list = collector.list();
-    std::stable_sort(list.bad.begin(), list.bad.end(),
-                     [](const auto& a, const auto& b) { return a.id < b.id; });
     THRESHER_CHECK_AS(FileError, !list.images.empty(), "{}: {} has no usable caption{}",
                       files.path(), name,
                       list.bad.empty() ? "" : "; the first: " + list.bad[0].reason);

@@ -20,10 +20,16 @@ namespace {
 
 /// The model of a pool, or of a file that is one.
 std::string read_vocabulary(const std::string& path) {
-    THRESHER_CHECK_AS(FileError, fs::exists(path), "--vocabulary: {} does not exist", path);
+    THRESHER_CHECK_AS(FileError, fs::exists(path), "{}: does not exist (--vocabulary)", path);
     if (fs::is_directory(path)) return open_pool(path).vocabulary();
-    std::string bytes = read_file(path);
-    return bytes.starts_with("\x89HDF") ? open_pool(path).vocabulary() : bytes;
+    std::string model = read_file(path);
+    if (model.starts_with("\x89HDF")) return open_pool(path).vocabulary();
+    try {
+        static_cast<void>(Vocabulary(model));
+    } catch (const FileError& error) {
+        fail<FileError>("{}: {}, or a pool with captions (--vocabulary)", path, error.what());
+    }
+    return model;
 }
 
 class ImageTextImport {

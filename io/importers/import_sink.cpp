@@ -1,5 +1,6 @@
 #include "io/importers/import_sink.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -167,6 +168,8 @@ void ImportSink::flush() {
 
 ImportReport ImportSink::finish() {
     flush();
+    std::stable_sort(bad_.begin(), bad_.end(),
+                     [](const auto& a, const auto& b) { return a.id < b.id; });
     const auto alone = make_local_collective();
     const std::int64_t total = writer_.rows() + static_cast<std::int64_t>(bad_.size());
     check_bad_rows(*alone, bad_, total, options_.max_bad);

@@ -43,8 +43,7 @@ enum class Stream : std::uint16_t {
     facility_sample = 21,
     typicality_sample = 22,
     monte_carlo = 23,
-    caption_noise = 24,
-    joint_choice = 25
+    caption_noise = 24
 };
 
 /// The four words of one Philox4x32-10 block.

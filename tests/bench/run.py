@@ -223,6 +223,14 @@ sys.exit(code)
 """
 
 
+def jest(bench):
+    """Joint choices of a fifth and of half of the candidates against LibTorch's products."""
+    for filter_ratio in (0.8, 0.5):
+        line = last_json(output_of([bench.program("jest"), "--filter-ratio", filter_ratio,
+                                    "--repeats", 5]))
+        yield line | {"load": load()}
+
+
 def pass_seconds(path, offset, threads):
     """Seconds that pass while threads, a part for each, find the maximum of mapped floats."""
     values = np.memmap(path, dtype=np.float32, mode="r", offset=offset)
@@ -261,7 +269,7 @@ def scale(bench):
 
 
 PARTS = {part.__name__: part for part in (selection, process, traffic, scoring, loader,
-                                          acquisitions, joint, scale, training)}
+                                          acquisitions, joint, jest, scale, training)}
 
 
 def main():

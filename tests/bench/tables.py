@@ -216,6 +216,26 @@ def joint(lines):
     return table
 
 
+def jest(lines):
+    table = head("what", "Thresher [s]", "LibTorch", "[s]", "ratio", "bar", "met")
+    for line in lines:
+        what = (f"B = {line['candidates']:,}, {line['kept']:,} kept in {line['chunks']} chunks, "
+                f"d = {line['embedding_size']}")
+        ours = line["thresher_cpu_s"]
+        for name, rival, bar in (
+            ("products_cpu_s", "the two products of all images with all texts", 3),
+            ("needed_products_cpu_s", "products of all with those kept, both ways", None),
+        ):
+            ratio = ours / line[name]
+            table.append(row(what, number(ours), rival, number(line[name]), f"{ratio:.2f} of it",
+                             f"<= {bar} of it" if bar else "-",
+                             verdict(ratio, bar, False) if bar else "-"))
+        matrix = 4 * line["candidates"] ** 2
+        table.append(row(f"{what}, memory", "-", "one matrix of all losses",
+                         "-", f"{100 * line['peak_bytes'] / matrix:.1f} % of it", "-", "-"))
+    return table
+
+
 def scale(lines):
     line = lines[0]
     ratio = line["select_s"] / line["pass_s"]

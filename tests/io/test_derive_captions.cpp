@@ -172,6 +172,37 @@ TEST_CASE("rows of one image are never split, and only the spoilt split is shuff
                       [](const auto& image) { return image.second.size() == 1; }));
 }
 
+TEST_CASE("images that rows share are kept together without captions too") {
+    const TemporaryDirectory directory;
+    PoolSchema schema;
+    schema.input_shape = {1, 2, 3};
+    schema.text.image_ids = true;
+    PoolWriter writer(directory / "source.h5", schema, {});
+    const std::vector<std::byte> inputs(40 * 6);
+    std::vector<std::int64_t> images;
+    for (std::int64_t row = 0; row < 40; ++row) images.push_back(row % 10);
+    PoolRows rows;
+    rows.rows = 40;
+    rows.inputs = inputs;
+    rows.image_ids = images;
+    writer.append(rows);
+    writer.finish();
+    DeriveOptions options;
+    options.output = directory / "parts";
+    options.splits = parse_splits("a=20,b=rest");
+    std::set<std::int64_t> seen[2];
+    const auto derived = derive_pool(open_pool(directory / "source.h5"), options, {});
+    for (std::size_t i = 0; i < 2; ++i) {
+        REQUIRE(derived[i].rows == 20);
+        std::vector<std::int64_t> ids(20);
+        open_pool(derived[i].path).read_image_ids({0, 20}, ids);
+        seen[i].insert(ids.begin(), ids.end());
+        CHECK(seen[i].size() == 5);
+    }
+    seen[0].merge(seen[1]);
+    CHECK(seen[0].size() == 10);
+}
+
 TEST_CASE("a split of part of the images leaves the others out") {
     const TemporaryDirectory directory;
     const PoolFile pool = captioned_pool(directory);

@@ -189,6 +189,8 @@ TEST_CASE("captions and images that cannot be used are set apart with their reas
     const ImportReport report = source.run();
     CHECK(report.pool.rows == 2);
     REQUIRE(report.quarantined.size() == 6);
+    CHECK(std::is_sorted(report.quarantined.begin(), report.quarantined.end(),
+                         [](const auto& a, const auto& b) { return a.id < b.id; }));
     const auto reason = [&](std::int64_t line) {
         for (const QuarantinedRow& row : report.quarantined) {
             if (row.id == line) return row.reason;
@@ -235,9 +237,11 @@ TEST_CASE("a vocabulary is taken over from a pool or a model's file") {
     second.run();
     CHECK(open_pool(second.options.output).vocabulary() == model);
     write_file(second.options.vocabulary, "no model", Overwrite::yes);
-    CHECK(contains(second.failure(), "is no SentencePiece model"));
+    CHECK(contains(second.failure(), second.options.vocabulary +
+                                         ": the vocabulary of 8 bytes is no "
+                                         "SentencePiece model"));
     second.options.vocabulary = first.directory / "gone.model";
-    CHECK(contains(second.failure(), "--vocabulary: " + second.options.vocabulary));
+    CHECK(contains(second.failure(), second.options.vocabulary + ": does not exist"));
     second.options.vocabulary.clear();
     second.options.vocabulary_size = 3;
     CHECK(contains(second.failure(), "give a larger --vocabulary-size"));

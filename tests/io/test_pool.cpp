@@ -176,6 +176,51 @@ TEST_CASE("all problems of a pool are reported together") {
     CHECK(contains(message, "/mine/y has shape [4], expected [5]"));
 }
 
+TEST_CASE("captions in a user's own file are read, and what is wrong with them is said") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "mine.h5";
+    write_foreign(path, 3, 3);
+    const PoolPaths paths{"/mine/x", "/mine/y", 1};
+    const auto change = [&](const std::function<void(hdf5::File&)>& body) {
+        hdf5::File file = hdf5::File::open_writable(path);
+        body(file);
+        file.close();
+    };
+    const std::vector<std::int64_t> tokens{1, 2, 0, 0, 3, 9};
+    change([&](hdf5::File& file) {
+        file.create_dataset({.name = "/tokens", .type = hdf5::Type::int64, .shape = {3, 2}})
+            .write_rows({0, 3}, hdf5::Type::int64, std::as_bytes(std::span(tokens)));
+    });
+    CHECK(contains(message_of([&] { open_pool(path, paths); }),
+                   "/tokens does not say how many tokens there are"));
+    change([&](hdf5::File& file) {
+        const hdf5::Dataset dataset = file.dataset("/tokens");
+        hdf5::write_attribute(dataset.ref(), "vocabulary", std::int64_t{9});
+    });
+    {
+        const PoolFile pool = open_pool(path, paths);
+        CHECK(pool.info().token_length == 2);
+        CHECK(pool.info().vocabulary == 9);
+        std::vector<std::int32_t> read(4);
+        pool.read_tokens({0, 2}, read);
+        CHECK(read == std::vector<std::int32_t>{1, 2, 0, 0});
+        CHECK(contains(message_of([&] {
+                           pool.read_tokens({1, 3}, read);
+                       }),
+                       "row 2 holds the token 9; allowed are 0 to 8"));
+        std::vector<std::int64_t> image_ids(2);
+        pool.read_image_ids({1, 3}, image_ids);
+        CHECK(image_ids == std::vector<std::int64_t>{1, 2});
+        CHECK(pool.read_captions({0, 1}) == std::vector<std::string>{""});
+        CHECK(contains(message_of([&] { pool.vocabulary(); }), "has no dataset /vocabulary"));
+    }
+    change([](hdf5::File& file) {
+        file.create_dataset({.name = "/image_ids", .type = hdf5::Type::int64, .shape = {2}});
+    });
+    CHECK(contains(message_of([&] { open_pool(path, paths); }),
+                   "/image_ids has shape [2], expected [3]"));
+}
+
 TEST_CASE("broken and foreign files are told apart") {
     const TemporaryDirectory directory;
     SmallPool{}.write(directory / "pool.h5");

@@ -7,33 +7,44 @@
 
 namespace thresher {
 
+SubBatch described_choice(std::span<const float> scores, std::vector<std::int64_t> places) {
+    SubBatch choice;
+    choice.places = std::move(places);
+    std::int64_t finite = 0;
+    for (const float score : scores) {
+        if (!std::isfinite(score)) continue;
+        choice.candidate_score += score;
+        ++finite;
+    }
+    choice.without_score = std::ssize(scores) - finite;
+    choice.candidate_score /= static_cast<double>(finite);
+    for (const std::int64_t place : choice.places) {
+        choice.chosen_score += scores[static_cast<std::size_t>(place)];
+    }
+    choice.chosen_score /= static_cast<double>(choice.places.size());
+    return choice;
+}
+
+SubBatch first_candidates(std::int64_t candidates, std::int64_t size) {
+    SubBatch choice;
+    choice.without_score = candidates;
+    choice.places.resize(static_cast<std::size_t>(size));
+    std::iota(choice.places.begin(), choice.places.end(), std::int64_t{0});
+    choice.candidate_score = choice.chosen_score = std::numeric_limits<double>::quiet_NaN();
+    return choice;
+}
+
 SubBatch choose_sub_batch(Collective& collective, std::span<const float> own_scores,
                           std::int64_t size, const Selector& selector) {
     const std::vector<float> scores = collective.all_gather_v(own_scores).values;
     const auto finite = std::count_if(scores.begin(), scores.end(),
                                       [](float score) { return std::isfinite(score); });
-    SubBatch result;
-    result.without_score = std::ssize(scores) - finite;
-    if (finite == 0) {
-        result.places.resize(static_cast<std::size_t>(size));
-        std::iota(result.places.begin(), result.places.end(), std::int64_t{0});
-        result.candidate_score = result.chosen_score = std::numeric_limits<double>::quiet_NaN();
-        return result;
-    }
+    if (finite == 0) return first_candidates(std::ssize(scores), size);
     const auto alone = make_local_collective();
     Selection selection =
         select_rows(*alone, {scores, 0, {}, {}}, std::min<std::int64_t>(size, finite), selector);
-    result.places = std::move(selection.ids);
-    std::sort(result.places.begin(), result.places.end());
-    for (const float score : scores) {
-        if (std::isfinite(score)) result.candidate_score += score;
-    }
-    result.candidate_score /= static_cast<double>(finite);
-    for (const std::int64_t place : result.places) {
-        result.chosen_score += scores[static_cast<std::size_t>(place)];
-    }
-    result.chosen_score /= static_cast<double>(result.places.size());
-    return result;
+    std::sort(selection.ids.begin(), selection.ids.end());
+    return described_choice(scores, std::move(selection.ids));
 }
 
 namespace {

@@ -22,6 +22,13 @@ struct SubBatch {
     double chosen_score = 0.0;         ///< mean over the chosen ones
 };
 
+/// The candidates at `places`, ascending, with the means of the finite ones of all `scores` and of
+/// theirs. Local.
+SubBatch described_choice(std::span<const float> scores, std::vector<std::int64_t> places);
+
+/// The first `size` of candidates none of which has a score. Local.
+SubBatch first_candidates(std::int64_t candidates, std::int64_t size);
+
 /// Chooses `size` candidates by the scores that the ranks hold of consecutive parts of the
 /// super-batch; a score that is not finite is never chosen. Where fewer have one, as many as have;
 /// where none has, the first `size`, so that an update without a target teaches nothing, as it does
