@@ -140,21 +140,27 @@ int run_evaluate(Job& job) {
                           info.path, options.model);
         if (zero_shot) names = prompts(options, *model->spec().towers, info);
     });
-    const auto timer = job.phases().time("evaluate");
+    const auto timed = [&](const auto& work) {
+        const auto timer = job.phases().time("evaluate");
+        return work();
+    };
     nlohmann::json facts;
     if (pairs) {
-        const Retrieval found = evaluate_retrieval(*model, *source, job.collective());
+        const Retrieval found =
+            timed([&] { return evaluate_retrieval(*model, *source, job.collective()); });
         print_retrieval(job, found);
         facts = facts_of(found);
     }
     if (zero_shot) {
-        const Evaluation evaluation = evaluate_zero_shot(*model, names, *source, job.collective());
+        const Evaluation evaluation =
+            timed([&] { return evaluate_zero_shot(*model, names, *source, job.collective()); });
         job.print(fmt::format("{}zero-shot, \"{}\"", pairs ? "\n" : "", options.prompt));
         print_table(job, evaluation, info);
         facts["zero_shot"] = facts_of(evaluation);
     }
     if (!model->spec().towers) {
-        const Evaluation evaluation = evaluate(*model, *source, job.collective());
+        const Evaluation evaluation =
+            timed([&] { return evaluate(*model, *source, job.collective()); });
         print_table(job, evaluation, info);
         facts = facts_of(evaluation);
     }
