@@ -34,6 +34,9 @@ TEST_CASE("a portion and its scores arrive as they were sent") {
     CHECK(answer.scored.rows.targets == sent.rows.targets);
     CHECK(answer.scored.rows.ids == sent.rows.ids);
     CHECK(answer.scored.rows.clean_targets == sent.rows.clean_targets);
+    CHECK(answer.scored.rows.tokens == sent.rows.tokens);
+    CHECK(answer.scored.rows.image_ids == sent.rows.image_ids);
+    CHECK(answer.scored.rows.caption_of == sent.rows.caption_of);
     CHECK(answer.costs.seconds.waited == 2.0);
     CHECK(answer.costs.seconds.communicated == 3.0);
     CHECK(answer.costs.reference_flops == 5e9);
