@@ -95,12 +95,12 @@ void check_options(const TrainOptions& options) {
     check(options.warmup_epochs >= 0.0 && std::isfinite(options.warmup_epochs), "warmup-epochs",
           options.warmup_epochs, "0 or more");
     THRESHER_CHECK_AS(UsageError, problems.empty(), "training options: {}", problems);
-    THRESHER_CHECK_AS(UsageError,
-                      !find_method(options.method).joint ||
-                          options.contrastive == ContrastiveKind::sigmoid,
-                      "method {} chooses pairs by their sigmoid loss, but the learner is trained by "
-                      "another; give --contrastive sigmoid",
-                      options.method);
+    THRESHER_CHECK_AS(
+        UsageError,
+        !find_method(options.method).joint || options.contrastive == ContrastiveKind::sigmoid,
+        "method {} chooses pairs by their sigmoid loss, but the learner is trained by "
+        "another; give --contrastive sigmoid",
+        options.method);
 }
 
 std::vector<std::pair<std::string, std::string>> describe(const TrainOptions& options) {
