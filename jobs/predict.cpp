@@ -10,6 +10,7 @@
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
+#include "src/pool/block_slices.hpp"
 #include "src/strategy/strategy.hpp"
 
 namespace thresher::jobs {
@@ -80,7 +81,9 @@ int run_predict(Job& job) {
                                  job.shared_files());
     std::vector<QuarantinedRow> quarantine;
     agree(collective, [&] {
-        const auto source = io::make_block_reader(pool, collective.rank(), collective.size());
+        const auto source =
+            slice_blocks(io::make_block_reader(pool, collective.rank(), collective.size()),
+                         predictor->shape().bytes_per_row());
         const auto progress = job.progress("predict", source->owned_rows().size(), "rows");
         Predictions predictions;
         Block block;

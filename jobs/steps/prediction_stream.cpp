@@ -12,6 +12,7 @@
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
+#include "src/pool/block_slices.hpp"
 
 namespace thresher::jobs {
 
@@ -124,7 +125,9 @@ class ModelStream final : public PredictionStream {
     ModelStream(Job& job, const io::PoolFile& pool, std::unique_ptr<Predictor> predictor)
         : pool_(pool),
           predictor_(std::move(predictor)),
-          source_(io::make_block_reader(pool, job.collective().rank(), job.collective().size())),
+          source_(slice_blocks(
+              io::make_block_reader(pool, job.collective().rank(), job.collective().size()),
+              predictor_ ? predictor_->shape().bytes_per_row() : 0)),
           phases_(job.phases()) {
         total_rows_ = pool.info().rows;
         owned_ = source_->owned_rows();

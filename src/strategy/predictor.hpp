@@ -60,6 +60,10 @@ struct PredictionsShape {
     std::vector<std::string> loss_roles;    ///< "learner", "reference", "online"
     /// Sample s of every row is made by one model: no row has masks of its own.
     bool consistent_samples = true;
+
+    std::int64_t bytes_per_row() const {
+        return 4 * (samples * classes + embedding_size + std::ssize(loss_roles));
+    }
 };
 
 class Predictor {

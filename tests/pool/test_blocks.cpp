@@ -1,6 +1,7 @@
 #include <cstring>
 #include <vector>
 
+#include "src/pool/block_slices.hpp"
 #include "src/pool/blocks.hpp"
 #include "src/pool/memory_source.hpp"
 #include "tests/support/catch.hpp"
@@ -73,4 +74,52 @@ TEST_CASE("a pool in memory streams the blocks of a rank and gathers rows anywhe
     CHECK(fetched.inputs[0] == static_cast<std::byte>(18));
     CHECK_THROWS_WITH(examples->fetch(std::vector<std::int64_t>{10}, fetched),
                       "position 10 is outside the pool's 10 rows");
+}
+
+TEST_CASE("slices hold what their blocks hold, and begin at the same rows for any ranks",
+          "[blocks]") {
+    MemoryPool pool;
+    pool.info.rows = 300;
+    pool.info.input_shape = {2};
+    pool.info.block_rows = 128;
+    pool.info.token_length = 3;
+    for (std::int64_t row = 0; row < 300; ++row) {
+        for (int i = 0; i < 2; ++i) pool.inputs.push_back(static_cast<std::byte>(row + i));
+        for (int i = 0; i < 3; ++i) pool.tokens.push_back(static_cast<std::int32_t>(10 * row + i));
+        pool.ids.push_back(1000 + row);
+        pool.image_ids.push_back(row / 2);
+    }
+    // 64 MiB are 51 rows of 1.25 MiB each, of which 32 is the power of two.
+    constexpr std::int64_t kRowBytes = (5 << 20) / 4;
+    std::vector<std::int64_t> begins;
+    for (const int ranks : {1, 2, 3}) {
+        std::vector<std::int64_t> found, ids;
+        for (int rank = 0; rank < ranks; ++rank) {
+            const auto source = slice_blocks(stream_blocks(pool, rank, ranks), kRowBytes);
+            for (int pass = 0; pass < 2; ++pass) {
+                Block slice;
+                while (source->next(slice)) {
+                    CHECK(slice.rows.size() <= 32);
+                    CHECK(slice.targets.empty());
+                    REQUIRE(std::ssize(slice.tokens) == 3 * slice.rows.size());
+                    CHECK(slice.tokens[0] == 10 * slice.rows.begin);
+                    CHECK(slice.image_ids[0] == slice.rows.begin / 2);
+                    CHECK(slice.inputs[1] == static_cast<std::byte>(slice.rows.begin + 1));
+                    if (pass == 1) continue;
+                    found.push_back(slice.rows.begin);
+                    ids.insert(ids.end(), slice.ids.begin(), slice.ids.end());
+                }
+                source->rewind();
+            }
+        }
+        CHECK(ids == pool.ids);
+        if (ranks == 1) begins = found;
+        CHECK(found == begins);
+    }
+    CHECK(begins == std::vector<std::int64_t>{0, 32, 64, 96, 128, 160, 192, 224, 256, 288});
+    // A row that makes more than all of it is a slice by itself.
+    const auto source = slice_blocks(stream_blocks(pool, 0, 1), std::int64_t{1} << 30);
+    Block slice;
+    REQUIRE(source->next(slice));
+    CHECK(slice.rows.size() == 1);
 }
