@@ -92,7 +92,7 @@ class Kill(JobTest):
         self.run_ok("train", *towers, "--updates", 10, "--run", self.path("reference"))
 
         def command(run):
-            return ("train", *towers, "--method", "learnability", "--reference", self.path("reference/model.pt"), "--updates", 150,
+            return ("train", *towers, "--method", "learnability", "--reference", self.path("reference/model.pt"), "--updates", 400,
                     "--batch-size", 50, "--checkpoint-every", 0.2, "--run", self.path(run))
 
         self.run_ok(*command("whole"), ranks=2)
