@@ -46,7 +46,7 @@ void add_options(CLI::App& app, CostOptions& options) {
     app.add_option("--input-shape", options.input_shape, "Or the shape, such as 3,224,224")
         ->delimiter(',')
         ->check(CLI::PositiveNumber);
-    app.add_option("--classes", options.classes, "And the classes")->check(CLI::PositiveNumber);
+    app.add_option("--classes", options.classes, "And the classes")->check(CLI::NonNegativeNumber);
 }
 
 /// What built-in models are made for.

@@ -25,9 +25,10 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("--class-shares", options.derive.class_shares,
                    "Share of each class to keep, 0 to 1")
         ->delimiter(',');
-    app.add_option("--imbalance", options.imbalance,
-                   "Exponential imbalance: the first class this many times the last")
-        ->check(CLI::Range(1.0, 1e9));
+    app.add_option(
+        "--imbalance", options.imbalance,
+        "Exponential imbalance: the first class this many times the last, 1 and more; 0 = "
+        "as it is");
     app.add_option("--subset", options.derive.subset, "Random rows to keep; 0 = all")
         ->check(CLI::NonNegativeNumber);
     app.add_option("--split", options.splits, "Disjoint random pools, such as clean=1000,web=rest");
@@ -69,6 +70,10 @@ int run_derive(Job& job) {
     io::DeriveOptions& derive = options.derive;
     THRESHER_CHECK_AS(UsageError, options.imbalance == 0.0 || derive.class_shares.empty(),
                       "--imbalance and --class-shares were both given; choose one");
+    THRESHER_CHECK_AS(
+        UsageError,
+        options.imbalance == 0.0 || (options.imbalance >= 1.0 && options.imbalance <= 1e9),
+        "--imbalance is {}; allowed are 1 to 1e9, or 0 for none", options.imbalance);
     if (options.imbalance > 0.0)
         derive.class_shares = io::exponential_shares(options.imbalance, pool.info().classes);
     if (!options.splits.empty()) derive.splits = io::parse_splits(options.splits);

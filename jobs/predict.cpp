@@ -75,7 +75,7 @@ int run_predict(Job& job) {
     job.check_output(options.output, {options.pool.path});
     const io::PoolFile pool = open_pool(job, options.pool);
     std::unique_ptr<Predictor> predictor;
-    agree(collective, [&] { predictor = make_predictor(job, options.strategy, pool.info()); });
+    agree(collective, [&] { predictor = make_predictor(job, options.strategy, pool); });
     io::PredictionsWriter writer(describe_output(options, pool.info(), predictor->shape()),
                                  job.provenance(options.pool.path), job.overwrite(), collective,
                                  job.shared_files());

@@ -156,9 +156,6 @@ void check(const Options& options) {
                       "give --reference");
     THRESHER_CHECK_AS(UsageError, options.model.name.empty() != options.init.empty(),
                       "give either --model NAME (from scratch) or --init FILE (go on from a file)");
-    THRESHER_CHECK_AS(UsageError, options.labels.empty() || options.model.name != "two-tower",
-                      "--labels gives classes, but a two-tower learns from captions; use --rows to "
-                      "name rows");
     THRESHER_CHECK_AS(UsageError, options.rows.empty() || options.labels.empty(),
                       "--rows and --labels were both given; --labels names the rows as well");
 }
@@ -222,6 +219,14 @@ void announce(const Options& options, const TrainOptions& train, const Topology&
     }
     for (const auto& [name, value] : describe(topology)) log::info("  {:<18} {}", name, value);
     if (train.method == "uniform") return;
+    const Method& method = find_method(train.method);
+    if (inputs.model->spec().towers && method.selector == "softmax" && !method.joint &&
+        train.temperature > 0.2) {
+        log::warn(
+            "scores of pairs differ by tenths: at temperature {} the choice is nearly "
+            "uniform; 0.1 or less follows them",
+            train.temperature);
+    }
     log::info("  {:<18} {} an update, of which {} are trained on", "candidates",
               trainer.candidates_per_update(), trainer.rows_per_update());
     if (trainer.candidates_per_update() == trainer.rows_per_update()) {
@@ -351,7 +356,13 @@ int run_train(Job& job) {
     const Topology topology = options.actors.chosen(train, collective.size());
     const io::PoolFile pool = open_pool(job, options.pool);
     bool captions = false;
-    agree(collective, [&] { captions = reads_captions(options); });
+    agree(collective, [&] {
+        captions = reads_captions(options);
+        THRESHER_CHECK_AS(
+            UsageError, options.labels.empty() || !captions,
+            "--labels gives classes, but a two-tower learns from captions; use --rows "
+            "to name rows");
+    });
     if (options.labels.empty() && !captions) check_targets(job, pool, options.pool.path);
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()), collective);
     job.log_to(run.log_file());

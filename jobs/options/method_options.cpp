@@ -12,6 +12,7 @@ void MethodOptions::set(TrainOptions& train) const {
     train.filter_ratio = filter_ratio;
     train.temperature = temperature;
     train.chunks = chunks;
+    train.scoring = {scoring_resolution, scoring_dtype == "bf16"};
 }
 
 void add_method_options(CLI::App& app, MethodOptions& options) {
@@ -27,7 +28,14 @@ void add_method_options(CLI::App& app, MethodOptions& options) {
         ->group(group);
     app.add_option("--chunks", options.chunks,
                    "jest: draws that make up a batch, each made given those before it")
-        ->check(CLI::PositiveNumber)
+        ->group(group);
+    app.add_option("--scoring-resolution", options.scoring_resolution,
+                   "Candidates are scored on images whose sides are scaled by this, 0 to 1; models "
+                   "with a residual network alone")
+        ->group(group);
+    app.add_option("--scoring-dtype", options.scoring_dtype,
+                   "Candidates are scored in this; training stays in float32")
+        ->check(CLI::IsMember({"float32", "bf16"}))
         ->group(group);
     app.add_option("--online", options.online,
                    "Small model that scores and is trained beside the learner: a built-in model, a "

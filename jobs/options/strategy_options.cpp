@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "jobs/options/pool_options.hpp"
 #include "src/base/check.hpp"
 #include "src/strategy/strategy.hpp"
 
@@ -56,7 +57,7 @@ void add_strategy_options(CLI::App& app, StrategyOptions& options) {
 }
 
 std::unique_ptr<Predictor> make_predictor(const Job& job, const StrategyOptions& options,
-                                          const PoolInfo& pool) {
+                                          const io::PoolFile& pool) {
     const std::vector<std::string>& chosen = options.predictor.strategies;
     check_used(chosen, "learner", !options.learner.empty());
     check_used(chosen, "reference", !options.reference.empty());
@@ -65,7 +66,8 @@ std::unique_ptr<Predictor> make_predictor(const Job& job, const StrategyOptions&
     std::vector<std::unique_ptr<Model>> models;
     const auto load = [&](const std::string& path) -> const Model* {
         if (path.empty()) return nullptr;
-        models.push_back(load_model(path, pool, job.device()));
+        models.push_back(load_model(path, pool.info(), job.device()));
+        check_same_vocabulary(models.back()->spec(), pool, path);
         return models.back().get();
     };
     ModelRoles roles;
@@ -75,7 +77,7 @@ std::unique_ptr<Predictor> make_predictor(const Job& job, const StrategyOptions&
     for (const std::string& path : options.ensemble) roles.ensemble.push_back(load(path));
     PredictorOptions predictor = options.predictor;
     predictor.seed = job.common().seed;
-    return std::make_unique<Predictor>(roles, pool, predictor);
+    return std::make_unique<Predictor>(roles, pool.info(), predictor);
 }
 
 }  // namespace thresher::jobs

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "io/pool_file.hpp"
 #include "jobs/job.hpp"
 #include "src/strategy/predictor.hpp"
 
@@ -29,6 +30,6 @@ void add_strategy_options(CLI::App& app, StrategyOptions& options);
 /// options do not fit each other, a model that no strategy uses included; FileError and Error where
 /// a model cannot be read or does not fit the pool. Local: the caller must agree() on it.
 std::unique_ptr<Predictor> make_predictor(const Job& job, const StrategyOptions& options,
-                                          const PoolInfo& pool);
+                                          const io::PoolFile& pool);
 
 }  // namespace thresher::jobs

@@ -43,6 +43,10 @@ void add_training_options(CLI::App& app, TrainingOptions& options) {
 
 void TowerOptions::apply(ModelSpec& spec) const {
     if (!any()) return;
+    THRESHER_CHECK_AS(UsageError, text_width >= 0 && text_layers >= -1 && embedding >= 0,
+                      "text width {}, text layers {} and embedding size {} were given; a tower has "
+                      "at least one of each, or no layer",
+                      text_width, text_layers, embedding);
     THRESHER_CHECK_AS(UsageError, spec.towers.has_value(),
                       "{} has no towers to shape; leave the image tower, the text width and layers "
                       "and the embedding size out, or use a two-tower",
@@ -63,14 +67,11 @@ void add_tower_options(CLI::App& app, TowerOptions& options, const std::string& 
         fmt::format("two-tower: built-in model that embeds images; {} unless given", usual.image));
     add("text-width", options.text_width,
         fmt::format("two-tower: width of the transformer that reads captions; {} unless given",
-                    usual.text_width))
-        ->check(CLI::PositiveNumber);
+                    usual.text_width));
     add("text-layers", options.text_layers,
-        fmt::format("two-tower: its layers; {} unless given", usual.text_layers))
-        ->check(CLI::NonNegativeNumber);
+        fmt::format("two-tower: its layers; {} unless given", usual.text_layers));
     add("embedding-size", options.embedding,
-        fmt::format("two-tower: width of the embeddings; {} unless given", usual.embedding))
-        ->check(CLI::PositiveNumber);
+        fmt::format("two-tower: width of the embeddings; {} unless given", usual.embedding));
 }
 
 void add_model_options(CLI::App& app, ModelOptions& options, bool required) {

@@ -52,7 +52,7 @@ bool contains(std::span<const std::string_view> needs, std::string_view need) {
 /// The predictor that gives the needs; null where they need no model.
 std::unique_ptr<Predictor> predictor_for(Job& job, StrategyOptions strategy,
                                          std::span<const std::string_view> needs,
-                                         const PoolInfo& pool) {
+                                         const io::PoolFile& pool) {
     std::vector<std::string>& strategies = strategy.predictor.strategies;
     if (strategies.empty()) strategies = strategies_for(needs, strategy);
     if (strategies.empty()) return nullptr;
@@ -197,7 +197,7 @@ std::unique_ptr<PredictionStream> open_stream(Job& job, const ScoreSourceOptions
     }
     std::unique_ptr<Predictor> predictor;
     agree(job.collective(),
-          [&] { predictor = predictor_for(job, options.strategy, needs, pool->info()); });
+          [&] { predictor = predictor_for(job, options.strategy, needs, *pool); });
     return stream_models(job, *pool, std::move(predictor));
 }
 
@@ -215,8 +215,7 @@ std::unique_ptr<PredictionStream> open_target_stream(Job& job, const ScoreSource
                       options.predictions);
     const io::PoolFile pool = open_pool(job, options.target_pool);
     std::unique_ptr<Predictor> predictor;
-    agree(job.collective(),
-          [&] { predictor = predictor_for(job, options.strategy, needs, pool.info()); });
+    agree(job.collective(), [&] { predictor = predictor_for(job, options.strategy, needs, pool); });
     return stream_models(job, pool, std::move(predictor));
 }
 

@@ -89,6 +89,7 @@ LoadedScorers load_scorers(const MethodOptions& options, const io::PoolFile& poo
     if (needs_online(method) && !options.learner_scores()) {
         scorers.online =
             make_online(options, scorers.reference.get(), info, seed ^ kOnlineSeed, device);
+        check_same_vocabulary(scorers.online->spec(), pool, options.online);
     }
     if (!needs_reference(method)) {
         scorers.reference.reset();

@@ -20,6 +20,10 @@ struct PairScale {
     at::Tensor scale, bias;
 };
 
+/// The bias that training starts from (Zhai et al., arXiv 2303.15343): most pairs do not match. The
+/// sigmoid loss alone changes it.
+inline constexpr double kFirstPairBias = -10.0;
+
 struct NamedTensor {
     std::string name;  ///< dotted, as in a Python state_dict: "layer1.0.conv1.weight"
     at::Tensor tensor;

@@ -18,8 +18,6 @@ namespace {
 constexpr std::int64_t kHeadWidth = 32;
 /// The temperature that CLIP starts from, and the scale that it never goes above.
 constexpr double kFirstTemperature = 0.07, kLargestScale = 100.0;
-/// The bias that SigLIP starts from (Zhai et al., arXiv 2303.15343): most pairs do not match.
-constexpr double kFirstBias = -10.0;
 
 at::Tensor to_length_1(const at::Tensor& x) { return x.div(x.norm(2, {1}, true).clamp_min(1e-12)); }
 
@@ -77,7 +75,7 @@ class TwoTower final : public Network {
         text_.emplace(*spec.towers, spec.dropout, builder);
         builder.scope = "";
         log_scale_ = builder.constant("log_scale", {}, -std::log(kFirstTemperature));
-        bias_ = builder.constant("bias", {}, kFirstBias);
+        bias_ = builder.constant("bias", {}, kFirstPairBias);
     }
 
     at::Tensor prefix(const at::Tensor& x, Pass& pass) const override {

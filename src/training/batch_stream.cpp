@@ -14,7 +14,7 @@ BatchStream::BatchStream(Model& learner, const Companions& companions, ExampleSo
     if (!super_batches_.scored()) return;
     scorer_ = std::make_unique<CandidateScorer>(find_method(options.method),
                                                 scorers_of(learner, companions, source, options),
-                                                source.info());
+                                                source.info(), options.scoring);
 }
 
 Batch BatchStream::next(std::int64_t step, std::int64_t steps, Phases& phases) {

@@ -69,6 +69,8 @@ void check_options(const TrainOptions& options) {
     check_count("batch-size", options.batch_size, 1);
     check_count("accumulate", options.accumulate, 1);
     check_count("chunks", options.chunks, 1);
+    check(options.scoring.resolution > 0.0 && options.scoring.resolution <= 1.0,
+          "scoring-resolution", options.scoring.resolution, "above 0, up to 1");
     check_count("evaluate-every", options.evaluate_every, 0);
     check_count("patience", options.patience, 0);
     check_count("logical-shards", options.logical_shards, 1);
@@ -136,6 +138,8 @@ std::vector<std::pair<std::string, std::string>> describe(const TrainOptions& op
             add("temperature", options.temperature);
         }
         if (find_method(options.method).joint) add("chunks", options.chunks);
+        add("scoring-resolution", options.scoring.resolution);
+        add("scoring-dtype", options.scoring.bf16 ? "bf16" : "float32");
     }
     add("on-nan", options.skip_nan ? "skip" : "stop");
     if (options.evaluate_every > 0) add("evaluate-every", options.evaluate_every);

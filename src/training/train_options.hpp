@@ -16,6 +16,12 @@ enum class ScheduleKind { constant, cosine };
 enum class AugmentKind { none, crop_flip };
 enum class ContrastiveKind { softmax, sigmoid };
 
+/// How candidates are scored, where that may cost less than training does.
+struct ScoringForm {
+    double resolution = 1.0;  ///< the sides of images are scaled by it
+    bool bf16 = false;        ///< convolutions and products are computed in bfloat16
+};
+
 struct TrainOptions {
     std::int64_t epochs = 10;
     std::int64_t updates = 0;  ///< if not 0, train this many updates instead of `epochs`
@@ -38,7 +44,8 @@ struct TrainOptions {
     double filter_ratio = 0.0;  ///< rho: candidates for each row trained on; 0 = the method's own
     double temperature = 1.0;   ///< rows are drawn in proportion to softmax(score / temperature)
     std::int64_t chunks = 16;   ///< jest: draws that make up a batch, each given those before
-    bool skip_nan = false;      ///< leave out an update whose loss or gradient is not finite
+    ScoringForm scoring;
+    bool skip_nan = false;  ///< leave out an update whose loss or gradient is not finite
 
     std::int64_t evaluate_every = 0;  ///< updates between evaluations; 0 = an epoch
     std::int64_t patience =

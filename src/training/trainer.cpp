@@ -346,6 +346,14 @@ Trainer::Trainer(Model& model, ExampleSource& train, ExampleSource* validation,
     THRESHER_CHECK_AS(UsageError, !companions.train_reference || companions.reference != nullptr,
                       "a reference is to be trained, but there is none");
     check_fits(model.spec(), train.info(), "the model");
+    if (find_method(options.method).joint && companions.reference != nullptr &&
+        companions.reference->spec().towers && !companions.train_reference) {
+        THRESHER_CHECK_AS(UsageError,
+                          companions.reference->pair_scale().bias.item<double>() != kFirstPairBias,
+                          "method {} compares sigmoid losses, but the reference was not trained by "
+                          "that loss (its bias is still {}); train it with --contrastive sigmoid",
+                          options.method, kFirstPairBias);
+    }
     if (validation != nullptr) {
         check_fits(model.spec(), validation->info(), "the model");
         check_teaches(validation->info(), model.spec());

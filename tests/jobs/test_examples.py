@@ -31,6 +31,20 @@ class Examples(JobTest):
             process = subprocess.run(example, shell=True, cwd=self.directory, env=environment, capture_output=True, text=True,
                                      timeout=200)
             self.assertEqual(process.returncode, 0, f"{example}\n{process.stderr}")
+            if verb not in ("info", "list"):  # which take no settings, but files and tables
+                self.check_config_reads_back(example, environment)
+
+    def check_config_reads_back(self, example, environment):
+        """What --print-config prints of a command is accepted from a file, and printed again."""
+        words = re.search(r"thresher (\w+)(.*)", example)
+        run = lambda arguments: subprocess.run(f"thresher {words.group(1)} {arguments}", shell=True, cwd=self.directory,
+                                               env=environment, capture_output=True, text=True, timeout=200)
+        printed = run(words.group(2) + " --print-config")
+        self.assertEqual(printed.returncode, 0, f"{example}\n{printed.stderr}")
+        pathlib.Path(self.path("printed.toml")).write_text(printed.stdout)
+        again = run("--config printed.toml --print-config")
+        self.assertEqual(again.returncode, 0, f"{example}\n{again.stderr}")
+        self.assertEqual(len(again.stdout.splitlines()), len(printed.stdout.splitlines()), example)
 
     def test_what_print_config_writes_runs_again(self):
         pathlib.Path(self.path("table.csv")).write_text("x,y,kind\n1,2,0\n3,4,1\n")

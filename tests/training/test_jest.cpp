@@ -207,6 +207,9 @@ TEST_CASE("what jest cannot choose by is refused") {
     CHECK_THAT(message(softmax, {nullptr, reference.get()}), contains("--contrastive sigmoid"));
     CHECK_THAT(message(options_for("jest"), {nullptr, nullptr, false, losses}),
                contains("the reference is no model that can be run"));
+    const auto untrained = make_model(pair_spec(pool.info), 1);
+    CHECK_THAT(message(options_for("jest"), {nullptr, untrained.get()}),
+               contains("its bias is still -10"));
     const auto perceptron = make_model(spec_for_pool("mlp", classes.info), 1);
     CHECK_THAT(message(options_for("jest"), {nullptr, perceptron.get()}),
                contains("the reference is a mlp"));

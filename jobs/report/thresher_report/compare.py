@@ -59,6 +59,10 @@ def read_group(name, paths, metric):
         kind, file = kind_of(str(path))
         run = read_run(file) if kind == "run" else None
         if run is None or curve not in run.curves:
+            prefix = "evaluations/validation_"
+            known = sorted(name[len(prefix):] for name in (run.curves if run else []) if name.startswith(prefix))
+            if known:
+                raise ReportError(f"{path}: has no validation {metric} (--metric); it has {', '.join(known)}")
             raise ReportError(f"{path}: is no run of train with a validation pool; a comparison needs its {metric}")
         runs.append(run)
     updates = runs[0].curves["evaluations/update"]

@@ -31,7 +31,7 @@ class Actor {
           super_batches_(source, options),
           plan_(portion_plan(topology, options, super_batches_)),
           scorer_(find_method(options.method), scorers_of(learner, companions, source, options),
-                  source.info()),
+                  source.info(), options.scoring),
           models_(trained_scorers(learner, companions, options)),
           last_(Clock::now()) {
         // The learners' tensors lie as those of a trainer do; the same layout computes the same.

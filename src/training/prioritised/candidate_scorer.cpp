@@ -1,10 +1,13 @@
 #include "src/training/prioritised/candidate_scorer.hpp"
 
+#include <ATen/autocast_mode.h>
+#include <ATen/ops/adaptive_avg_pool2d.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "src/acquisition/acquisition.hpp"
@@ -58,24 +61,73 @@ void pair_losses(Model& model, const at::Tensor& images, const Examples& candida
                  std::span<float> out) {
     const Towers& towers = *model.spec().towers;
     const auto tokens = tokens_of(candidates, rows, towers);
-    const at::Tensor captions =
-        model.embed_text(read_tokens(tokens, towers, model.device())).cpu().contiguous();
+    const at::Tensor captions = model.embed_text(read_tokens(tokens, towers, model.device()))
+                                    .to(at::kFloat)
+                                    .cpu()
+                                    .contiguous();
     const at::Tensor host = images.cpu().contiguous();
     alignment_losses(span_of(host), span_of(captions), tokens, out);
+}
+
+/// While it lives, LibTorch computes convolutions and matrix products in bfloat16, if it is to.
+class ScoringType {
+  public:
+    ScoringType(bool bf16, const std::string& device)
+        : device_(c10::Device(device).type()),
+          before_(at::autocast::is_autocast_enabled(device_)),
+          type_before_(at::autocast::get_autocast_dtype(device_)) {
+        if (!bf16) return;
+        at::autocast::set_autocast_dtype(device_, at::kBFloat16);
+        at::autocast::set_autocast_enabled(device_, true);
+    }
+    ~ScoringType() {
+        at::autocast::clear_cache();
+        at::autocast::set_autocast_enabled(device_, before_);
+        at::autocast::set_autocast_dtype(device_, type_before_);
+    }
+    ScoringType(const ScoringType&) = delete;
+    ScoringType& operator=(const ScoringType&) = delete;
+
+  private:
+    c10::DeviceType device_;
+    bool before_;
+    at::ScalarType type_before_;
+};
+
+/// Images [n, c, h, w] with sides scaled by `factor`; each pixel is the mean of those it stands
+/// for.
+at::Tensor scaled(const at::Tensor& images, double factor) {
+    if (factor >= 1.0) return images;
+    const auto side = [&](std::int64_t dimension) {
+        return std::max<std::int64_t>(
+            1, std::llround(factor * static_cast<double>(images.size(dimension))));
+    };
+    return at::adaptive_avg_pool2d(images, {side(2), side(3)});
+}
+
+/// Whether a model takes images of any size: others have weights for every place of one.
+bool takes_any_size(const ModelSpec& spec) {
+    return (spec.towers ? spec.towers->image : spec.name).starts_with("resnet");
 }
 
 /// Runs the model in eval mode, and calls body(rows, its outputs) for some rows at a time. Returns
 /// the operations it took.
 template <class Body>
 double for_each_micro_batch(Model& model, const InputReader& reader, const Examples& candidates,
-                            std::span<const RowRange> pieces, const Body& body) {
+                            std::span<const RowRange> pieces, const ScoringForm& form,
+                            const Body& body) {
     const c10::NoGradGuard no_grad;
     const ModelMode eval(model, false);
+    const ScoringType type(form.bf16, model.device());
     const double flops_before = model.forward_flops();
     for (const RowRange& piece : pieces) {
         for (std::int64_t begin = piece.begin; begin < piece.end; begin += kMicroBatch) {
             const RowRange rows{begin, std::min(begin + kMicroBatch, piece.end)};
-            body(rows, model.forward(reader.read(candidates.inputs, rows)));
+            ModelOutputs outputs =
+                model.forward(scaled(reader.read(candidates.inputs, rows), form.resolution));
+            if (outputs.logits.defined()) outputs.logits = outputs.logits.to(at::kFloat);
+            if (outputs.embedding.defined()) outputs.embedding = outputs.embedding.to(at::kFloat);
+            body(rows, outputs);
         }
     }
     return model.forward_flops() - flops_before;
@@ -97,8 +149,9 @@ PairLayout layout_of(const Method& method, const Scorers& scorers) {
     return {size(scorers.online, "learner"), size(scorers.reference, "reference")};
 }
 
-CandidateScorer::CandidateScorer(const Method& method, const Scorers& scorers, const PoolInfo& pool)
-    : method_(method), layout_(layout_of(method, scorers)), scorers_(scorers) {
+CandidateScorer::CandidateScorer(const Method& method, const Scorers& scorers, const PoolInfo& pool,
+                                 const ScoringForm& form)
+    : method_(method), layout_(layout_of(method, scorers)), form_(form), scorers_(scorers) {
     THRESHER_CHECK_AS(UsageError, !needs_online(method) || scorers.online != nullptr,
                       "method {} scores with an online model, but there is none; give --online",
                       method.name);
@@ -118,6 +171,12 @@ CandidateScorer::CandidateScorer(const Method& method, const Scorers& scorers, c
                       method.name, scorers.online->spec().name, scorers.reference->spec().name);
     for (const Model* model : {scorers.online, scorers.reference}) {
         if (model != nullptr) {
+            THRESHER_CHECK_AS(
+                UsageError, form.resolution >= 1.0 || takes_any_size(model->spec()),
+                "scoring-resolution is {}, but a {} takes images of one size; score "
+                "with residual networks, or at resolution 1",
+                form.resolution,
+                model->spec().towers ? model->spec().towers->image : model->spec().name);
             check_fits(model->spec(), pool, "a model that scores");
             check_teaches(pool, model->spec());
             readers_.emplace_back(model->spec(), pool.element_type, pool.scale, model->device());
@@ -162,7 +221,7 @@ void CandidateScorer::score(const Examples& candidates, std::span<const std::int
 double CandidateScorer::losses(Model& model, const InputReader& reader, const Examples& candidates,
                                std::span<const RowRange> pieces, std::span<float> out) const {
     return for_each_micro_batch(
-        model, reader, candidates, pieces, [&](RowRange rows, const ModelOutputs& outputs) {
+        model, reader, candidates, pieces, form_, [&](RowRange rows, const ModelOutputs& outputs) {
             const auto part = out.subspan(static_cast<std::size_t>(rows.begin),
                                           static_cast<std::size_t>(rows.size()));
             if (model.spec().towers) {
@@ -182,11 +241,14 @@ double CandidateScorer::embeddings(Model& model, const InputReader& reader,
     const auto scale = now.scale.item<float>(), bias = now.bias.item<float>();
     const auto stride = static_cast<std::size_t>(layout_.values());
     return for_each_micro_batch(
-        model, reader, candidates, pieces, [&](RowRange rows, const ModelOutputs& outputs) {
+        model, reader, candidates, pieces, form_, [&](RowRange rows, const ModelOutputs& outputs) {
             const auto tokens = tokens_of(candidates, rows, towers);
             const at::Tensor images = outputs.embedding.mul(scale).cpu().contiguous();
             const at::Tensor captions =
-                model.embed_text(read_tokens(tokens, towers, model.device())).cpu().contiguous();
+                model.embed_text(read_tokens(tokens, towers, model.device()))
+                    .to(at::kFloat)
+                    .cpu()
+                    .contiguous();
             for (std::size_t i = 0; i < static_cast<std::size_t>(rows.size()); ++i) {
                 float* to = out.data() + (static_cast<std::size_t>(rows.begin) + i) * stride +
                             static_cast<std::size_t>(first);

@@ -11,6 +11,7 @@
 #include "src/pool/example_source.hpp"
 #include "src/training/prioritised/method.hpp"
 #include "src/training/prioritised/pair_values.hpp"
+#include "src/training/train_options.hpp"
 
 namespace thresher {
 
@@ -28,8 +29,10 @@ PairLayout layout_of(const Method& method, const Scorers& scorers);
 class CandidateScorer {
   public:
     /// `method` must score; everything must outlive the scorer. Throws UsageError where a model
-    /// that the method reads is missing, Error where one does not fit the pool.
-    CandidateScorer(const Method& method, const Scorers& scorers, const PoolInfo& pool);
+    /// that the method reads is missing or cannot be run in this form, Error where one does not fit
+    /// the pool.
+    CandidateScorer(const Method& method, const Scorers& scorers, const PoolInfo& pool,
+                    const ScoringForm& form = {});
 
     /// How many numbers score() gives of a candidate, and which.
     const PairLayout& layout() const { return layout_; }
@@ -57,6 +60,7 @@ class CandidateScorer {
 
     const Method& method_;
     PairLayout layout_;
+    ScoringForm form_;
     Scorers scorers_;
     std::vector<InputReader> readers_;  ///< of online, of reference
     std::vector<float> online_losses_, reference_losses_;

@@ -21,9 +21,11 @@ namespace thresher {
 /// One model's embeddings of the candidates that this rank holds, consecutive places of the
 /// super-batch, ranks following each other.
 struct PairEmbeddings {
-    std::span<const float> image, text;  ///< [own candidates, size], L2-normalised
-    std::int64_t size = 0;               ///< d; 0: there is no such model, its loss counts as 0
-    double scale = 1.0, bias = 0.0;      ///< a and b of its sigmoid loss
+    /// [own candidates, size]; L2-normalised, unless scale and bias are folded in
+    /// (pair_values.hpp).
+    std::span<const float> image, text;
+    std::int64_t size = 0;           ///< d; 0: there is no such model, its loss counts as 0
+    double scale = 1.0, bias = 0.0;  ///< a and b of its sigmoid loss
 };
 
 class PairScores {
