@@ -74,6 +74,7 @@ TEST_CASE("a filter ratio of 1 is uniform training, bit for bit") {
     const MemoryPool pool = noisy_pool(100, 0.3);
     const Result uniform = train_over(2, pool, options_for("uniform"));
     for (const Method& method : methods()) {
+        if (method.joint) continue;  // of pairs: test_jest.cpp
         INFO(method.name);
         TrainOptions options = options_for(std::string(method.name));
         options.filter_ratio = 1.0;
@@ -85,6 +86,7 @@ TEST_CASE("prioritised training has the same bits for 1, 2, 3 and 4 ranks") {
     // 101 rows: the last candidates are fewer than there are shards.
     const MemoryPool pool = noisy_pool(101, 0.3);
     for (const Method& method : methods()) {
+        if (method.joint) continue;  // of pairs: test_jest.cpp
         INFO(method.name);
         const Result one = train_over(1, pool, options_for(std::string(method.name)));
         for (const int ranks : {2, 3, 4}) {
