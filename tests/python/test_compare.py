@@ -71,7 +71,7 @@ class Compare(unittest.TestCase):
         found = self.table(*runs, "--baseline", "uniform", "--metric", "recall_at_5")
         self.assertEqual(found["uniform"][1], "80.0 ± 1.4 (79.0 to 81.0)")
         self.assertEqual((found["uniform"][-1], found["chosen"][-1]), ("45.0 %", "15.0 %"))
-        self.assertIn("needs its accuracy", self.table(*runs, "--baseline", "uniform", code=1))
+        self.assertIn("has no validation accuracy (--metric); it has recall_at_5", self.table(*runs, "--baseline", "uniform", code=1))
 
     def test_never_there(self):
         runs = self.two_seeds()
