@@ -49,7 +49,7 @@ void read_extension(std::string_view text, TarEntry& next) {
 }  // namespace
 
 void for_each_in_tar(ByteStream& stream, const std::function<void(const TarEntry&)>& body) {
-    char header[kBlock];
+    char header[kBlock] = {};
     const std::string_view fields(header, sizeof header);
     std::int64_t at = 0;
     TarEntry next{{}, 0, -1};  // as far as an extension has said
