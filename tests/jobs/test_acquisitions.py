@@ -57,16 +57,19 @@ class Acquisitions(JobTest):
             self.assertFalse(set(ids.tolist()) & set(labelled), name)
             self.assertTrue(numpy.isfinite(scores).all(), name)
 
-    def test_acquisitions_from_models(self):
-        pool = self.make_pool(rows=5003, shape=(1, 28, 28))
-        learner = self.train(pool, "learner", "--epochs", 1, "--dropout", 0.5, model="cnn")
+    def test_every_acquisition_from_models(self):
+        pool = self.make_pool(rows=5003, shape=(1, 8, 8))
+        learner, reference = (("--" + role, self.train(pool, role, "--epochs", epochs, "--dropout", 0.5))
+                              for role, epochs in (("learner", 1), ("reference", 2)))
+        samples = ("--samples", 3)
+        asked = dict.fromkeys(self.names("acquisitions") + self.names("joint"), learner)
+        asked |= dict.fromkeys(("bald", "average-kl", "mean-std", "variation-ratio", "vote-entropy", "expected-entropy",
+                                "batchbald"), learner + samples)
+        asked |= {"epig": learner + samples + ("--target-pool", pool), "easy-reference": reference,
+                  "learnability": learner + reference, "random": ()}
         labelled = self.make_ids("labelled.txt", range(0, 5003, 131))
-        for name in ("bald", "epig", "typicality", "distance-to-labelled", "gradient-norm", "batchbald", "badge",
-                     "k-center", "typiclust"):
-            options = ("--samples", 3) if name in ("bald", "epig", "batchbald") else ()
-            target = ("--target-pool", pool) if name == "epig" else ()
-            self.check_same((2, 3, 4), "--pool", pool, "--learner", learner, "--acquisition", name, "-k", 5, "--labelled",
-                            labelled, *options, *target)
+        for name, options in asked.items():
+            self.check_same((2, 3, 4), "--pool", pool, "--acquisition", name, "-k", 5, "--labelled", labelled, *options)
 
     def test_samples_that_are_compared_across_rows_are_of_one_model(self):
         pool = self.make_pool(rows=300, shape=(1, 28, 28))
