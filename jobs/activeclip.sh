@@ -25,14 +25,13 @@ seeds=("$@")
 train() {
     local pool=$1 directory=$2
     shift 2
-    [ -f "$directory/model.pt" ] && return
-    run thresher train --config jobs/configs/activeclip_train.toml --pool "$pool" --run "$directory" --log-level warning --resume "$@"
+    unless_made "$directory/model.pt" thresher train --config jobs/configs/activeclip_train.toml --pool "$pool" --run "$directory" \
+        --log-level warning --resume "$@"
 }
 
 one_seed() {
     local seed=$1 runs=$out/seed-$1 pools=$out/pools/seed-$1
-    [ -f "$pools/web.h5" ] ||
-        run thresher derive --pool "$out/pairs.h5" --split test=300,reference=200,web=rest --spoil web --shuffle-captions 0.5 --seed "$seed" \
+    unless_made "$pools/web.h5" thresher derive --pool "$out/pairs.h5" --split test=300,reference=200,web=rest --spoil web --shuffle-captions 0.5 --seed "$seed" \
             --log-level warning -o "$pools"
     train "$pools/reference.h5" "$runs/reference" --updates 200 --seed "$seed"
     local common=(--validation-pool "$pools/test.h5" --seed "$seed")
@@ -56,8 +55,7 @@ install_packages
 install_python
 build_target thresher
 mkdir -p "$out"
-[ -f "$out/pairs.h5" ] ||
-    run thresher import image-text "$pack" --size 32 --colour rgb --token-length 8 --vocabulary-size 1000 -o "$out/pairs.h5"
+unless_made "$out/pairs.h5" thresher import image-text "$pack" --size 32 --colour rgb --token-length 8 --vocabulary-size 1000 -o "$out/pairs.h5"
 for seed in "${seeds[@]}"; do one_seed "$seed"; done
 
 names=(uniform uniform-300 learnability learnability-rho4 learnability-small easy-reference hard-learner clean-pairs-alone uniform-then-clean)

@@ -26,9 +26,9 @@ install_packages
 install_python
 build_target thresher
 mkdir -p "$out"
-[ -f "$out/train.h5" ] || run thresher import idx "$data" -o "$out/train.h5"
-[ -f "$out/test.h5" ] || run thresher import idx "$data" --split test -o "$out/test.h5"
-[ -f "$out/pool.h5" ] || run thresher derive --pool "$out/train.h5" --subset "$rows" --repeat 4 --jitter 0.1 -o "$out/pool.h5"
+unless_made "$out/train.h5" thresher import idx "$data" -o "$out/train.h5"
+unless_made "$out/test.h5" thresher import idx "$data" --split test -o "$out/test.h5"
+unless_made "$out/pool.h5" thresher derive --pool "$out/train.h5" --subset "$rows" --repeat 4 --jitter 0.1 -o "$out/pool.h5"
 run thresher loop --config "jobs/configs/$config.toml" --resume
 run thresher-report "$out/loop" --figures "$out/figures" -o "$out/report.html"
 run thresher-table "$out/loop" --at 100 200 300

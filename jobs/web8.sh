@@ -20,8 +20,8 @@ seeds=("$@")
 train() {
     local pool=$1 directory=$2
     shift 2
-    [ -f "$directory/model.pt" ] && return
-    run thresher train --config jobs/configs/web8_train.toml --pool "$pool" --run "$directory" --log-level warning --resume "$@"
+    unless_made "$directory/model.pt" thresher train --config jobs/configs/web8_train.toml --pool "$pool" --run "$directory" \
+        --log-level warning --resume "$@"
 }
 
 # methods POOL DIRECTORY REFERENCE OPTION...: uniform training, and the methods with half of its updates.
@@ -44,15 +44,13 @@ one_seed() {
     local seed=$1 web=$out/web/seed-$1 pools=$out/pools/seed-$1
     local derive=(thresher derive --seed "$seed" --log-level warning)
     mkdir -p "$web" "$pools"
-    [ -f "$pools/split/rest.h5" ] ||
-        run "${derive[@]}" --pool "$out/train.h5" --split reference=800,validation=200,rest=rest -o "$pools/split"
+    unless_made "$pools/split/rest.h5" "${derive[@]}" --pool "$out/train.h5" --split reference=800,validation=200,rest=rest -o "$pools/split"
     local clean=$pools/split/reference.h5
     train "$clean" "$web/reference" --seed "$seed" --hidden 32 --epochs 100 --updates 0 --evaluate-every 25 --patience 10 \
         --validation-pool "$pools/split/validation.h5" --schedule constant
     local reference=$web/reference/model.pt
 
-    [ -f "$pools/web.h5" ] ||
-        run "${derive[@]}" --config jobs/configs/web8.toml --pool "$pools/split/rest.h5" -o "$pools/web.h5"
+    unless_made "$pools/web.h5" "${derive[@]}" --config jobs/configs/web8.toml --pool "$pools/split/rest.h5" -o "$pools/web.h5"
     methods "$pools/web.h5" "$web" "$reference" --seed "$seed"
     # What the clean images are worth to a learner that simply trains on them.
     train "$clean" "$web/clean-images-alone" --updates 3000 --seed "$seed"
@@ -78,9 +76,9 @@ one_seed() {
         done
     done
 
-    [ -f "$pools/clean.h5" ] || run "${derive[@]}" --pool "$pools/split/rest.h5" --subset 40000 -o "$pools/clean.h5"
+    unless_made "$pools/clean.h5" "${derive[@]}" --pool "$pools/split/rest.h5" --subset 40000 -o "$pools/clean.h5"
     methods "$pools/clean.h5" "$out/clean/seed-$seed" "$reference" --seed "$seed"
-    [ -f "$pools/noise.h5" ] || run "${derive[@]}" --pool "$pools/clean.h5" --label-noise 0.4 -o "$pools/noise.h5"
+    unless_made "$pools/noise.h5" "${derive[@]}" --pool "$pools/clean.h5" --label-noise 0.4 -o "$pools/noise.h5"
     methods "$pools/noise.h5" "$out/noise/seed-$seed" "$reference" --seed "$seed"
 }
 
@@ -88,8 +86,8 @@ install_packages
 install_python
 build_target thresher
 mkdir -p "$out"
-[ -f "$out/train.h5" ] || run thresher import idx "$data" -o "$out/train.h5"
-[ -f "$out/test.h5" ] || run thresher import idx "$data" --split test -o "$out/test.h5"
+unless_made "$out/train.h5" thresher import idx "$data" -o "$out/train.h5"
+unless_made "$out/test.h5" thresher import idx "$data" --split test -o "$out/test.h5"
 for seed in "${seeds[@]}"; do one_seed "$seed"; done
 
 compared=(uniform uniform-1500 learnability learnability-rho4 easy-reference hard-learner rho-loss learnability-online-reference)
