@@ -88,12 +88,12 @@ TrainingRows training_rows(const Options& options, const io::PoolFile& pool) {
 
 /// What must not change between a run's beginning and its resumption.
 std::map<std::string, std::string> settings_of(const Options& options, const TrainOptions& train,
-                                               const PoolInfo& pool) {
+                                               const ModelSpec& model, const PoolInfo& pool) {
     std::map<std::string, std::string> settings;
     for (const auto& [name, value] : describe(train)) {
         if (name != "on-nan") settings[name] = value;  // may change, to get past such an update
     }
-    if (reads_captions(options)) settings["contrastive"] = options.training.contrastive;
+    if (model.towers) settings["contrastive"] = options.training.contrastive;
     settings["model"] = options.init.empty() ? to_json(options.model.spec(pool))
                                              : io::inputs_checksum(options.init);
     settings["pool"] = io::inputs_checksum(options.pool.path);
@@ -193,7 +193,7 @@ Inputs load(Job& job, const Options& options, const TrainOptions& train, const i
         check_same_vocabulary(inputs.model->spec(), held_out, options.validation);
         inputs.validation = io::make_example_source(held_out, cache);
     }
-    inputs.settings = settings_of(options, train, pool.info());
+    inputs.settings = settings_of(options, train, inputs.model->spec(), pool.info());
     inputs.settings.merge(describe_scorers(options.method, inputs.scorers));
     if (!train.reproducible) inputs.settings.merge(parallel_settings(trainers));
     const auto note = [&](const char* role, const std::string& path) {
