@@ -5,6 +5,7 @@
 
 #include "io/derive.hpp"
 #include "io/describe.hpp"
+#include "io/importers/importers.hpp"
 #include "io/pool_writer.hpp"
 #include "src/pool/vocabulary.hpp"
 #include "tests/io/support.hpp"
@@ -216,6 +217,33 @@ TEST_CASE("a split of part of the images leaves the others out") {
     options.splits = parse_splits("a=299,b=301");  // 100 images make 300 rows
     CHECK(contains(message_of([&] { derive_pool(pool, options, {}); }),
                    "--split leaves 300 rows for b, which is to have 301"));
+}
+
+TEST_CASE("clean pairs are added to shuffled ones with captions and images of their own") {
+    const TemporaryDirectory directory;
+    DeriveOptions derive;
+    derive.output = directory / "derived";
+    derive.splits = parse_splits("clean=90,web=rest");
+    derive.spoil = "web";
+    derive.shuffle_captions = 0.5;
+    derive.rows_per_shard = 1000;
+    derive_pool(captioned_pool(directory), derive, {});
+    ImportOptions import;
+    import.source = directory / "derived/clean";
+    import.output = directory / "derived/web";
+    import.append = true;
+    const Text web(import.output), clean(import.source);
+    REQUIRE(import_pool("hdf5", import, {}).pool.rows == kRows);
+    const Text both(import.output);
+    const auto joined = [](auto first, const auto& second) {
+        first.insert(first.end(), second.begin(), second.end());
+        return first;
+    };
+    CHECK(both.captions == joined(web.captions, clean.captions));
+    CHECK(both.tokens == joined(web.tokens, clean.tokens));
+    CHECK(both.image_ids == joined(web.image_ids, clean.image_ids));
+    // Nobody shuffled the clean ones, so what their captions were written for is not told.
+    CHECK(both.caption_of == joined(web.caption_of, std::vector<std::int64_t>(90, -1)));
 }
 
 TEST_CASE("captions cannot be shuffled where there are none") {
