@@ -12,6 +12,7 @@ void MethodOptions::set(TrainOptions& train) const {
     train.filter_ratio = filter_ratio;
     train.temperature = temperature;
     train.chunks = chunks;
+    train.importance_weights = importance_weights;
     train.scoring = {scoring_resolution, scoring_dtype == "bf16"};
 }
 
@@ -28,6 +29,10 @@ void add_method_options(CLI::App& app, MethodOptions& options) {
         ->group(group);
     app.add_option("--chunks", options.chunks,
                    "jest: draws that make up a batch, each made given those before it")
+        ->group(group);
+    app.add_flag("--importance-weights", options.importance_weights,
+                 "Weigh the loss of each row that was drawn so that it is on average that of all "
+                 "candidates")
         ->group(group);
     app.add_option("--scoring-resolution", options.scoring_resolution,
                    "Candidates are scored on images whose sides are scaled by this, 0 to 1; models "

@@ -18,6 +18,7 @@ struct MethodOptions {
     TowerOptions online_towers;
     double filter_ratio = 0.0, temperature = 1.0;
     std::int64_t chunks = 16;
+    bool importance_weights = false;
     double scoring_resolution = 1.0;
     std::string scoring_dtype = "float32";
 

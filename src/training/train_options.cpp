@@ -103,6 +103,12 @@ void check_options(const TrainOptions& options) {
         "method {} chooses pairs by their sigmoid loss, but the learner is trained by "
         "another; give --contrastive sigmoid",
         options.method);
+    THRESHER_CHECK_AS(
+        UsageError, !options.importance_weights || draws_rows(find_method(options.method)),
+        "importance weights make up for the odds at which single rows are drawn, but method {} "
+        "draws none; leave --importance-weights out, or give --method hard-learner, "
+        "easy-reference or learnability",
+        options.method);
 }
 
 std::vector<std::pair<std::string, std::string>> describe(const TrainOptions& options) {
@@ -138,6 +144,9 @@ std::vector<std::pair<std::string, std::string>> describe(const TrainOptions& op
             add("temperature", options.temperature);
         }
         if (find_method(options.method).joint) add("chunks", options.chunks);
+        if (draws_rows(find_method(options.method))) {
+            add("importance-weights", options.importance_weights);
+        }
         add("scoring-resolution", options.scoring.resolution);
         add("scoring-dtype", options.scoring.bf16 ? "bf16" : "float32");
     }

@@ -44,6 +44,8 @@ struct TrainOptions {
     double filter_ratio = 0.0;  ///< rho: candidates for each row trained on; 0 = the method's own
     double temperature = 1.0;   ///< rows are drawn in proportion to softmax(score / temperature)
     std::int64_t chunks = 16;   ///< jest: draws that make up a batch, each given those before
+    /// Weigh drawn rows so that their loss is on average that of all candidates; of classes alone.
+    bool importance_weights = false;
     ScoringForm scoring;
     bool skip_nan = false;  ///< leave out an update whose loss or gradient is not finite
 

@@ -199,8 +199,9 @@ struct Trainer::Body {
             before[i] = models[i]->running_values();
             const bool all = models[i] == reference.get();
             const Examples& own = all ? *batch.own_candidates : *batch.own;
-            sums[i] =
-                models[i]->batch.compute(own, all ? batch.candidates : batch.rows, step, phases);
+            sums[i] = models[i]->batch.compute(
+                own, all ? std::span<const float>() : std::span<const float>(batch.weights),
+                all ? batch.candidates : batch.rows, step, phases);
             const auto gradient = models[i]->batch.gradient().sum().item<double>();
             if (!diverged.empty() || (std::isfinite(sums[i].loss) && std::isfinite(gradient)))
                 continue;

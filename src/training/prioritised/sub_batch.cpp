@@ -3,9 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 
 namespace thresher {
+
+std::vector<float> SubBatch::weights_of(RowRange chosen) const {
+    if (weights.empty()) return {};
+    return {weights.begin() + chosen.begin, weights.begin() + chosen.end};
+}
 
 SubBatch described_choice(std::span<const float> scores, std::vector<std::int64_t> places) {
     SubBatch choice;
@@ -43,8 +49,18 @@ SubBatch choose_sub_batch(Collective& collective, std::span<const float> own_sco
     const auto alone = make_local_collective();
     Selection selection =
         select_rows(*alone, {scores, 0, {}, {}}, std::min<std::int64_t>(size, finite), selector);
+    std::map<std::int64_t, double> inclusion;
+    for (std::size_t i = 0; i < selection.inclusion.size(); ++i) {
+        inclusion[selection.ids[i]] = selection.inclusion[i];
+    }
     std::sort(selection.ids.begin(), selection.ids.end());
-    return described_choice(scores, std::move(selection.ids));
+    SubBatch choice = described_choice(scores, std::move(selection.ids));
+    const double share =
+        static_cast<double>(choice.places.size()) / static_cast<double>(selection.selectable);
+    for (const auto& [place, probability] : inclusion) {
+        choice.weights.push_back(static_cast<float>(share / probability));
+    }
+    return choice;
 }
 
 namespace {
