@@ -19,7 +19,7 @@ struct MethodOptions {
     double filter_ratio = 0.0, temperature = 1.0;
     std::int64_t chunks = 16;
     bool importance_weights = false;
-    double scoring_resolution = 1.0;
+    double score_clip = 0.0, scoring_resolution = 1.0;
     std::string scoring_dtype = "float32";
 
     const Method& chosen() const { return find_method(method); }

@@ -71,6 +71,8 @@ void check_options(const TrainOptions& options) {
     check_count("chunks", options.chunks, 1);
     check(options.scoring.resolution > 0.0 && options.scoring.resolution <= 1.0,
           "scoring-resolution", options.scoring.resolution, "above 0, up to 1");
+    check(options.scoring.clip >= 0.0 && std::isfinite(options.scoring.clip), "score-clip",
+          options.scoring.clip, "above 0, or 0 for scores as they are");
     check_count("evaluate-every", options.evaluate_every, 0);
     check_count("patience", options.patience, 0);
     check_count("logical-shards", options.logical_shards, 1);
@@ -147,6 +149,7 @@ std::vector<std::pair<std::string, std::string>> describe(const TrainOptions& op
         if (draws_rows(find_method(options.method))) {
             add("importance-weights", options.importance_weights);
         }
+        if (options.scoring.clip > 0.0) add("score-clip", options.scoring.clip);
         add("scoring-resolution", options.scoring.resolution);
         add("scoring-dtype", options.scoring.bf16 ? "bf16" : "float32");
     }

@@ -16,10 +16,11 @@ enum class ScheduleKind { constant, cosine };
 enum class AugmentKind { none, crop_flip };
 enum class ContrastiveKind { softmax, sigmoid };
 
-/// How candidates are scored, where that may cost less than training does.
+/// How candidates are scored, which may cost less than training does.
 struct ScoringForm {
     double resolution = 1.0;  ///< the sides of images are scaled by it
     bool bf16 = false;        ///< convolutions and products are computed in bfloat16
+    double clip = 0.0;        ///< scores are limited to [-clip, clip]; 0: they are not
 };
 
 struct TrainOptions {

@@ -27,7 +27,7 @@ class Prioritised(JobTest):
         return curves, flops
 
     def test_the_same_rows_and_the_same_model_for_any_ranks(self):
-        for method, *options in (("learnability", "--importance-weights"), ("rho-loss",)):
+        for method, *options in (("learnability", "--importance-weights", "--score-clip", 2), ("rho-loss",)):
             found = {}
             for ranks in (1, 2, 3, 4):
                 curves, flops = self.prioritised(f"{method}-{ranks}", "--reference", self.reference, "--reproducible", *options,
@@ -98,6 +98,7 @@ class Prioritised(JobTest):
         fails(2, ["filter-ratio is 2"], "--filter-ratio", 2)
         fails(2, ["--reference", "--reference-losses", "both"], "--method", "learnability", "--reference", self.reference,
               "--reference-losses", "losses.h5")
+        fails(2, ["score-clip is -1", "above 0"], "--method", "hard-learner", "--online", "learner", "--score-clip", -1)
         fails(2, ["importance weights", "uniform", "learnability"], "--importance-weights")
         fails(2, ["--on-nan 'ignore'", "stop, skip"], "--on-nan", "ignore")
         other = self.train(self.make_pool("other.h5", classes=3), "other", "--hidden", 4)

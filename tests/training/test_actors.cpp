@@ -96,6 +96,7 @@ TEST_CASE("inputs that are shipped, a reference that is trained and weights chan
     TrainOptions options = options_for("learnability");
     options.filter_ratio = 3.0;
     options.importance_weights = true;
+    options.scoring.clip = 0.5;
     const Run run{.train_reference = true};
     const Result expected = co_located(pool, options, run);
     for (const int learners : {1, 2}) {

@@ -97,6 +97,7 @@ TEST_CASE("prioritised training has the same bits for 1, 2, 3 and 4 ranks") {
     TrainOptions options = options_for("learnability");
     options.filter_ratio = 3.0;
     options.importance_weights = true;
+    options.scoring.clip = 0.5;
     const Roles roles{.online = true, .reference = true, .train_reference = true};
     const Result one = train_over(1, pool, options, roles);
     for (const int ranks : {2, 4}) CHECK(train_over(ranks, pool, options, roles) == one);
