@@ -282,7 +282,7 @@ struct Trainer::Body {
         numbers.since = TrainSums{};
         if (validation == nullptr) return;
         const auto timer = phases.time("evaluate");
-        const auto result = validate(learner.model, *validation, collective);
+        const auto result = validate(learner.model, *validation, options.contrastive, collective);
         for (const auto& [name, value] : result) values["validation_" + name].push_back(value);
         if (options.patience == 0) return;
         const auto evaluation = std::ssize(values["update"]) - 1;
