@@ -67,12 +67,12 @@ BatchGradient::BatchGradient(Model& model, const PoolInfo& pool, const TrainOpti
 
 BatchGradient::~BatchGradient() { parameters_.bind_gradients(at::Tensor()); }
 
-TrainSums BatchGradient::compute(const Examples& own, std::int64_t batch_rows, std::int64_t step,
-                                 Phases& phases) {
+TrainSums BatchGradient::compute(const Examples& own, std::span<const float> weights,
+                                 std::int64_t batch_rows, std::int64_t step, Phases& phases) {
     std::vector<TrainSums> sums;
     {
         const auto timer = phases.time("compute");
-        agree(collective_, [&] { sums = learn_own_shards(own, batch_rows, step); });
+        agree(collective_, [&] { sums = learn_own_shards(own, weights, batch_rows, step); });
         loss_->compare(
             collective_, plan_.rank_rows(batch_rows, collective_.rank()).begin, batch_rows,
             [&](std::size_t shard) { bind_shard(shard); }, sums);
@@ -92,8 +92,9 @@ TrainSums BatchGradient::compute(const Examples& own, std::int64_t batch_rows, s
     return total;
 }
 
-std::vector<TrainSums> BatchGradient::learn_own_shards(const Examples& own, std::int64_t batch_rows,
-                                                       std::int64_t step) {
+std::vector<TrainSums> BatchGradient::learn_own_shards(const Examples& own,
+                                                       std::span<const float> weights,
+                                                       std::int64_t batch_rows, std::int64_t step) {
     const c10::NoGradGuard no_grad;
     const at::Tensor statistics_before = statistics_.values().clone();
     std::vector<at::Tensor> counters_before;
@@ -116,7 +117,7 @@ std::vector<TrainSums> BatchGradient::learn_own_shards(const Examples& own, std:
             counters_[i].tensor.copy_(counters_before[i]);
         }
         model_.seed_dropout(random.bits(shard));
-        sums.push_back(loss_->learn(static_cast<std::size_t>(index), own,
+        sums.push_back(loss_->learn(static_cast<std::size_t>(index), own, weights,
                                     {rows.begin - first_row, rows.end - first_row}, batch_rows));
         shard_statistics_[index].copy_(statistics_.values());
     }

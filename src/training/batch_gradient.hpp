@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "src/base/collective.hpp"
@@ -33,10 +34,10 @@ class BatchGradient {
     /// Fills gradient() with that of the mean loss over the usable rows of the batch, of which
     /// `own` holds this rank's rows as shard_plan() deals them out, and averages the running
     /// statistics that the shards leave behind. Rows without a usable target, or without a caption
-    /// where pairs are learned, count in no sum.
-    /// Dropout is keyed by (seed, step, shard). Collective.
-    TrainSums compute(const Examples& own, std::int64_t batch_rows, std::int64_t step,
-                      Phases& phases);
+    /// where pairs are learned, count in no sum. `weights` [own rows] multiply the losses; empty: 1
+    /// each. Dropout is keyed by (seed, step, shard). Collective.
+    TrainSums compute(const Examples& own, std::span<const float> weights, std::int64_t batch_rows,
+                      std::int64_t step, Phases& phases);
 
     const FlatTensors& parameters() const { return parameters_; }
     const FlatTensors& statistics() const { return statistics_; }
@@ -45,8 +46,8 @@ class BatchGradient {
     const at::Tensor& gradient() const { return gradient_; }  ///< [parameters().size()]
 
   private:
-    std::vector<TrainSums> learn_own_shards(const Examples& own, std::int64_t batch_rows,
-                                            std::int64_t step);
+    std::vector<TrainSums> learn_own_shards(const Examples& own, std::span<const float> weights,
+                                            std::int64_t batch_rows, std::int64_t step);
     /// Makes backward add to the gradient of an own shard, counted from 0.
     void bind_shard(std::size_t shard);
     void reduce(const at::Tensor& own, const at::Tensor& total);

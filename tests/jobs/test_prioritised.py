@@ -27,10 +27,10 @@ class Prioritised(JobTest):
         return curves, flops
 
     def test_the_same_rows_and_the_same_model_for_any_ranks(self):
-        for method in ("learnability", "rho-loss"):
+        for method, *options in (("learnability", "--importance-weights", "--score-clip", 2), ("rho-loss",)):
             found = {}
             for ranks in (1, 2, 3, 4):
-                curves, flops = self.prioritised(f"{method}-{ranks}", "--reference", self.reference, "--reproducible",
+                curves, flops = self.prioritised(f"{method}-{ranks}", "--reference", self.reference, "--reproducible", *options,
                                                  ranks=ranks, method=method)
                 self.run_ok("predict", "--pool", self.clean, "--learner", self.path(f"{method}-{ranks}/model.pt"), "-o",
                             self.path("predictions.h5"), "--overwrite")
@@ -98,6 +98,8 @@ class Prioritised(JobTest):
         fails(2, ["filter-ratio is 2"], "--filter-ratio", 2)
         fails(2, ["--reference", "--reference-losses", "both"], "--method", "learnability", "--reference", self.reference,
               "--reference-losses", "losses.h5")
+        fails(2, ["score-clip is -1", "above 0"], "--method", "hard-learner", "--online", "learner", "--score-clip", -1)
+        fails(2, ["importance weights", "uniform", "learnability"], "--importance-weights")
         fails(2, ["--on-nan 'ignore'", "stop, skip"], "--on-nan", "ignore")
         other = self.train(self.make_pool("other.h5", classes=3), "other", "--hidden", 4)
         fails(1, ["3", "4", "classes"], "--method", "learnability", "--reference", other)
