@@ -9,7 +9,7 @@ namespace thresher::jobs {
 
 void MethodOptions::set(TrainOptions& train) const {
     train.method = method;
-    train.filter_ratio = filter_ratio;
+    train.filter_ratio = chosen().acquisition.empty() ? 0.0 : filter_ratio;
     train.temperature = temperature;
     train.chunks = chunks;
     train.importance_weights = importance_weights;
@@ -101,6 +101,7 @@ void check_method(const MethodOptions& options) {
     note(reference || (makes_one && options.online.empty()), !options.reference.empty(),
          "--reference");
     note(reference, !options.reference_losses.empty(), "--reference-losses");
+    note(!method.acquisition.empty(), options.filter_ratio > 1.0, "--filter-ratio");
     note(method.selector == "softmax", options.temperature != 1.0, "--temperature");
     note(!method.acquisition.empty() && !method.joint, options.score_clip != 0.0, "--score-clip");
     note(method.joint, options.chunks != MethodOptions{}.chunks, "--chunks");
