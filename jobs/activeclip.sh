@@ -65,14 +65,16 @@ one_seed() {
     }
     train "$pools/with-clean" "$runs/uniform-with-clean" --updates 600 "${common[@]}"
     train "$pools/reference.h5" "$runs/uniform-then-clean" --updates 100 --init "$runs/uniform/model.pt" --model "" --learning-rate 3e-4 "${common[@]}"
-    # JEST chooses by the sigmoid loss; beside it, under the same loss, uniform training and pairs that are chosen one by one.
-    train "$pools/reference.h5" "$runs/sigmoid-reference" --contrastive sigmoid --updates 200 --seed "$seed"
-    common+=(--contrastive sigmoid)
-    train "$pools/web.h5" "$runs/sigmoid-uniform" --updates 600 "${common[@]}"
-    train "$pools/web.h5" "$runs/sigmoid-uniform-300" --updates 300 "${common[@]}"
-    common+=(--updates 300 --filter-ratio 5 --online learner --reference "$runs/sigmoid-reference/model.pt")
-    train "$pools/web.h5" "$runs/sigmoid-learnability" --method learnability --temperature 0.05 "${common[@]}"
-    train "$pools/web.h5" "$runs/jest" --method jest "${common[@]}"
+    # JEST chooses by the sigmoid loss; beside it, under the same loss, uniform training and pairs that are chosen one by one. About 40 updates
+    # of warm-up: without them the towers fall together at the start, as every image is pulled to its caption and hardly pushed from others.
+    local sigmoid=(--contrastive sigmoid --seed "$seed" --warmup-epochs)
+    train "$pools/reference.h5" "$runs/sigmoid-reference" --updates 200 "${sigmoid[@]}" 13
+    sigmoid=(--validation-pool "$pools/test.h5" "${sigmoid[@]}")
+    train "$pools/web.h5" "$runs/sigmoid-uniform" --updates 600 "${sigmoid[@]}" 2
+    train "$pools/web.h5" "$runs/sigmoid-uniform-300" --updates 300 "${sigmoid[@]}" 2
+    sigmoid=(--updates 300 --filter-ratio 5 --reference "$runs/sigmoid-reference/model.pt" "${sigmoid[@]}")
+    train "$pools/web.h5" "$runs/sigmoid-learnability" --method learnability --online learner --temperature 0.05 "${sigmoid[@]}" 10
+    train "$pools/web.h5" "$runs/jest" --method jest "${sigmoid[@]}" 10
 }
 
 install_packages
