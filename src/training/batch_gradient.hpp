@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "src/pool/example_source.hpp"
 #include "src/training/batch_loss.hpp"
 #include "src/training/flat_tensors.hpp"
+#include "src/training/gradient_buckets.hpp"
 #include "src/training/shard_plan.hpp"
 #include "src/training/train_options.hpp"
 
@@ -63,6 +65,8 @@ class BatchGradient {
     FlatTensors parameters_, statistics_;
     std::vector<NamedTensor> counters_;
     at::Tensor gradient_;
+    /// Of losses that learn() goes backward through, where it does not matter who is added first.
+    std::optional<GradientBuckets> buckets_;
     at::Tensor
         shard_gradients_;  ///< [own shards, parameters], or [1, parameters] where they add up
     at::Tensor shard_statistics_;  ///< [own shards, statistics], as each shard left them
