@@ -23,10 +23,10 @@ GradientBuckets::GradientBuckets(const FlatTensors& parameters, const at::Tensor
                                  Collective& collective, std::int64_t bucket_bytes)
     : parameters_(parameters), gradients_(gradients), collective_(collective) {
     const std::int64_t most = bucket_bytes / static_cast<std::int64_t>(sizeof(float));
-    const bool one = parameters.size() <= most;
+    const bool few = parameters.size() <= most;
     const auto add = [&](const FlatTensors::Part& part) {
         const bool joins =
-            !buckets_.empty() && (one || (buckets_.back().values.begin == part.values.end &&
+            !buckets_.empty() && (few || (buckets_.back().values.begin == part.values.end &&
                                           buckets_.back().values.end - part.values.begin <= most));
         if (!joins) buckets_.push_back({part.values});
         Bucket& bucket = buckets_.back();
