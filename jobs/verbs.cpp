@@ -45,13 +45,22 @@ const std::vector<Verb>& verbs() {
          "--acquisitions random,entropy --initial 100 -k 100 --cycles 3 --run "
          "quickstart/example-loop",
          run_loop, true},
+        {"table", "what batches are worth by retraining, and estimates for others",
+         "mpirun -n 2 thresher table build --environment pool --pool quickstart/clean.h5 "
+         "--components 40 --test-points 400 --records 200 -o quickstart/example-table.h5",
+         run_table},
+        {"env", "the games in which batches are chosen: run, oracle, influence",
+         "mpirun -n 2 thresher env run --environment ringdup --seeds 2 -o "
+         "quickstart/example-env.h5",
+         run_env},
         {"cost", "does prioritised training pay?",
          "thresher cost --learner resnet18 --online cnn --reference cnn --speedup 0.26 --pool "
          "quickstart/clean.h5",
          run_cost},
         {"info", "what a Thresher file holds, or what this build can do",
          "thresher info quickstart/clean.h5", run_info},
-        {"list", "the tables of strategies, acquisitions, selectors, models, importers",
+        {"list",
+         "the tables of strategies, acquisitions, models, environments, estimators and so on",
          "thresher list", run_list},
     };
     return table;

@@ -43,7 +43,10 @@ enum class Stream : std::uint16_t {
     facility_sample = 21,
     typicality_sample = 22,
     monte_carlo = 23,
-    caption_noise = 24
+    caption_noise = 24,
+    environment = 32,
+    proxy = 33,
+    table_records = 34
 };
 
 /// The four words of one Philox4x32-10 block.

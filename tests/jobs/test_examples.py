@@ -8,7 +8,7 @@ import unittest
 
 from support import ENVIRONMENT, THRESHER, JobTest
 
-VERBS = ("import", "derive", "predict", "score", "select", "label", "train", "evaluate", "loop", "cost", "info", "list")
+VERBS = ("import", "derive", "predict", "score", "select", "label", "train", "evaluate", "loop", "table", "env", "cost", "info", "list")
 
 
 class Examples(JobTest):
