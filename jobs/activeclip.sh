@@ -3,7 +3,7 @@
 # from a few clean pairs. Every run over 3 seeds, then the tables and the figures. About half an hour of one core.
 #
 #   bash jobs/activeclip.sh PACK [SEED...]           PACK: folder or tar of at least 1000 images with captions.tsv; default: seeds 1 to 3
-#   bash jobs/activeclip.sh --coco PACK [SEED...]    PACK: folder or tar of images with COCO's captions_train2017.json
+#   bash jobs/activeclip.sh --coco PACK [SEED...]    PACK: folder or tar of images with COCO's captions of train2017 and val2017
 #
 # Run again after a stop, it goes on where it was.
 set -euo pipefail
@@ -12,11 +12,15 @@ set -euo pipefail
 
 out=runs/activeclip
 split=test=300,reference=200,web=rest
-import=(--token-length 8 --vocabulary-size 1000)
+more=()
+pairs=$out/pairs.h5
+import=(--size 32 --colour rgb --token-length 8 --vocabulary-size 1000)
 if [ "${1:-}" = --coco ]; then
     out=runs/activeclip_coco
     split=test=200,reference=150,web=rest
-    import=(--captions annotations/captions_train2017.json --token-length 24 --vocabulary-size 1000)
+    pairs=$out/pairs  # a directory, to which the captions of val2017 are added
+    import=(--size 32 --colour rgb --token-length 24 --vocabulary-size 1000 --captions annotations/captions_train2017.json --rows-per-shard 1000000)
+    more=(--size 32 --colour rgb --token-length 24 --captions annotations/captions_val2017.json --append)
     shift
 fi
 [ $# -gt 0 ] || {
@@ -40,7 +44,7 @@ train() {
 
 one_seed() {
     local seed=$1 runs=$out/seed-$1 pools=$out/pools/seed-$1
-    unless_made "$pools/web.h5" thresher derive --pool "$out/pairs.h5" --split "$split" --spoil web --shuffle-captions 0.5 --seed "$seed" \
+    unless_made "$pools/web.h5" thresher derive --pool "$pairs" --split "$split" --spoil web --shuffle-captions 0.5 --seed "$seed" \
             --log-level warning -o "$pools"
     train "$pools/reference.h5" "$runs/reference" --updates 200 --seed "$seed"
     local common=(--validation-pool "$pools/test.h5" --seed "$seed")
@@ -81,7 +85,12 @@ install_packages
 install_python
 build_target thresher
 mkdir -p "$out"
-unless_made "$out/pairs.h5" thresher import image-text "$pack" --size 32 --colour rgb "${import[@]}" -o "$out/pairs.h5"
+[ -e "$pairs" ] || {
+    rm -rf "$pairs.tmp"
+    run thresher import image-text "$pack" "${import[@]}" -o "$pairs.tmp"
+    [ ${#more[@]} -eq 0 ] || run thresher import image-text "$pack" "${more[@]}" -o "$pairs.tmp"
+    mv "$pairs.tmp" "$pairs"
+}
 for seed in "${seeds[@]}"; do one_seed "$seed"; done
 
 # compare BASELINE NAME...: table and figure of these runs over all seeds.
