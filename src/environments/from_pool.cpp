@@ -113,7 +113,8 @@ void project(Environment& environment, std::int64_t count) {
     if (wide) {
         axes = at::mm(x.t(), axes);
         const at::Tensor lengths = axes.square().sum(0).sqrt();
-        axes.div_(lengths.clamp_min(1e-300));
+        // Axes along which nothing varies are nothing but rounding: they stay next to 0.
+        axes.div_(lengths.clamp_min(std::max(1e-10 * lengths.max().item<double>(), 1e-300)));
     }
     const double variance = values.slice(0, last - count, last).mean().item<double>();
     const at::Tensor largest = axes.gather(0, axes.abs().argmax(0, true));
