@@ -39,9 +39,11 @@ void add_piece(Hash& hash, Descriptor& file, std::int64_t offset, std::int64_t s
 
 }  // namespace
 
-std::string checksum_of_bytes(std::string_view bytes) {
-    return as_text(XXH3_64bits(bytes.data(), bytes.size()));
+std::uint64_t hash_of_bytes(std::string_view bytes) {
+    return XXH3_64bits(bytes.data(), bytes.size());
 }
+
+std::string checksum_of_bytes(std::string_view bytes) { return as_text(hash_of_bytes(bytes)); }
 
 std::string checksum_of_file(const std::string& path) {
     Descriptor file(path, O_RDONLY);

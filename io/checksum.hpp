@@ -2,10 +2,13 @@
 
 // Checksums (XXH3, 64 bits) that tie a file to the ones it was made from, and find damage.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace thresher::io {
+
+std::uint64_t hash_of_bytes(std::string_view bytes);
 
 /// "xxh3-64:" and 16 hexadecimal digits.
 std::string checksum_of_bytes(std::string_view bytes);

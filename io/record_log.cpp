@@ -8,18 +8,14 @@
 #include <filesystem>
 
 #include "io/atomic_file.hpp"
+#include "io/checksum.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::io {
 
 namespace {
 
-constexpr std::string_view kFirstLine = "thresher-records 1\n";
-
-/// Behind each record, so that one whose blocks never reached the disk is told from a whole one.
-std::uint64_t seal(std::int64_t number) {
-    return static_cast<std::uint64_t>(number) ^ 0x9E3779B97F4A7C15U;
-}
+constexpr std::string_view kFirstLine = "thresher-records 2\n";
 
 template <class T>
 void put(std::string& bytes, const T& value) {
@@ -52,18 +48,20 @@ RecordLog::RecordLog(std::string path, const std::string& plan, std::int64_t met
                           "with, or remove it",
                           path_);
         if (begun) {
-            const std::size_t each = 2 * sizeof(std::int64_t) +
-                                     sizeof(double) * static_cast<std::size_t>(1 + metrics_each);
+            const std::size_t sealed =
+                sizeof(std::int64_t) + sizeof(double) * static_cast<std::size_t>(1 + metrics_each);
+            const std::size_t each = sealed + sizeof(std::uint64_t);
             whole = head.size();
             for (std::string_view left = std::string_view(text).substr(whole);
                  left.size() >= each;) {
+                const std::uint64_t seal = hash_of_bytes(left.substr(0, sealed));
                 const auto number = take<std::int64_t>(left);
                 Record record;
                 record.seconds = take<double>(left);
                 for (std::int64_t i = 0; i < metrics_each; ++i) {
                     record.metrics.push_back(take<double>(left));
                 }
-                if (take<std::uint64_t>(left) != seal(number)) break;
+                if (take<std::uint64_t>(left) != seal) break;
                 records_[number] = std::move(record);
                 whole += each;
             }
@@ -91,10 +89,12 @@ void RecordLog::append(std::span<const std::int64_t> numbers, std::span<const do
     std::string bytes;
     for (std::size_t i = 0; i < numbers.size(); ++i) {
         const auto own = metrics.subspan(i * each, each);
+        const std::size_t begin = bytes.size();
         put(bytes, numbers[i]);
         put(bytes, seconds_each);
         for (const double metric : own) put(bytes, metric);
-        put(bytes, seal(numbers[i]));
+        // The seal: a record whose blocks never reached the disk is told from a whole one.
+        put(bytes, hash_of_bytes(std::string_view(bytes).substr(begin)));
         records_[numbers[i]] = {seconds_each, {own.begin(), own.end()}};
     }
     // One call: a job that is killed leaves whole records, or at worst the beginning of one.

@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <numeric>
-#include <optional>
+#include <map>
 
 #include "io/run_directory.hpp"
 #include "jobs/options/environment_options.hpp"
@@ -44,7 +42,8 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("--batches", options.batches, "run: labels between two trainings, each of them")
         ->delimiter(',')
         ->check(CLI::PositiveNumber);
-    app.add_option("--budget", options.budget, "run: labels in all");
+    app.add_option("--budget", options.budget,
+                   "run: labels in all, a multiple of each of --batches");
     app.add_option("--seeds", options.seeds, "run: environments, of seeds that follow --seed")
         ->check(CLI::PositiveNumber);
     app.add_option("-b,--batch", options.batch, "oracle: candidates of a batch");
@@ -57,29 +56,18 @@ void add_options(CLI::App& app, Options& options) {
     add_proxy_options(app, options.choice);
 }
 
-/// Both metrics of one batch, averaged over trainings.
-std::array<double, 2> judge(const Proxy& proxy, std::span<const std::int32_t> batch,
-                            JudgedOn judged_on) {
-    std::array<double, 2> found{};
-    for (std::size_t metric = 0; metric < found.size(); ++metric) {
-        proxy.evaluate_mean(batch, std::ssize(batch), judged_on, metric,
-                            std::span(&found[metric], 1));
-    }
-    return found;
+/// Metrics of one batch, averaged over trainings.
+ProxyMetrics judge(const Proxy& proxy, std::span<const std::int32_t> batch, JudgedOn judged_on) {
+    return proxy.evaluate_means(batch, std::ssize(batch), judged_on).front();
 }
 
-struct Moments {
-    double mean = 0.0, deviation = 0.0;
-};
-
-Moments moments(std::span<const double> values) {
-    const double n = static_cast<double>(values.size());
-    Moments found{std::accumulate(values.begin(), values.end(), 0.0) / n, 0.0};
-    for (const double value : values) {
-        found.deviation += (value - found.mean) * (value - found.mean) / n;
-    }
-    found.deviation = std::sqrt(found.deviation);
-    return found;
+/// Throws UsageError where a comparison names something twice.
+template <class T>
+void check_distinct(const char* option, std::vector<T> values) {
+    std::sort(values.begin(), values.end());
+    const auto twice = std::adjacent_find(values.begin(), values.end());
+    THRESHER_CHECK_AS(UsageError, twice == values.end(), "{} names {} twice; name it once", option,
+                      *twice);
 }
 
 void write_curves(Job& job, const std::string& path, const io::RunRecord& record,
@@ -106,7 +94,7 @@ std::vector<double> play(const std::string& chooser, const Environment& environm
         begin = end;
     };
     note();
-    while (std::ssize(situation.picked) + b <= budget) {
+    while (std::ssize(situation.picked) < budget) {
         const auto batch = choose_batch(chooser, situation, b);
         situation.picked.insert(situation.picked.end(), batch.begin(), batch.end());
         ++situation.round;
@@ -117,6 +105,8 @@ std::vector<double> play(const std::string& chooser, const Environment& environm
 
 int run(Job& job, const Options& options) {
     for (const std::string& chooser : options.choosers) check_chooser(chooser);
+    check_distinct("--choosers", options.choosers);
+    check_distinct("--batches", options.batches);
     const std::size_t metric = proxy_metric(options.metric);
     const std::int64_t most = *std::max_element(options.batches.begin(), options.batches.end());
     THRESHER_CHECK_AS(
@@ -124,6 +114,12 @@ int run(Job& job, const Options& options) {
         options.budget >= most && options.budget <= options.choice.environment.candidates,
         "--budget is {}; allowed are {} (the largest of --batches) to {} (the candidates)",
         options.budget, most, options.choice.environment.candidates);
+    for (const std::int64_t b : options.batches) {
+        THRESHER_CHECK_AS(UsageError, options.budget % b == 0,
+                          "--budget is {}, which batches of {} do not add up to; give a multiple "
+                          "of each of --batches",
+                          options.budget, b);
+    }
     THRESHER_CHECK_AS(UsageError, !options.output.empty(),
                       "--output is missing; give the file of curves to write");
     job.check_output(options.output, {options.choice.pool.path});
@@ -227,6 +223,7 @@ int oracle(Job& job, const Options& options) {
                       "--batch is {}; allowed are 1 to {} (the candidates)", options.batch, n);
     THRESHER_CHECK_AS(UsageError, options.samples >= 2, "--samples is {}; a spread needs 2 or more",
                       options.samples);
+    if (!options.output.empty()) job.check_output(options.output, {options.choice.pool.path});
     const std::uint64_t seed = job.common().seed;
     const OpenEnvironment open = open_environment(job, options.choice, seed);
     nlohmann::json facts;
@@ -334,13 +331,15 @@ int influence(Job& job, const Options& options) {
              i < n * (collective.rank() + 1) / ranks; ++i) {
             singles.push_back(static_cast<std::int32_t>(i));
         }
-        std::vector<double> values(singles.size());
+        std::map<JudgedOn, std::vector<ProxyMetrics>> found;
+        for (const JudgedOn on : {JudgedOn::labelled, JudgedOn::reward, JudgedOn::test}) {
+            if (!singles.empty()) found[on] = proxy.evaluate_means(singles, 1, on);
+        }
         for (const Effect& effect : kEffects) {
-            if (!singles.empty()) {
-                proxy.evaluate_mean(singles, 1, effect.judged_on, effect.metric, values);
-            }
             const double before = judge(proxy, {}, effect.judged_on)[effect.metric];
-            for (const double value : values) own.push_back(effect.sign * (value - before));
+            for (const ProxyMetrics& after : found[effect.judged_on]) {
+                own.push_back(effect.sign * (after[effect.metric] - before));
+            }
         }
     });
     const Gathered<double> all = collective.gather_v<double>(own);

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <numeric>
 #include <optional>
 
@@ -18,6 +17,7 @@
 #include "src/base/log.hpp"
 #include "src/base/stop_flag.hpp"
 #include "src/environments/record_workers.hpp"
+#include "src/environments/rewards.hpp"
 #include "src/environments/table_plan.hpp"
 #include "src/policy/lookup_table/table_check.hpp"
 
@@ -237,12 +237,9 @@ class Builder {
 /// How the metric is spread over the records, in words.
 std::string spread_of(const LookupTable& table, const std::string& metric) {
     const UsableRecords usable = usable_records(table, metric);
-    const double n = static_cast<double>(usable.values.size());
-    const double mean = std::accumulate(usable.values.begin(), usable.values.end(), 0.0) / n;
-    double squares = 0.0;
-    for (const double value : usable.values) squares += (value - mean) * (value - mean) / n;
+    const Moments found = moments(usable.values);
     return fmt::format(
-        "{} {:.4f} +- {:.4f}, best {:.4f}{}", metric, mean, std::sqrt(squares),
+        "{} {:.4f} +- {:.4f}, best {:.4f}{}", metric, found.mean, found.deviation,
         *std::max_element(usable.values.begin(), usable.values.end()),
         usable.quarantined > 0 ? fmt::format(", {} records quarantined", usable.quarantined) : "");
 }

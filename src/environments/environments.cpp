@@ -3,7 +3,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <tuple>
+#include <functional>
+#include <queue>
+#include <utility>
 
 #include "src/base/check.hpp"
 #include "src/environments/makers.hpp"
@@ -66,44 +68,64 @@ void check_environment_options(const EnvironmentOptions& options) {
 
 std::vector<std::int64_t> draw_rows(std::span<const std::int64_t> targets,
                                     const EnvironmentOptions& options, std::uint64_t seed) {
-    struct Entry {
-        std::int64_t target;
-        std::uint64_t key;
-        std::int64_t row;
-        double place = 0.0;
+    // Row i of the n of its class stands at (i + u) / n, in order of keys and with one u a class:
+    // whatever is cut out of the order has every class in its share.
+    using Keyed = std::pair<std::uint64_t, std::int64_t>;  // key and row
+    struct Class {
+        std::int64_t rows = 0, taken = 0;
+        std::vector<Keyed> first;  ///< those taken, a heap while they are looked for
     };
     const KeyedRandom order(seed, Stream::environment, kOrder);
     const KeyedRandom phase(seed, Stream::environment, kPhase);
-    std::vector<Entry> entries;
-    for (std::size_t row = 0; row < targets.size(); ++row) {
-        const auto id = static_cast<std::int64_t>(row);
-        if (targets[row] >= 0) entries.push_back({targets[row], order.bits(id), id});
+    std::vector<Class> classes;
+    std::int64_t known = 0;
+    for (const std::int64_t target : targets) {
+        if (target < 0) continue;
+        if (target >= std::ssize(classes)) classes.resize(static_cast<std::size_t>(target) + 1);
+        ++classes[static_cast<std::size_t>(target)].rows;
+        ++known;
     }
-    THRESHER_CHECK(options.rows() <= std::ssize(entries),
+    THRESHER_CHECK(options.rows() <= known,
                    "an environment of {} labelled, {} distinct candidates, {} reward and {} test "
                    "points needs {} rows with a target, but the pool has {}; ask for fewer",
                    options.labelled, options.candidates / options.repeat, options.reward,
-                   options.test, options.rows(), entries.size());
-    std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-        return std::tie(a.target, a.key, a.row) < std::tie(b.target, b.key, b.row);
-    });
-    // Row i of the n of its class stands at (i + u) / n, with one u a class: whatever is cut out of
-    // the order has every class in its share.
-    for (std::size_t begin = 0, end = 0; begin < entries.size(); begin = end) {
-        while (end < entries.size() && entries[end].target == entries[begin].target) ++end;
-        const double u = phase.uniform(entries[begin].target);
-        for (std::size_t i = begin; i < end; ++i) {
-            entries[i].place =
-                (static_cast<double>(i - begin) + u) / static_cast<double>(end - begin);
-        }
-    }
-    std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-        return std::tie(a.place, a.target) < std::tie(b.place, b.target);
-    });
-    std::vector<std::int64_t> rows;
+                   options.test, options.rows(), known);
+    // Which class stands where, before any row is looked at: no more rows are kept than drawn.
+    using Place = std::pair<double, std::size_t>;  // and class
+    std::priority_queue<Place, std::vector<Place>, std::greater<>> next;
+    const auto stand = [&](std::size_t c) {
+        const Class& own = classes[c];
+        if (own.taken == own.rows) return;
+        const double u = phase.uniform(static_cast<std::int64_t>(c));
+        next.emplace((static_cast<double>(own.taken) + u) / static_cast<double>(own.rows), c);
+    };
+    for (std::size_t c = 0; c < classes.size(); ++c) stand(c);
+    std::vector<std::size_t> drawn;
     for (std::int64_t i = 0; i < options.rows(); ++i) {
-        rows.push_back(entries[static_cast<std::size_t>(i)].row);
+        const std::size_t c = next.top().second;
+        next.pop();
+        drawn.push_back(c);
+        ++classes[c].taken;
+        stand(c);
     }
+    for (std::int64_t row = 0; row < std::ssize(targets); ++row) {
+        const std::int64_t target = targets[static_cast<std::size_t>(row)];
+        if (target < 0) continue;
+        Class& own = classes[static_cast<std::size_t>(target)];
+        const Keyed keyed{order.bits(row), row};
+        if (std::ssize(own.first) == own.taken) {
+            if (own.taken == 0 || keyed > own.first.front()) continue;
+            std::pop_heap(own.first.begin(), own.first.end());
+            own.first.back() = keyed;
+        } else {
+            own.first.push_back(keyed);
+        }
+        std::push_heap(own.first.begin(), own.first.end());
+    }
+    for (Class& own : classes) std::sort_heap(own.first.begin(), own.first.end());
+    std::vector<std::size_t> at(classes.size(), 0);
+    std::vector<std::int64_t> rows;
+    for (const std::size_t c : drawn) rows.push_back(classes[c].first[at[c]++].second);
     return rows;
 }
 

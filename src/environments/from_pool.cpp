@@ -1,10 +1,13 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linalg_eigh.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <span>
 
@@ -68,34 +71,58 @@ Environment make_from_pool(const EnvironmentOptions& options, std::uint64_t, con
 
 void project(Environment& environment, std::int64_t count) {
     const std::int64_t d = environment.dimensions;
-    THRESHER_CHECK_AS(UsageError, count <= d,
-                      "{} principal components of {} features were asked for; ask for {} or fewer",
-                      count, d, d);
+    const std::array known{&environment.labelled, &environment.candidates, &environment.reward};
+    std::int64_t rows = 0;
+    for (const Points* points : known) rows += points->rows;
+    const std::int64_t most = rows < d ? rows - 1 : d;
+    THRESHER_CHECK_AS(UsageError, count <= most,
+                      "{} principal components of {} features in {} rows were asked for; ask for "
+                      "{} or fewer",
+                      count, d, rows, most);
     const auto matrix = [&](Points& points) {
         return at::from_blob(points.features.data(), {points.rows, d},
                              at::TensorOptions(at::kFloat))
             .to(at::kDouble);
     };
-    at::Tensor sum, products;
-    std::int64_t rows = 0;
-    for (Points* points : {&environment.labelled, &environment.candidates, &environment.reward}) {
-        const at::Tensor x = matrix(*points);
-        sum = sum.defined() ? sum + x.sum(0) : x.sum(0);
-        products = products.defined() ? products + at::mm(x.t(), x) : at::mm(x.t(), x);
-        rows += points->rows;
+    const double n = static_cast<double>(rows);
+    at::Tensor mean = at::zeros({d}, at::TensorOptions(at::kDouble));
+    for (Points* points : known) mean += matrix(*points).sum(0);
+    mean /= n;
+    // Products of rows where they are fewer than features: the eigenvalues are the same.
+    const bool wide = rows < d;
+    at::Tensor x, products;
+    if (wide) {
+        x = at::empty({rows, d}, at::TensorOptions(at::kDouble));
+        std::int64_t begin = 0;
+        for (Points* points : known) {
+            x.slice(0, begin, begin + points->rows).copy_(matrix(*points).sub_(mean));
+            begin += points->rows;
+        }
+        products = at::mm(x, x.t()) / n;
+    } else {
+        products = at::zeros({d, d}, at::TensorOptions(at::kDouble));
+        for (Points* points : known) {
+            const at::Tensor own = matrix(*points);
+            products += at::mm(own.t(), own);
+        }
+        products = products / n - mean.unsqueeze(1) * mean.unsqueeze(0);
     }
-    const at::Tensor mean = sum / static_cast<double>(rows);
-    const at::Tensor covariance =
-        products / static_cast<double>(rows) - mean.unsqueeze(1) * mean.unsqueeze(0);
-    const auto [values, vectors] = at::linalg_eigh(covariance);
-    at::Tensor axes = vectors.slice(1, d - count, d).flip(1).contiguous();
-    const double variance = values.slice(0, d - count, d).mean().item<double>();
+    const auto [values, vectors] = at::linalg_eigh(products);
+    const std::int64_t last = values.size(0);
+    at::Tensor axes = vectors.slice(1, last - count, last).flip(1).contiguous();
+    if (wide) {
+        axes = at::mm(x.t(), axes);
+        const at::Tensor lengths = axes.square().sum(0).sqrt();
+        // Axes along which nothing varies are nothing but rounding: they stay next to 0.
+        axes.div_(lengths.clamp_min(std::max(1e-10 * lengths.max().item<double>(), 1e-300)));
+    }
+    const double variance = values.slice(0, last - count, last).mean().item<double>();
     const at::Tensor largest = axes.gather(0, axes.abs().argmax(0, true));
     axes = axes * largest.sign() / std::sqrt(std::max(variance, 1e-300));
     for (Points* points :
          {&environment.labelled, &environment.candidates, &environment.reward, &environment.test}) {
         const at::Tensor projected =
-            at::mm(matrix(*points) - mean, axes).to(at::kFloat).contiguous();
+            at::mm(matrix(*points).sub_(mean), axes).to(at::kFloat).contiguous();
         const float* const data = projected.const_data_ptr<float>();
         points->features.assign(data, data + points->rows * count);
     }

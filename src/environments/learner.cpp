@@ -84,7 +84,9 @@ class Group {
         for (std::size_t i = 0; i < rows; ++i) {
             float* HWY_RESTRICT row = hidden + i * width * kLanes;
             for (std::size_t h = 0; h < hidden_; ++h) {
-                hn::Store(hn::Max(hn::Load(d, row + h * kLanes), hn::Zero(d)), d, row + h * kLanes);
+                // Not Max(), which may make 0 of what is not a number.
+                const V z = hn::Load(d, row + h * kLanes);
+                hn::Store(hn::IfThenZeroElse(hn::Lt(z, hn::Zero(d)), z), d, row + h * kLanes);
             }
             hn::Store(hn::Set(d, 1.0F), d, row + hidden_ * kLanes);
         }
@@ -424,15 +426,17 @@ void judge(const LearnerTask& task, const float* weights, const Inputs& points, 
             const V wanted = hn::Load(d, row + target * kLanes);
             // Correct: above every class before the target, and not below any behind it.
             auto correct = hn::Ge(wanted, wanted);
+            V broken = hn::Zero(d);  // 0, or not a number where a logit is none or infinite
             for (std::size_t c = 0; c < classes; ++c) {
                 const V other = hn::Load(d, row + c * kLanes);
+                broken = hn::MulAdd(other, hn::Zero(d), broken);
                 if (c < target) correct = hn::And(correct, hn::Gt(wanted, other));
                 if (c > target) correct = hn::And(correct, hn::Ge(wanted, other));
             }
-            hn::Store(hn::IfThenElseZero(correct, hn::Set(d, 1.0F)), d, right);
+            hn::Store(hn::Add(hn::IfThenElseZero(correct, hn::Set(d, 1.0F)), broken), d, right);
             V largest = hn::Zero(d);
             const V sum = softmax_row(row, classes, largest);
-            hn::Store(hn::Sub(wanted, largest), d, shifted);
+            hn::Store(hn::Add(hn::Sub(wanted, largest), broken), d, shifted);
             hn::Store(sum, d, sums);
             for (std::size_t lane = 0; lane < kLanes; ++lane) {
                 accuracy[lane] += double{right[lane]};

@@ -64,7 +64,8 @@ void train_group(const LearnerTask& task, std::span<const std::int32_t> subsets,
                  std::span<float> weights);
 
 /// Shares of `points` that the learners classify correctly (ties to the lower class), and their
-/// mean log-probability of the target; both [learner_lanes()]. Local.
+/// mean log-probability of the target; both [learner_lanes()], and neither a number where a logit
+/// is not finite. Local.
 void judge_group(const LearnerTask& task, std::span<const float> weights, const Inputs& points,
                  std::span<double> accuracy, std::span<double> log_likelihood);
 

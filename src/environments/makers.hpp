@@ -19,7 +19,8 @@ void repeat_candidates(Environment& environment, const EnvironmentOptions& optio
 
 /// Replaces the features of all points by `count` principal components of those that are not test
 /// points, scaled together so that they have a variance of 1 on average. Each points to where its
-/// largest weight is positive. Throws UsageError for more components than features. Local.
+/// largest weight is positive. Throws UsageError for more components than features, or than points
+/// but one where those are fewer. Local.
 void project(Environment& environment, std::int64_t count);
 
 }  // namespace thresher

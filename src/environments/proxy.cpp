@@ -53,6 +53,15 @@ void check_options(const ProxyOptions& options) {
                       "the proxy's learning rate is {} and its weight decay {}; the first must be "
                       "above 0, the second 0 or more",
                       learner.learning_rate, learner.weight_decay);
+    THRESHER_CHECK_AS(UsageError, learner.consistency >= 0.0 && learner.noise >= 0.0,
+                      "the proxy's consistency is {} and its noise {}; both must be 0 or more",
+                      learner.consistency, learner.noise);
+    for (const auto& [what, share] : {std::pair{"ramp", learner.ramp},
+                                      {"threshold", learner.threshold},
+                                      {"teacher decay", learner.teacher_decay}}) {
+        THRESHER_CHECK_AS(UsageError, share >= 0.0 && share <= 1.0,
+                          "the proxy's {} is {}; allowed are 0 to 1", what, share);
+    }
     THRESHER_CHECK_AS(UsageError, options.repeats >= 1,
                       "{} trainings of the proxy are averaged; 1 or more are needed",
                       options.repeats);
@@ -189,18 +198,29 @@ void Proxy::evaluate(std::span<const std::int32_t> subsets, std::int64_t size, J
     });
 }
 
+std::vector<ProxyMetrics> Proxy::evaluate_means(std::span<const std::int32_t> subsets,
+                                                std::int64_t size, JudgedOn judged_on) const {
+    const std::size_t r = starts_.size();
+    std::vector<ProxyMetrics> means(size == 0 ? 1
+                                              : subsets.size() / static_cast<std::size_t>(size));
+    std::vector<double> metrics(means.size() * r * kProxyMetrics.size());
+    evaluate(subsets, size, judged_on, metrics);
+    auto value = metrics.begin();
+    for (ProxyMetrics& mean : means) {
+        for (std::size_t i = 0; i < r; ++i) {
+            for (double& sum : mean) sum += *value++;
+        }
+        for (double& sum : mean) sum /= static_cast<double>(r);
+    }
+    return means;
+}
+
 void Proxy::evaluate_mean(std::span<const std::int32_t> subsets, std::int64_t size,
                           JudgedOn judged_on, std::size_t metric, std::span<double> values) const {
-    const std::size_t r = starts_.size(), width = r * kProxyMetrics.size();
-    std::vector<double> metrics(values.size() * width);
-    evaluate(subsets, size, judged_on, metrics);
-    for (std::size_t q = 0; q < values.size(); ++q) {
-        double sum = 0.0;
-        for (std::size_t i = 0; i < r; ++i) {
-            sum += metrics[q * width + i * kProxyMetrics.size() + metric];
-        }
-        values[q] = sum / static_cast<double>(r);
-    }
+    const auto means = evaluate_means(subsets, size, judged_on);
+    THRESHER_CHECK(means.size() == values.size(), "{} subsets with room for {} values do not agree",
+                   means.size(), values.size());
+    for (std::size_t q = 0; q < values.size(); ++q) values[q] = means[q][metric];
 }
 
 std::vector<float> Proxy::log_probs(std::span<const std::int32_t> subset,

@@ -20,6 +20,8 @@ namespace thresher {
 /// Metrics of a retrained learner in the order in which they are told; higher is better.
 inline constexpr std::array<std::string_view, 2> kProxyMetrics{"accuracy", "negative-loss"};
 
+using ProxyMetrics = std::array<double, kProxyMetrics.size()>;
+
 /// Place of a metric among kProxyMetrics. Throws UsageError naming the known ones.
 std::size_t proxy_metric(std::string_view name);
 
@@ -52,7 +54,11 @@ class Proxy {
     void evaluate(std::span<const std::int32_t> subsets, std::int64_t size, JudgedOn judged_on,
                   std::span<double> metrics) const;
 
-    /// The mean over repeats of one metric, [Q].
+    /// The means over repeats, [Q].
+    std::vector<ProxyMetrics> evaluate_means(std::span<const std::int32_t> subsets,
+                                             std::int64_t size, JudgedOn judged_on) const;
+
+    /// The same of one metric.
     void evaluate_mean(std::span<const std::int32_t> subsets, std::int64_t size, JudgedOn judged_on,
                        std::size_t metric, std::span<double> values) const;
 

@@ -22,15 +22,12 @@ std::vector<double> delta(std::span<const double> metrics, double before, double
 }
 
 std::vector<double> centred(std::span<const double> metrics, double, double) {
-    if (metrics.empty()) return {};
-    return less(metrics, std::accumulate(metrics.begin(), metrics.end(), 0.0) /
-                             static_cast<double>(metrics.size()));
+    return less(metrics, moments(metrics).mean);
 }
 
 std::vector<double> standardised(std::span<const double> metrics, double, double) {
-    std::vector<double> rewards = centred(metrics, 0.0, 0.0);
-    const double squares = std::inner_product(rewards.begin(), rewards.end(), rewards.begin(), 0.0);
-    const double deviation = std::sqrt(squares / static_cast<double>(rewards.size()));
+    const auto [mean, deviation] = moments(metrics);
+    std::vector<double> rewards = less(metrics, mean);
     for (double& reward : rewards) reward = deviation > 0.0 ? reward / deviation : 0.0;
     return rewards;
 }
@@ -41,6 +38,14 @@ std::vector<double> beyond_threshold(std::span<const double> metrics, double bef
 }
 
 }  // namespace
+
+Moments moments(std::span<const double> values) {
+    const double n = static_cast<double>(values.size());
+    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+    double squares = 0.0;
+    for (const double value : values) squares += (value - mean) * (value - mean);
+    return {mean, std::sqrt(squares / n)};
+}
 
 const std::vector<RewardShaping>& reward_shapings() {
     static const std::vector<RewardShaping> table{

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "src/base/check.hpp"
 #include "src/environments/environments.hpp"
@@ -152,6 +153,63 @@ TEST_CASE("principal components are the axes of the largest spread", "[environme
         CHECK(double{environment.candidates.features[2 * i]} == Approx(x).margin(0.15));
         CHECK(double{environment.candidates.features[2 * i + 1]} == Approx(y).margin(0.15));
     }
+}
+
+TEST_CASE("rows drawn are the first of the whole pool in order of place, key and row",
+          "[environments]") {
+    // The definition, written down with everything sorted: row i of the n of a class stands at
+    // (i + u) / n.
+    std::vector<std::int64_t> targets;
+    for (std::int64_t i = 0; i < 500; ++i) targets.push_back(i % 7 == 0 ? -1 : i * i % 5);
+    const EnvironmentOptions options{
+        .name = "pool", .candidates = 60, .labelled = 10, .reward = 50, .test = 100};
+    const KeyedRandom order(9, Stream::environment, 0), phase(9, Stream::environment, 1);
+    std::map<std::int64_t, std::set<std::pair<std::uint64_t, std::int64_t>>> of_class;
+    for (std::int64_t row = 0; row < 500; ++row) {
+        const std::int64_t target = targets[static_cast<std::size_t>(row)];
+        if (target >= 0) of_class[target].emplace(order.bits(row), row);
+    }
+    std::set<std::tuple<double, std::int64_t, std::int64_t>> places;
+    for (const auto& [target, rows] : of_class) {
+        double i = phase.uniform(target);
+        for (const auto& [key, row] : rows) {
+            places.emplace(i++ / static_cast<double>(rows.size()), target, row);
+        }
+    }
+    auto place = places.begin();
+    for (const std::int64_t row : draw_rows(targets, options, 9)) {
+        CHECK(row == std::get<2>(*place++));
+    }
+}
+
+TEST_CASE("components of fewer rows than features are those of the features that vary",
+          "[environments]") {
+    const EnvironmentOptions options{.name = "pool",
+                                     .candidates = 20,
+                                     .labelled = 10,
+                                     .reward = 20,
+                                     .test = 10,
+                                     .components = 3};
+    const Points narrow = axis_points(options.rows(), {0.3, 3.0, 1.0, 2.0});
+    Points wide = narrow;  // the same features, and 96 that are 1 everywhere
+    wide.features.clear();
+    for (std::size_t i = 0; i < narrow.features.size(); i += 4) {
+        wide.features.insert(wide.features.end(), 96, 1.0F);
+        wide.features.insert(wide.features.end(), narrow.features.begin() + static_cast<long>(i),
+                             narrow.features.begin() + static_cast<long>(i + 4));
+    }
+    const Environment of_narrow = make_environment(options, 1, narrow, 4, 3);
+    const Environment of_wide = make_environment(options, 1, wide, 100, 3);
+    for (const auto part : {&Environment::candidates, &Environment::test}) {
+        const auto& expected = (of_narrow.*part).features;
+        REQUIRE((of_wide.*part).features.size() == expected.size());
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+            CHECK(double{(of_wide.*part).features[i]} == Approx(double{expected[i]}).margin(1e-5));
+        }
+    }
+    EnvironmentOptions too_many = options;
+    too_many.components = 50;
+    CHECK_THROWS_WITH(make_environment(too_many, 1, wide, 100, 3), contains("49 or fewer"));
 }
 
 TEST_CASE("environments that cannot be made say why", "[environments]") {

@@ -280,6 +280,73 @@ TEST_CASE("predictions are those that the metrics were taken from", "[proxy]") {
     }
 }
 
+TEST_CASE("a learner that diverges has no metric, and its neighbours keep theirs", "[proxy]") {
+    Environment environment = make_environment({.candidates = 30, .reward = 50, .test = 10}, 1);
+    for (const std::int64_t hidden : {0, 5}) {
+        ProxyOptions options;
+        options.learner.hidden = hidden;
+        options.learner.learning_rate = 3e38;  // two steps, and weights overflow
+        const auto metrics =
+            Proxy(environment, options).evaluate_means({}, 0, JudgedOn::reward).front();
+        INFO("hidden " << hidden << ": " << metrics[0] << " " << metrics[1]);
+        CHECK(std::isnan(metrics[0]));
+        CHECK(std::isnan(metrics[1]));
+    }
+    ProxyOptions options;
+    options.learner.hidden = 5;
+    const std::vector<std::int32_t> sound{3, 4};
+    const auto alone =
+        Proxy(environment, options).evaluate_means(sound, 2, JudgedOn::reward).front();
+    // Candidate 0 is so far off that its gradient overflows.
+    environment.candidates.features[0] = environment.candidates.features[1] = 3e38F;
+    const Proxy proxy(environment, options);
+    const auto both =
+        proxy.evaluate_means(std::vector<std::int32_t>{0, 1, 3, 4}, 2, JudgedOn::reward);
+    CHECK(std::isnan(both[0][0]));
+    CHECK(std::isnan(both[0][1]));
+    CHECK(both[1] == alone);
+}
+
+TEST_CASE("both metrics of one call are those of a call each", "[proxy]") {
+    const Environment environment = make_environment({.candidates = 30, .reward = 50}, 1);
+    ProxyOptions options;
+    options.learner.hidden = 5;
+    options.repeats = 3;
+    const Proxy proxy(environment, options);
+    const auto subsets = random_subsets(9, 4, 30);
+    const auto means = proxy.evaluate_means(subsets, 4, JudgedOn::test);
+    std::vector<double> all(9 * 3 * 2), values(9);
+    proxy.evaluate(subsets, 4, JudgedOn::test, all);
+    for (std::size_t metric = 0; metric < 2; ++metric) {
+        proxy.evaluate_mean(subsets, 4, JudgedOn::test, metric, values);
+        for (std::size_t q = 0; q < 9; ++q) {
+            CHECK(means[q][metric] == values[q]);
+            const double* const own = all.data() + q * 6 + metric;
+            CHECK(values[q] == Approx((own[0] + own[2] + own[4]) / 3.0));
+        }
+    }
+}
+
+TEST_CASE("options of a proxy beyond what they mean are refused", "[proxy]") {
+    const Environment environment = make_environment({.candidates = 30}, 1);
+    const auto refusal = [&](double LearnerOptions::*option, double value) {
+        ProxyOptions options;
+        options.learner.*option = value;
+        CHECK_THROWS_AS(Proxy(environment, options), UsageError);
+    };
+    for (const auto option :
+         {&LearnerOptions::consistency, &LearnerOptions::noise, &LearnerOptions::ramp,
+          &LearnerOptions::threshold, &LearnerOptions::teacher_decay,
+          &LearnerOptions::learning_rate, &LearnerOptions::weight_decay}) {
+        refusal(option, -0.1);
+        refusal(option, std::nan(""));
+    }
+    for (const auto option :
+         {&LearnerOptions::ramp, &LearnerOptions::threshold, &LearnerOptions::teacher_decay}) {
+        refusal(option, 1.1);
+    }
+}
+
 TEST_CASE("subsets and proxies that cannot be are refused", "[proxy]") {
     Environment environment = make_environment({.candidates = 30, .reward = 50}, 6);
     const Proxy proxy(environment, {});

@@ -146,8 +146,26 @@ class Env(JobTest):
         out = ("-o", self.path("e.h5"))
         self.assert_fails(2, ["bald", "oracle"], "env", "run", *self.RING, "--choosers", "bald", *out)
         self.assert_fails(2, ["--budget is 50", "40"], "env", "run", *self.RING, "--budget", 50, *out)
+        self.assert_fails(2, ["--budget is 10", "batches of 4"], "env", "run", *self.RING, "--budget", 10, "--batches", "5,4", *out)
+        self.assert_fails(2, ["--batches names 5 twice"], "env", "run", *self.RING, "--batches", "5,10,5", *out, ranks=2)
+        self.assert_fails(2, ["--choosers names random twice"], "env", "run", *self.RING, "--choosers", "random,oracle,random", *out)
+        self.assert_fails(2, ["the proxy's threshold is 1.5"], "env", "oracle", *self.RING, "--proxy", "pseudo-label", "--threshold", 1.5)
         self.assert_fails(2, ["1 to 40"], "env", "oracle", *self.RING, "-b", 41)
         self.assert_fails(2, ["standardised"], "env", "oracle", *self.RING, "--reward", "sum")
+
+    def test_nothing_that_exists_is_written_over(self):
+        pool = self.make_pool(rows=2000)
+        with open(pool, "rb") as file:
+            before = file.read()
+        options = ("--environment", "pool", "--pool", pool, "--candidates", 20, "--reward-points", 50, "--test-points", 50, "-b", 2)
+        self.assert_fails(2, ["is what the job reads"], "env", "oracle", *options, "-o", pool, "--overwrite")
+        self.assert_fails(1, ["exists already"], "env", "oracle", *self.RING, "-o", pool, ranks=2)
+        with open(pool, "rb") as file:
+            self.assertEqual(file.read(), before)
+        curves = self.path("o.h5")
+        self.run_ok("env", "oracle", *options, "-o", curves)
+        self.assert_fails(1, ["exists already"], "env", "oracle", *options, "-o", curves)
+        self.run_ok("env", "oracle", *options, "-o", curves, "--overwrite")
 
 
 if __name__ == "__main__":

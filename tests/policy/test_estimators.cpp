@@ -356,6 +356,16 @@ TEST_CASE("tables and subsets that cannot be used say why", "[lookup]") {
     CHECK_THROWS_WITH(TableMetric(table, "accuracy", "knn", items, options), contains("above 0"));
 }
 
+TEST_CASE("facts of candidates that are no numbers are refused by name", "[lookup]") {
+    const float nan = std::nanf("");
+    CHECK_THROWS_WITH(make_items({1, 2, {1.0F, nan}, {0.0F}, {-1.0F, -1.0F, -1.0F, -1.0F}}),
+                      contains("feature 0 of candidate 1 is nan"));
+    CHECK_THROWS_WITH(make_items({1, 2, {1.0F, 2.0F}, {nan}, {-1.0F, -1.0F, -1.0F, -1.0F}}),
+                      contains("feature 0 of labelled point 0 is nan"));
+    CHECK_THROWS_WITH(make_items({1, 2, {1.0F, 2.0F}, {0.0F}, {-1.0F, -1.0F, -1.0F, nan}}),
+                      contains("log-probability 1 of candidate 1 is nan"));
+}
+
 TEST_CASE("records whose metric is no number are set apart", "[lookup]") {
     LookupTable table = toy_table(40, 50, 6, additive);
     table.metrics["accuracy"][3] = std::nan("");

@@ -11,6 +11,15 @@ namespace thresher {
 
 namespace {
 
+void check_finite(std::span<const float> values, std::int64_t each, const char* what,
+                  const char* whose) {
+    for (std::int64_t i = 0; i < std::ssize(values); ++i) {
+        const float value = values[static_cast<std::size_t>(i)];
+        THRESHER_CHECK(std::isfinite(value), "{} {} of {} {} is {}", what, i % each, whose,
+                       i / each, value);
+    }
+}
+
 double squared_distance(const float* a, const float* b, std::int64_t d) {
     double sum = 0.0;
     for (std::int64_t j = 0; j < d; ++j) {
@@ -69,11 +78,9 @@ Items make_items(const CandidateFacts& facts) {
     items.dimensions = dimensions;
     items.classes = classes;
     items.features = features;
-    for (std::size_t i = 0; i < features.size(); ++i) {
-        THRESHER_CHECK(std::isfinite(features[i]), "feature {} of candidate {} is {}",
-                       static_cast<std::int64_t>(i) % dimensions,
-                       static_cast<std::int64_t>(i) / dimensions, features[i]);
-    }
+    check_finite(features, dimensions, "feature", "candidate");
+    check_finite(labelled_features, dimensions, "feature", "labelled point");
+    check_finite(log_probs, classes, "log-probability", "candidate");
     for (const float value : log_probs) items.probabilities.push_back(std::exp(double{value}));
     for (std::int64_t i = 0; i < items.rows; ++i) {
         items.uncertainty.push_back(entropy(std::span(items.probabilities)

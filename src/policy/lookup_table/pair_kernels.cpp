@@ -6,6 +6,8 @@
 #include <ATen/ops/linalg_cholesky_ex.h>
 #include <ATen/ops/linalg_solve_triangular.h>
 
+#include "src/base/check.hpp"
+
 namespace thresher {
 
 PairMap::PairMap(const Items& items, const Landmarks& landmarks, double length) {
@@ -19,6 +21,9 @@ PairMap::PairMap(const Items& items, const Landmarks& landmarks, double length) 
     }
     own.diagonal().add_(1e-6);
     const auto [factor, info] = at::linalg_cholesky_ex(own);
+    THRESHER_CHECK(info.item<std::int32_t>() == 0,
+                   "the similarities of {} candidates at length {} are not positive definite", m,
+                   length);
     phi_ = at::linalg_solve_triangular(factor, similarities.t(), false).t().contiguous();
 }
 
