@@ -43,7 +43,12 @@ enum class Stream : std::uint16_t {
     facility_sample = 21,
     typicality_sample = 22,
     monte_carlo = 23,
-    caption_noise = 24
+    caption_noise = 24,
+    policy_parameters = 32,
+    policy_order = 33,
+    policy_action = 34,
+    policy_environment = 35,
+    policy_projection = 36
 };
 
 /// The four words of one Philox4x32-10 block.
