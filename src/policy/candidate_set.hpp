@@ -10,13 +10,14 @@
 namespace thresher {
 
 struct CandidateSet {
-    std::int64_t rows = 0;         ///< N
-    std::int64_t width = 0;        ///< F
-    std::vector<float> features;   ///< [N, F], standardised
-    std::int64_t dimensions = 0;   ///< d
-    std::vector<float> places;     ///< [N, d]; embeddings
-    double scale = 1.0;            ///< root mean square of the distance between two places
-    std::vector<float> distances;  ///< [N, N] in units of `scale`; empty where N is large
+    std::int64_t rows = 0;          ///< N
+    std::int64_t width = 0;         ///< F
+    std::vector<float> features;    ///< [N, F], standardised
+    std::vector<float> difficulty;  ///< [N], entropy of the model's prediction; or empty
+    std::int64_t dimensions = 0;    ///< d
+    std::vector<float> places;      ///< [N, d]; embeddings
+    double scale = 1.0;             ///< root mean square of the distance between two places
+    std::vector<float> distances;   ///< [N, N] in units of `scale`; empty where N is large
 };
 
 /// Fills `scale`, and `distances` where there are up to `all_pairs` candidates. Local.

@@ -23,7 +23,10 @@ inline std::vector<float> normals(std::int64_t count, std::uint64_t seed) {
 
 /// Random candidates, whose places are their features.
 inline CandidateSet some_candidates(std::int64_t rows, std::int64_t width, std::uint64_t seed = 1) {
-    CandidateSet candidates{rows, width, normals(rows * width, seed), width, {}, 1.0, {}};
+    CandidateSet candidates;
+    candidates.rows = rows;
+    candidates.width = candidates.dimensions = width;
+    candidates.features = normals(rows * width, seed);
     candidates.places = candidates.features;
     measure_distances(candidates);
     return candidates;
