@@ -44,11 +44,11 @@ enum class Stream : std::uint16_t {
     typicality_sample = 22,
     monte_carlo = 23,
     caption_noise = 24,
-    policy_parameters = 32,
-    policy_order = 33,
-    policy_action = 34,
-    policy_environment = 35,
-    policy_projection = 36
+    policy_parameters = 35,
+    policy_order = 36,
+    policy_action = 37,
+    policy_environment = 38,
+    policy_projection = 39
 };
 
 /// The four words of one Philox4x32-10 block.
