@@ -1,0 +1,157 @@
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "src/base/check.hpp"
+#include "src/environments/environments.hpp"
+#include "src/random/philox.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace thresher;
+using thresher::test::contains;
+
+namespace {
+
+bool same(const Points& a, const Points& b) {
+    return a.rows == b.rows && a.features == b.features && a.targets == b.targets;
+}
+
+/// Rows whose first `spread.size()` features vary by that much, the others not at all, turned by
+/// nothing: principal components are known.
+Points axis_points(std::int64_t rows, const std::vector<double>& spread) {
+    const KeyedRandom random(3, Stream::synthetic, 0);
+    const auto d = std::ssize(spread);
+    Points points;
+    points.rows = rows;
+    for (std::int64_t i = 0; i < rows; ++i) {
+        for (std::int64_t j = 0; j < d; ++j) {
+            points.features.push_back(static_cast<float>(
+                5.0 + spread[static_cast<std::size_t>(j)] * random.normal(i * d + j)));
+        }
+        points.targets.push_back(static_cast<std::int32_t>(i % 3));
+    }
+    return points;
+}
+
+}  // namespace
+
+TEST_CASE("an environment has the bits of its seed and other bits under another", "[environments]") {
+    for (const char* name : {"ring", "ringdup"}) {
+        const EnvironmentOptions options{.name = name, .repeat = 2};
+        const Environment a = make_environment(options, 1), b = make_environment(options, 1);
+        for (const auto part : {&Environment::labelled, &Environment::candidates,
+                                &Environment::reward, &Environment::test}) {
+            CHECK(same(a.*part, b.*part));
+            CHECK_FALSE(same(a.*part, make_environment(options, 2).*part));
+        }
+        CHECK(a.candidates.rows == 200);
+        CHECK(a.labelled.rows == 20);
+        CHECK(a.dimensions == 2);
+    }
+}
+
+TEST_CASE("points of the ring lie on it and the blob lies within", "[environments]") {
+    const Environment environment = make_environment({.name = "ringdup", .candidates = 1000}, 7);
+    const auto radius = [](const Points& points, std::int64_t i) {
+        const auto at = static_cast<std::size_t>(2 * i);
+        return std::hypot(double{points.features[at]}, double{points.features[at + 1]});
+    };
+    std::int64_t inside = 0;
+    std::map<std::int32_t, int> of_blob;
+    for (std::int64_t i = 0; i < 1000; ++i) {
+        if (radius(environment.candidates, i) > 0.6) continue;
+        ++inside;
+        ++of_blob[environment.candidates.targets[static_cast<std::size_t>(i)]];
+    }
+    // Normal in the plane with deviation .2: 1.1 % of the blob's 700 lie beyond .6.
+    CHECK(std::abs(static_cast<double>(inside) - 692.0) < 20.0);
+    // The blob's classes are drawn evenly: 175 each, deviation 11.5.
+    for (const auto& [target, count] : of_blob) CHECK(std::abs(count - 173) < 58);
+    for (std::int64_t i = 0; i < environment.reward.rows; ++i) {
+        CHECK(std::abs(radius(environment.reward, i) - 1.0) < 0.5);
+    }
+}
+
+TEST_CASE("copies of candidates are near their original and keep its target", "[environments]") {
+    const EnvironmentOptions options{.name = "pool", .candidates = 80, .labelled = 9, .reward = 12,
+                                     .test = 15, .repeat = 4, .repeat_noise = 0.01};
+    const Points pool = axis_points(options.rows(), {2.0, 1.0});
+    const Environment environment = make_environment(options, 1, pool, 2, 3);
+    const Points& candidates = environment.candidates;
+    REQUIRE(candidates.rows == 80);
+    std::int64_t exact = 0;
+    std::map<std::size_t, int> copies;
+    for (std::size_t i = 0; i < 80; ++i) {
+        std::size_t nearest = 0;
+        double least = 1e9;
+        for (std::size_t from = 9; from < 29; ++from) {  // the candidates' rows
+            const double distance = std::hypot(
+                double{candidates.features[2 * i]} - double{pool.features[2 * from]},
+                double{candidates.features[2 * i + 1]} - double{pool.features[2 * from + 1]});
+            if (distance < least) nearest = from, least = distance;
+        }
+        CHECK(least < 0.1);
+        CHECK(candidates.targets[i] == pool.targets[nearest]);
+        exact += least == 0.0 ? 1 : 0;
+        ++copies[nearest];
+    }
+    CHECK(exact == 20);
+    for (const auto& [from, count] : copies) CHECK(count == 4);
+}
+
+TEST_CASE("rows are drawn once each, and every part has the pool's share of classes",
+          "[environments]") {
+    // 60 % of class 0, 30 % of class 1, 10 % of class 2, and rows nobody knows.
+    std::vector<std::int64_t> targets;
+    for (int i = 0; i < 1000; ++i) targets.push_back(i % 10 < 6 ? 0 : i % 10 < 9 ? 1 : 2);
+    for (int i = 0; i < 100; ++i) targets.push_back(-1);
+    const EnvironmentOptions options{.name = "pool", .candidates = 100, .labelled = 20,
+                                     .reward = 300, .test = 500};
+    const auto rows = draw_rows(targets, options, 5);
+    REQUIRE(std::ssize(rows) == 920);
+    CHECK(std::set<std::int64_t>(rows.begin(), rows.end()).size() == 920);
+    std::size_t begin = 0;
+    for (const std::size_t count : {20U, 100U, 300U, 500U}) {
+        std::array<double, 3> found{};
+        for (std::size_t i = begin; i < begin + count; ++i) {
+            REQUIRE(targets[static_cast<std::size_t>(rows[i])] >= 0);
+            ++found[static_cast<std::size_t>(targets[static_cast<std::size_t>(rows[i])])];
+        }
+        const std::array<double, 3> share{0.6, 0.3, 0.1};
+        for (std::size_t c = 0; c < 3; ++c) {
+            CHECK(std::abs(found[c] - share[c] * static_cast<double>(count)) <= 1.0);
+        }
+        begin += count;
+    }
+    CHECK(rows == draw_rows(targets, options, 5));
+    CHECK(rows != draw_rows(targets, options, 6));
+}
+
+TEST_CASE("principal components are the axes of the largest spread", "[environments]") {
+    const EnvironmentOptions options{.name = "pool", .candidates = 600, .labelled = 30,
+                                     .reward = 600, .test = 10, .components = 2};
+    const Points pool = axis_points(options.rows(), {0.1, 3.0, 0.2, 1.0});
+    const Environment environment = make_environment(options, 1, pool, 4, 3);
+    REQUIRE(environment.dimensions == 2);
+    // Variances 9 and 1, scaled by one factor to a mean of 1: feature 1 and 3 over sqrt(5).
+    for (std::size_t i = 0; i < 10; ++i) {
+        const std::size_t row = 30 + i;
+        const double x = (double{pool.features[4 * row + 1]} - 5.0) / std::sqrt(5.0);
+        const double y = (double{pool.features[4 * row + 3]} - 5.0) / std::sqrt(5.0);
+        CHECK(double{environment.candidates.features[2 * i]} == Approx(x).margin(0.15));
+        CHECK(double{environment.candidates.features[2 * i + 1]} == Approx(y).margin(0.15));
+    }
+}
+
+TEST_CASE("environments that cannot be made say why", "[environments]") {
+    CHECK_THROWS_WITH(make_environment({.name = "moon"}, 1), contains("moon") && contains("ringdup"));
+    CHECK_THROWS_WITH(make_environment({.candidates = 0}, 1), contains("0 candidates"));
+    CHECK_THROWS_WITH(make_environment({.candidates = 10, .repeat = 4}, 1), contains("multiple"));
+    CHECK_THROWS_WITH(draw_rows(std::vector<std::int64_t>(50, 0), {.name = "pool"}, 1),
+                      contains("the pool has 50"));
+    const EnvironmentOptions options{.name = "pool", .candidates = 5, .labelled = 5, .reward = 5,
+                                     .test = 5, .components = 9};
+    CHECK_THROWS_WITH(make_environment(options, 1, axis_points(20, {1.0, 1.0}), 2, 3),
+                      contains("9 principal components of 2 features"));
+}

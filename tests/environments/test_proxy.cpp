@@ -1,0 +1,302 @@
+#include <cmath>
+#include <numeric>
+
+#include "src/base/check.hpp"
+#include "src/base/thread_team.hpp"
+#include "src/environments/environments.hpp"
+#include "src/environments/proxy.hpp"
+#include "src/random/permutation.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace thresher;
+using thresher::test::contains;
+
+namespace {
+
+std::vector<std::int32_t> random_subsets(std::int64_t count, std::int64_t size,
+                                         std::int64_t candidates) {
+    std::vector<std::int32_t> subsets;
+    for (std::int64_t i = 0; i < count; ++i) {
+        const KeyedPermutation order(candidates, 11, Stream::synthetic,
+                                     static_cast<std::uint32_t>(i));
+        for (std::int64_t j = 0; j < size; ++j) {
+            subsets.push_back(static_cast<std::int32_t>(order(j)));
+        }
+    }
+    return subsets;
+}
+
+std::vector<ProxyOptions> every_proxy() {
+    std::vector<ProxyOptions> all;
+    for (const auto supervision :
+         {Supervision::supervised, Supervision::pseudo_label, Supervision::mean_teacher}) {
+        for (const std::int64_t hidden : {0, 5}) {
+            ProxyOptions options;
+            options.learner.supervision = supervision;
+            options.learner.hidden = hidden;
+            options.learner.steps = 20;
+            options.repeats = hidden > 0 ? 2 : 1;
+            options.seed = 3;
+            all.push_back(options);
+        }
+    }
+    return all;
+}
+
+/// Softmax regression or a perceptron by Adam, in double and one row after the other: what the
+/// learner is, written down without lanes.
+class Plain {
+  public:
+    Plain(const Environment& environment, const LearnerOptions& options)
+        : environment_(environment), options_(options) {}
+
+    /// {accuracy, mean log-likelihood} on the reward points from weights at 0.
+    std::pair<double, double> evaluate(std::span<const std::int32_t> subset) const {
+        const auto d = static_cast<std::size_t>(environment_.dimensions);
+        const auto classes = static_cast<std::size_t>(environment_.classes);
+        std::vector<double> w((d + 1) * classes, 0.0), first(w), second(w), teacher(w);
+        std::vector<std::pair<const Points*, std::size_t>> rows;
+        for (std::int64_t i = 0; i < environment_.labelled.rows; ++i) {
+            rows.emplace_back(&environment_.labelled, static_cast<std::size_t>(i));
+        }
+        for (const std::int32_t i : subset) {
+            rows.emplace_back(&environment_.candidates, static_cast<std::size_t>(i));
+        }
+        for (std::int64_t step = 0; step < options_.steps; ++step) {
+            std::vector<double> gradient(w.size(), 0.0);
+            for (const auto& [points, row] : rows) {
+                std::vector<double> p = probabilities(w, *points, row);
+                p[static_cast<std::size_t>(points->targets[row])] -= 1.0;
+                for (std::size_t j = 0; j <= d; ++j) {
+                    for (std::size_t c = 0; c < classes; ++c) {
+                        gradient[j * classes + c] += input(*points, row, j) * p[c] /
+                                                     static_cast<double>(rows.size());
+                    }
+                }
+            }
+            add_candidates(w, teacher, subset, step, gradient);
+            const double t = static_cast<double>(step + 1);
+            const double rate = options_.learning_rate *
+                                (1.0 - static_cast<double>(step) / static_cast<double>(options_.steps));
+            for (std::size_t i = 0; i < w.size(); ++i) {
+                double g = gradient[i];
+                if (i < d * classes) g += options_.weight_decay * w[i];
+                first[i] = 0.9 * first[i] + 0.1 * g;
+                second[i] = 0.999 * second[i] + 0.001 * g * g;
+                w[i] -= rate * first[i] / (1.0 - std::pow(0.9, t)) /
+                        (std::sqrt(second[i] / (1.0 - std::pow(0.999, t))) + 1e-8);
+            }
+            const double decay = std::min(options_.teacher_decay, 1.0 - 1.0 / t);
+            for (std::size_t i = 0; i < w.size(); ++i) {
+                teacher[i] = decay * teacher[i] + (1.0 - decay) * w[i];
+            }
+        }
+        if (options_.supervision == Supervision::mean_teacher) w = teacher;
+        double right = 0.0, likelihood = 0.0;
+        for (std::int64_t i = 0; i < environment_.reward.rows; ++i) {
+            const auto row = static_cast<std::size_t>(i);
+            const std::vector<double> p = probabilities(w, environment_.reward, row);
+            const auto target = static_cast<std::size_t>(environment_.reward.targets[row]);
+            right += std::max_element(p.begin(), p.end()) - p.begin() ==
+                             static_cast<std::ptrdiff_t>(target)
+                         ? 1.0
+                         : 0.0;
+            likelihood += std::log(p[target]);
+        }
+        const double n = static_cast<double>(environment_.reward.rows);
+        return {right / n, likelihood / n};
+    }
+
+  private:
+    /// What the candidates outside the subset add to the gradient; their inputs have no noise.
+    void add_candidates(const std::vector<double>& w, const std::vector<double>& teacher,
+                        std::span<const std::int32_t> subset, std::int64_t step,
+                        std::vector<double>& gradient) const {
+        if (options_.supervision == Supervision::supervised) return;
+        const auto classes = static_cast<std::size_t>(environment_.classes);
+        const double t = std::min(1.0, static_cast<double>(step) /
+                                           (options_.ramp * static_cast<double>(options_.steps)));
+        const double weight = options_.consistency * std::exp(-5.0 * (1.0 - t) * (1.0 - t)) /
+                              static_cast<double>(environment_.candidates.rows);
+        for (std::int32_t i = 0; i < environment_.candidates.rows; ++i) {
+            if (std::find(subset.begin(), subset.end(), i) != subset.end()) continue;
+            const auto row = static_cast<std::size_t>(i);
+            const std::vector<double> p = probabilities(w, environment_.candidates, row);
+            const std::vector<double> q = probabilities(teacher, environment_.candidates, row);
+            const auto best = std::max_element(p.begin(), p.end());
+            std::vector<double> by(classes, 0.0);
+            if (options_.supervision == Supervision::pseudo_label) {
+                if (*best < options_.threshold) continue;
+                by = p;
+                by[static_cast<std::size_t>(best - p.begin())] -= 1.0;
+            } else {  // by each logit of the squared distance of p and q
+                for (std::size_t c = 0; c < classes; ++c) {
+                    for (std::size_t k = 0; k < classes; ++k) {
+                        by[c] += 2.0 * (p[k] - q[k]) * p[k] * ((k == c ? 1.0 : 0.0) - p[c]);
+                    }
+                }
+            }
+            for (std::size_t j = 0; j <= static_cast<std::size_t>(environment_.dimensions); ++j) {
+                for (std::size_t c = 0; c < classes; ++c) {
+                    gradient[j * classes + c] +=
+                        weight * input(environment_.candidates, row, j) * by[c];
+                }
+            }
+        }
+    }
+
+    double input(const Points& points, std::size_t row, std::size_t j) const {
+        const auto d = static_cast<std::size_t>(environment_.dimensions);
+        return j == d ? 1.0 : double{points.features[row * d + j]};
+    }
+    std::vector<double> probabilities(const std::vector<double>& w, const Points& points,
+                                      std::size_t row) const {
+        const auto classes = static_cast<std::size_t>(environment_.classes);
+        std::vector<double> p(classes, 0.0);
+        for (std::size_t j = 0; j <= static_cast<std::size_t>(environment_.dimensions); ++j) {
+            for (std::size_t c = 0; c < classes; ++c) {
+                p[c] += input(points, row, j) * w[j * classes + c];
+            }
+        }
+        double sum = 0.0;
+        for (double& value : p) sum += value = std::exp(value);
+        for (double& value : p) value /= sum;
+        return p;
+    }
+
+    const Environment& environment_;
+    const LearnerOptions& options_;
+};
+
+}  // namespace
+
+TEST_CASE("the learner in lanes is the learner written down plainly", "[proxy]") {
+    const Environment environment = make_environment({.candidates = 40, .reward = 200}, 1);
+    for (const auto supervision :
+         {Supervision::supervised, Supervision::pseudo_label, Supervision::mean_teacher}) {
+        ProxyOptions options;
+        options.learner.supervision = supervision;
+        options.learner.steps = 60;
+        options.learner.threshold = 0.6;
+        options.learner.noise = 0.0;
+        options.learner.consistency = 3.0;
+        const Proxy proxy(environment, options);
+        const auto subsets = random_subsets(20, 6, 40);
+        std::vector<double> metrics(40);
+        proxy.evaluate(subsets, 6, JudgedOn::reward, metrics);
+        const Plain plain(environment, options.learner);
+        for (std::size_t q = 0; q < 20; ++q) {
+            const auto [accuracy, likelihood] = plain.evaluate(std::span(subsets).subspan(6 * q, 6));
+            CHECK(metrics[2 * q] == Approx(accuracy).margin(0.011));  // two points at a boundary
+            CHECK(metrics[2 * q + 1] == Approx(likelihood).epsilon(1e-3));
+        }
+    }
+}
+
+TEST_CASE("a subset alone is worth what it is worth among others", "[proxy]") {
+    const Environment environment = make_environment({.candidates = 50, .reward = 100}, 2);
+    for (const ProxyOptions& options : every_proxy()) {
+        const Proxy proxy(environment, options);
+        const auto r = static_cast<std::size_t>(options.repeats);
+        const auto subsets = random_subsets(37, 4, 50);
+        std::vector<double> together(37 * 2 * r), alone(2 * r);
+        use_threads(2);
+        proxy.evaluate(subsets, 4, JudgedOn::reward, together);
+        use_threads(1);
+        for (std::size_t q = 0; q < 37; ++q) {
+            proxy.evaluate(std::span(subsets).subspan(4 * q, 4), 4, JudgedOn::reward, alone);
+            for (std::size_t i = 0; i < 2 * r; ++i) CHECK(alone[i] == together[2 * r * q + i]);
+        }
+        // Places without a candidate change nothing either.
+        std::vector<std::int32_t> padded{-1, subsets[0], subsets[1], -1, subsets[2], subsets[3]};
+        proxy.evaluate(std::span(subsets).first(4), 4, JudgedOn::reward, alone);
+        std::vector<double> of_padded(2 * r);
+        proxy.evaluate(padded, 6, JudgedOn::reward, of_padded);
+        CHECK(of_padded == alone);
+    }
+}
+
+TEST_CASE("every episode begins at the same place", "[proxy]") {
+    const Environment environment = make_environment({.candidates = 30, .reward = 100}, 3);
+    for (const ProxyOptions& options : every_proxy()) {
+        const Proxy proxy(environment, options);
+        ProxyMetric metric(proxy, "negative-loss", JudgedOn::reward);
+        const auto episode = [&] {
+            std::vector<double> rewards;
+            for (const auto& subsets : {random_subsets(3, 5, 30), random_subsets(8, 2, 30)}) {
+                std::vector<double> values(subsets.size() == 15 ? 3 : 8);
+                metric.evaluate(subsets, subsets.size() == 15 ? 5 : 2, values);
+                rewards.insert(rewards.end(), values.begin(), values.end());
+            }
+            return rewards;
+        };
+        const auto first = episode();
+        CHECK(episode() == first);
+        const Proxy again(environment, options);
+        ProxyMetric same(again, "negative-loss", JudgedOn::reward);
+        std::vector<double> values(3);
+        same.evaluate(random_subsets(3, 5, 30), 5, values);
+        CHECK(std::equal(values.begin(), values.end(), first.begin()));
+    }
+}
+
+TEST_CASE("a proxy with a hidden layer learns what one without cannot", "[proxy]") {
+    // The classes take turns on the ring, so no line through the plane tells them apart.
+    const Environment environment =
+        make_environment({.candidates = 200, .labelled = 150, .reward = 500}, 4);
+    ProxyOptions options;
+    const auto accuracy = [&](std::int64_t hidden) {
+        options.learner.hidden = hidden;
+        options.learner.steps = 300;
+        const Proxy proxy(environment, options);
+        std::vector<double> metrics(2);
+        proxy.evaluate({}, 0, JudgedOn::test, metrics);
+        return metrics[0];
+    };
+    CHECK(accuracy(0) < 0.6);
+    CHECK(accuracy(32) > 0.8);
+}
+
+TEST_CASE("predictions are those that the metrics were taken from", "[proxy]") {
+    const Environment environment = make_environment({.candidates = 30, .reward = 100}, 5);
+    for (const ProxyOptions& options : every_proxy()) {
+        const Proxy proxy(environment, options);
+        const std::vector<std::int32_t> subset{4, 9, 0};
+        const auto log_probs = proxy.log_probs(subset, environment.reward);
+        double likelihood = 0.0;
+        for (std::size_t i = 0; i < 100; ++i) {
+            double sum = 0.0;
+            for (std::size_t c = 0; c < 4; ++c) sum += std::exp(double{log_probs[4 * i + c]});
+            CHECK(sum == Approx(1.0).epsilon(1e-5));
+            likelihood += double{log_probs[4 * i + static_cast<std::size_t>(
+                                                      environment.reward.targets[i])]};
+        }
+        if (options.repeats > 1) continue;
+        std::vector<double> metrics(2);
+        proxy.evaluate(subset, 3, JudgedOn::reward, metrics);
+        CHECK(likelihood / 100.0 == Approx(metrics[1]).epsilon(1e-4));
+    }
+}
+
+TEST_CASE("subsets and proxies that cannot be are refused", "[proxy]") {
+    Environment environment = make_environment({.candidates = 30, .reward = 50}, 6);
+    const Proxy proxy(environment, {});
+    std::vector<double> metrics(2);
+    const auto evaluate = [&](std::vector<std::int32_t> subset) {
+        proxy.evaluate(subset, std::ssize(subset), JudgedOn::reward, metrics);
+    };
+    CHECK_THROWS_WITH(evaluate({1, 30}), contains("candidate 30, but there are 30"));
+    CHECK_THROWS_WITH(evaluate({7, 2, 7}), contains("candidate 7 twice"));
+    CHECK_THROWS_WITH(proxy.evaluate(std::vector<std::int32_t>{1, 2, 3}, 2, JudgedOn::reward, metrics),
+                      contains("do not agree"));
+    CHECK_THROWS_WITH(ProxyMetric(proxy, "map", JudgedOn::test), contains("negative-loss"));
+    CHECK_THROWS_WITH(supervision_named("self"), contains("mean-teacher"));
+    ProxyOptions options;
+    options.repeats = 3;
+    CHECK_THROWS_WITH(Proxy(environment, options), contains("all the same"));
+    environment.candidates.targets[3] = 9;
+    CHECK_THROWS_WITH(Proxy(environment, {}), contains("is 9; allowed are 0 to 3"));
+    environment.candidates.targets[3] = 0;
+    environment.candidates.features[1] = std::nanf("");
+    CHECK_THROWS_WITH(Proxy(environment, {}), contains("not finite"));
+}
