@@ -67,6 +67,7 @@ void run(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
         rollouts.trace.orders = shuffled_orders(n, draw);
         rollouts.picks.assign(at(count), {});
     }
+    rollouts.pick_log_probabilities.assign(at(count), {});
     rollouts.log_probabilities.assign(at(count), 0.0);
     rollouts.entropies.assign(at(count), 0.0);
     rollouts.steps = draw.picks;
@@ -93,7 +94,9 @@ void run(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
             }
             const std::int32_t chosen = rollouts.picks[at(k)][at(pick)];
             const SoftmaxLaw law = softmax_over_rest(logits, taken, p);
-            rollouts.log_probabilities[at(k)] += double{logits[at(chosen)]} - law.log_sum;
+            const double log_p = double{logits[at(chosen)]} - law.log_sum;
+            rollouts.pick_log_probabilities[at(k)].push_back(static_cast<float>(log_p));
+            rollouts.log_probabilities[at(k)] += log_p;
             rollouts.entropies[at(k)] += law.entropy;
             taken[at(chosen)] = 1;
         }

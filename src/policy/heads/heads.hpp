@@ -24,12 +24,13 @@ struct Draw {
 
 /// Batches that a policy drew, and what their gradient needs.
 struct Rollouts {
-    std::vector<std::vector<std::int32_t>> picks;  ///< [K], in the order of picking
-    std::vector<double> log_probabilities;         ///< [K], of the picks in this order
-    std::vector<double> entropies;                 ///< [K], of the laws of all steps, summed
-    std::int64_t steps = 0;                        ///< T: those of Head::steps
-    std::vector<float> values;                     ///< [K, T]: the value before each step
-    SweepTrace trace;                              ///< of heads that walk
+    std::vector<std::vector<std::int32_t>> picks;            ///< [K], in the order of picking
+    std::vector<std::vector<float>> pick_log_probabilities;  ///< [K], of each pick when it was made
+    std::vector<double> log_probabilities;                   ///< [K], of the picks in this order
+    std::vector<double> entropies;  ///< [K], of the laws of all steps, summed
+    std::int64_t steps = 0;         ///< T: those of Head::steps
+    std::vector<float> values;      ///< [K, T]: the value before each step
+    SweepTrace trace;               ///< of heads that walk
 };
 
 /// What the gradient of a rollout's log-probability counts for.

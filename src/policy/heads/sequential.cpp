@@ -184,6 +184,7 @@ void run_sequential(const Policy& policy, const CandidateSet& candidates, const 
     const std::int64_t count = draw.rollouts;
     const bool given = !rollouts.picks.empty();
     if (!given) rollouts.picks.assign(at(count), {});
+    rollouts.pick_log_probabilities.assign(at(count), {});
     rollouts.log_probabilities.assign(at(count), 0.0);
     rollouts.entropies.assign(at(count), 0.0);
     rollouts.steps = draw.picks;
@@ -200,8 +201,9 @@ void run_sequential(const Policy& policy, const CandidateSet& candidates, const 
                                         : draw.likeliest
                                             ? likeliest(trial.p)
                                             : entry_at(trial.p, random.uniform(draw_id(k, step)));
-            rollouts.log_probabilities[at(k)] +=
-                double{trial.logits[at(chosen)]} - trial.law.log_sum;
+            const double log_p = double{trial.logits[at(chosen)]} - trial.law.log_sum;
+            rollouts.pick_log_probabilities[at(k)].push_back(static_cast<float>(log_p));
+            rollouts.log_probabilities[at(k)] += log_p;
             rollouts.entropies[at(k)] += trial.law.entropy;
             walker.pick(trial, chosen);
         }

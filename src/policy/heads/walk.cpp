@@ -53,6 +53,7 @@ void run(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
     const std::vector<std::uint8_t> chosen =
         given ? actions_of(rollouts, n) : std::vector<std::uint8_t>{};
     rollouts.picks.assign(at(count), {});
+    rollouts.pick_log_probabilities.assign(at(count), {});
     rollouts.log_probabilities.assign(at(count), 0.0);
     rollouts.entropies.assign(at(count), 0.0);
     rollouts.steps = n;
@@ -68,7 +69,11 @@ void run(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
             const bool picked = given ? chosen[at(step * count + k)] != 0
                                       : random.uniform(draw_id(k, step)) < action_probability(x);
             actions[at(k)] = picked ? 1 : 0;
-            if (picked) picks.push_back(rollouts.trace.orders[at(k * n + step)]);
+            if (picked) {
+                picks.push_back(rollouts.trace.orders[at(k * n + step)]);
+                rollouts.pick_log_probabilities[at(k)].push_back(
+                    static_cast<float>(action_log_probability(x, true)));
+            }
             rollouts.log_probabilities[at(k)] += action_log_probability(x, picked);
             rollouts.entropies[at(k)] += action_entropy(x);
             rollouts.values[at(k * n + step)] = values[at(k)];

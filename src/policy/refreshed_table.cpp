@@ -1,0 +1,159 @@
+#include "src/policy/refreshed_table.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/random/permutation.hpp"
+
+namespace thresher {
+
+namespace {
+
+std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
+
+}  // namespace
+
+RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& options,
+                               Collective& collective)
+    : truth_(truth),
+      options_(options),
+      collective_(collective),
+      items_(std::move(items)),
+      table_(items_.rows) {
+    THRESHER_CHECK_AS(
+        UsageError,
+        options.least >= 1 && options.least <= options.most && options.most <= items_.rows,
+        "a table of subsets of {} to {} candidates was asked for; there are {}", options.least,
+        options.most, items_.rows);
+    THRESHER_CHECK_AS(UsageError, options.records >= 2 && options.refreshed >= 1,
+                      "a table of {} records and {} a refresh was asked for; it needs 2 and 1 at "
+                      "the least",
+                      options.records, options.refreshed);
+    const std::int64_t sizes = options.most - options.least + 1;
+    for (std::int64_t extra = 0; extra < sizes; ++extra) {
+        const std::int64_t size = options.least + extra;
+        std::vector<std::int32_t> subsets;
+        for (std::int64_t i = extra; i < options.records; i += sizes) draw_random(i, size, subsets);
+        add(subsets, size, retrain(subsets, size));
+    }
+    fit();
+}
+
+void RefreshedTable::evaluate(std::span<const std::int32_t> subsets, std::int64_t size,
+                              std::span<double> values) {
+    const UsableRecords& records = estimate_->records();
+    if (size < records.least_size || size > records.most_size) {
+        std::fill(values.begin(), values.end(), std::numeric_limits<double>::quiet_NaN());
+        return;
+    }
+    estimate_->evaluate(subsets, size, values);
+}
+
+RefreshReport RefreshedTable::refresh(std::span<const std::int32_t> batches, std::int64_t size) {
+    const std::int64_t random = options_.refreshed / 4, width = size;
+    std::int64_t proposed = std::min(options_.refreshed - random,
+                                     std::ssize(batches) / std::max<std::int64_t>(1, size));
+    collective_.broadcast(std::span(&proposed, 1));
+    std::vector<std::int32_t> subsets(at(proposed * width));
+    if (collective_.is_root()) {
+        std::copy_n(batches.begin(), proposed * width, subsets.begin());
+    }
+    collective_.broadcast(std::span(subsets));
+    std::vector<double> predicted(at(proposed));
+    evaluate(subsets, size, predicted);
+    for (std::int64_t i = 0; i < options_.refreshed - proposed; ++i) {
+        draw_random(table_.size() + i, size, subsets);
+    }
+    const std::vector<double> retrained = retrain(subsets, size);
+    add(subsets, size, retrained);
+    fit();
+
+    RefreshReport report;
+    std::vector<double> of_proposed;
+    double count = 0.0, squares = 0.0;
+    for (std::size_t i = 0; i < predicted.size(); ++i) {
+        if (!std::isfinite(predicted[i]) || !std::isfinite(retrained[i])) continue;
+        report.predicted += predicted[i];
+        of_proposed.push_back(retrained[i]);
+        squares += (predicted[i] - retrained[i]) * (predicted[i] - retrained[i]);
+        count += 1.0;
+    }
+    const Spread all = spread_of(retrained);
+    report.predicted /= std::max(1.0, count);
+    report.retrained = spread_of(of_proposed).mean;
+    report.error = std::sqrt(squares / std::max(1.0, count));
+    report.spread = all.deviation;
+    return report;
+}
+
+void RefreshedTable::draw_random(std::int64_t number, std::int64_t size,
+                                 std::vector<std::int32_t>& subsets) const {
+    const KeyedPermutation order(items_.rows, options_.seed, Stream::table_records,
+                                 static_cast<std::uint32_t>(number));
+    for (std::int64_t j = 0; j < size; ++j) subsets.push_back(static_cast<std::int32_t>(order(j)));
+}
+
+std::vector<double> RefreshedTable::retrain(std::span<const std::int32_t> subsets,
+                                            std::int64_t size) const {
+    const std::int64_t count = std::ssize(subsets) / size, ranks = collective_.size();
+    const std::int64_t begin = count * collective_.rank() / ranks;
+    const std::int64_t end = count * (collective_.rank() + 1) / ranks;
+    std::vector<double> own(at(end - begin));
+    agree(collective_, [&] {
+        if (!own.empty()) {
+            truth_.evaluate(subsets.subspan(at(begin * size), at((end - begin) * size)), size, own);
+        }
+    });
+    return collective_.all_gather_v(std::span<const double>(own)).values;
+}
+
+void RefreshedTable::add(std::span<const std::int32_t> subsets, std::int64_t size,
+                         std::span<const double> values) {
+    std::vector<double>& metric = table_.metrics[std::string(truth_.name())];
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        table_.subsets.add(subsets.subspan(i * at(size), at(size)));
+        table_.numbers.push_back(std::ssize(metric));
+        table_.seeds.push_back(options_.seed);
+        table_.seconds.push_back(0.0);
+        metric.push_back(values[i]);
+    }
+}
+
+void RefreshedTable::fit() {
+    estimate_ = std::make_unique<TableMetric>(table_, std::string(truth_.name()),
+                                              options_.estimator, items_, options_.settings);
+}
+
+std::vector<std::int32_t> RefreshedTable::best() const {
+    const UsableRecords& records = estimate_->records();
+    const auto best = std::max_element(records.values.begin(), records.values.end());
+    return records.subsets.members(best - records.values.begin());
+}
+
+TrainState RefreshedTable::export_state() const {
+    TrainState state;
+    put(state, "subsets", table_.subsets.bits());
+    put(state, "values", std::span<const double>(table_.metrics.at(std::string(truth_.name()))));
+    return state;
+}
+
+void RefreshedTable::import_state(const TrainState& state) {
+    const std::size_t rows = find_entry(state, "values").size() / sizeof(double);
+    std::vector<double> values(rows);
+    std::vector<std::uint64_t> bits(rows * at(table_.subsets.words()));
+    take(state, "values", std::span(values));
+    take(state, "subsets", std::span(bits));
+    LookupTable table(items_.rows);
+    table_ = std::move(table);
+    const PackedSubsets subsets(items_.rows, std::move(bits));
+    for (std::int64_t i = 0; i < subsets.size(); ++i) {
+        const std::vector<std::int32_t> members = subsets.members(i);
+        add(members, std::ssize(members), std::span(values).subspan(at(i), 1));
+    }
+    fit();
+}
+
+}  // namespace thresher

@@ -1,0 +1,122 @@
+#include <cmath>
+#include <mutex>
+
+#include "src/base/thread_collective.hpp"
+#include "src/policy/refreshed_table.hpp"
+#include "tests/policy/policy_support.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace thresher;
+using namespace thresher::test;
+
+namespace {
+
+constexpr std::int64_t kRows = 20, kPicks = 4;
+
+/// Adds up a worth of each candidate, 0 to 1 in steps of 1 / 20; counts what was retrained.
+class Additive final : public Metric {
+  public:
+    std::string_view name() const override { return "accuracy"; }
+    void evaluate(std::span<const std::int32_t> subsets, std::int64_t size,
+                  std::span<double> values) override {
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            values[i] = 0.0;
+            for (const std::int32_t pick : subsets.subspan(i * index(size), index(size))) {
+                values[i] += pick / 20.0;
+            }
+        }
+        retrained += std::ssize(values);
+    }
+    std::int64_t retrained = 0;
+};
+
+Items some_items() {
+    const std::vector<float> features = normals(kRows * 2, 1), labelled = normals(3 * 2, 2);
+    const std::vector<float> log_probs(index(kRows * 2), std::log(0.5F));
+    return make_items(features, 2, labelled, log_probs, 2);
+}
+
+TableOptions options(const std::string& estimator = "ridge") {
+    TableOptions table;
+    table.estimator = estimator;
+    table.records = 60;
+    table.refreshed = 8;
+    table.least = table.most = kPicks;
+    table.seed = 5;
+    return table;
+}
+
+const std::vector<std::int32_t> kBest{19, 18, 17, 16}, kWorst{0, 1, 2, 3};
+
+}  // namespace
+
+TEST_CASE("a table answers for subsets that it has no record of, and NaN for other sizes") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    RefreshedTable table(some_items(), truth, options(), *alone);
+    CHECK(truth.retrained == 60);
+    std::vector<double> value(1);
+    table.evaluate(kBest, kPicks, value);
+    CHECK(value[0] == Approx(3.5).epsilon(0.05));  // 19 + 18 + 17 + 16 of 20
+    table.evaluate(kWorst, kPicks, value);
+    CHECK(value[0] == Approx(0.3).margin(0.2));
+    table.evaluate(std::vector<std::int32_t>{1, 2}, 2, value);
+    CHECK(std::isnan(value[0]));
+}
+
+TEST_CASE("a refresh retrains proposals with a quarter of random subsets, and tells the error") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    RefreshedTable table(some_items(), truth, options("knn"), *alone);
+    std::vector<double> before(1), after(1);
+    table.evaluate(kBest, kPicks, before);
+    std::vector<std::int32_t> batches;
+    for (int i = 0; i < 32; ++i) batches.insert(batches.end(), kBest.begin(), kBest.end());
+    const RefreshReport report = table.refresh(batches, kPicks);
+    CHECK(truth.retrained == 68);
+    CHECK(report.predicted == Approx(before[0]));
+    CHECK(report.retrained == Approx(3.5));
+    CHECK(report.error == Approx(std::abs(before[0] - 3.5)));
+    // 6 of the 8 are the proposal.
+    CHECK(table.table().size() == 68);
+    CHECK(table.table().subsets.members(65) == std::vector<std::int32_t>{16, 17, 18, 19});
+    CHECK(table.table().subsets.members(66) != std::vector<std::int32_t>{16, 17, 18, 19});
+    table.evaluate(kBest, kPicks, after);
+    CHECK(after[0] == Approx(3.5));  // an exact hit
+    CHECK(table.best() == std::vector<std::int32_t>{16, 17, 18, 19});
+}
+
+TEST_CASE("a table that goes on from its state has the same bits") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    RefreshedTable whole(some_items(), truth, options("kernel"), *alone);
+    whole.refresh(kBest, kPicks);
+    RefreshedTable resumed(some_items(), truth, options("kernel"), *alone);
+    resumed.import_state(whole.export_state());
+    whole.refresh(kWorst, kPicks);
+    resumed.refresh(kWorst, kPicks);
+    CHECK(resumed.export_state() == whole.export_state());
+    std::vector<double> a(1), b(1);
+    whole.evaluate(kBest, kPicks, a);
+    resumed.evaluate(kBest, kPicks, b);
+    CHECK(a == b);
+}
+
+TEST_CASE("records are the same for any number of ranks, each of which retrains its share") {
+    TrainState expected;
+    for (const int ranks : {1, 2, 3}) {
+        std::mutex lock;
+        std::int64_t most = 0;
+        run_simulated_ranks(ranks, [&](Collective& collective) {
+            Additive truth;
+            RefreshedTable table(some_items(), truth, options(), collective);
+            // What other ranks propose does not count.
+            table.refresh(collective.is_root() ? kBest : kWorst, kPicks);
+            const std::lock_guard guard(lock);
+            most = std::max(most, truth.retrained);
+            if (expected.empty()) expected = table.export_state();
+            CHECK(table.export_state() == expected);
+        });
+        CHECK(most <= 68 / ranks + 2);
+    }
+}
