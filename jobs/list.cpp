@@ -10,7 +10,9 @@
 #include "src/acquisition/acquisition.hpp"
 #include "src/acquisition/joint/joint.hpp"
 #include "src/base/check.hpp"
+#include "src/environments/environments.hpp"
 #include "src/models/model.hpp"
+#include "src/policy/lookup_table/estimator.hpp"
 #include "src/selection/select.hpp"
 #include "src/strategy/strategy.hpp"
 #include "src/training/prioritised/method.hpp"
@@ -82,6 +84,23 @@ std::string model_table() {
     return text;
 }
 
+std::string environment_table() {
+    std::string text = "Environments (where batches are chosen, and learners retrained)\n";
+    for (const EnvironmentInfo& environment : environments()) {
+        text += fmt::format("  {:<20} {}\n", environment.name, environment.description);
+    }
+    return text;
+}
+
+std::string estimator_table() {
+    std::string text = "Estimators (what a lookup table makes of a subset that it does not hold)\n";
+    for (const EstimatorInfo& estimator : estimators()) {
+        text += fmt::format("  {:<20} {}\n  {:<20} {}   [{}]\n", estimator.name,
+                            estimator.description, "", estimator.formula, estimator.source);
+    }
+    return text;
+}
+
 std::string importer_table() {
     std::string text = "Importers\n";
     for (const io::Importer& importer : io::importers()) {
@@ -109,6 +128,8 @@ constexpr Table kTables[]{{"strategies", strategy_table, names_of<strategies>},
                           {"selectors", selector_table, names_of<selectors>},
                           {"methods", method_table, names_of<methods>},
                           {"models", model_table, names_of<built_in_models>},
+                          {"environments", environment_table, names_of<environments>},
+                          {"estimators", estimator_table, names_of<estimators>},
                           {"importers", importer_table, names_of<io::importers>}};
 
 }  // namespace
@@ -117,7 +138,8 @@ int run_list(Job& job) {
     std::vector<std::string> wanted;
     job.options().add_option(
         "table", wanted,
-        "strategies, acquisitions, joint, selectors, methods, models, importers; none: all");
+        "strategies, acquisitions, joint, selectors, methods, models, environments, estimators, "
+        "importers; none: all");
     job.start();
     std::vector<std::string_view> known;
     for (const Table& table : kTables) known.push_back(table.name);

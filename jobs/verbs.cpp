@@ -45,6 +45,10 @@ const std::vector<Verb>& verbs() {
          "--acquisitions random,entropy --initial 100 -k 100 --cycles 3 --run "
          "quickstart/example-loop",
          run_loop, true},
+        {"table", "what batches are worth by retraining, and estimates for others",
+         "mpirun -n 2 thresher table build --environment pool --pool quickstart/clean.h5 "
+         "--components 40 --records 200 -o quickstart/example-table.h5",
+         run_table},
         {"cost", "does prioritised training pay?",
          "thresher cost --learner resnet18 --online cnn --reference cnn --speedup 0.26 --pool "
          "quickstart/clean.h5",

@@ -16,7 +16,7 @@ namespace thresher::io::hdf5 {
 
 /// Element types in memory; in files they are little-endian. `other` is anything else
 /// (compounds...).
-enum class Type { uint8, int32, int64, float32, float64, text, other };
+enum class Type { uint8, int32, int64, uint64, float32, float64, text, other };
 
 std::string type_name(Type type);
 
@@ -32,7 +32,7 @@ class Dataset {
     const std::vector<std::int64_t>& shape() const { return shape_; }
     std::int64_t rows() const { return shape_.empty() ? 0 : shape_[0]; }
     std::int64_t elements_per_row() const;
-    /// The type in the file; integers other than u8 and i32 count as int64, f16 as float32. exact()
+    /// The type in the file; integers other than u8 and i32, u64 too, count as int64, f16 as float32. exact()
     /// tells whether bytes in the file are those in memory.
     Type type() const { return type_; }
     bool exact() const { return exact_; }

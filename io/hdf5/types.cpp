@@ -14,6 +14,8 @@ std::string type_name(Type type) {
             return "i32";
         case Type::int64:
             return "i64";
+        case Type::uint64:
+            return "u64";
         case Type::float32:
             return "f32";
         case Type::float64:
@@ -52,6 +54,8 @@ std::int64_t memory_type(Type type) {
             return H5T_NATIVE_INT32;
         case Type::int64:
             return H5T_NATIVE_INT64;
+        case Type::uint64:
+            return H5T_NATIVE_UINT64;
         case Type::float32:
             return H5T_NATIVE_FLOAT;
         case Type::float64:
@@ -70,6 +74,8 @@ Handle make_file_type(Type type, std::int64_t text_bytes) {
             return Handle(H5Tcopy(H5T_STD_I32LE));
         case Type::int64:
             return Handle(H5Tcopy(H5T_STD_I64LE));
+        case Type::uint64:
+            return Handle(H5Tcopy(H5T_STD_U64LE));
         case Type::float32:
             return Handle(H5Tcopy(H5T_IEEE_F32LE));
         case Type::float64:
@@ -95,6 +101,7 @@ std::int64_t bytes_of(Type type) {
         case Type::float32:
             return 4;
         case Type::int64:
+        case Type::uint64:
         case Type::float64:
             return 8;
         default:

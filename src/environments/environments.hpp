@@ -57,4 +57,8 @@ Environment make_environment(const EnvironmentOptions& options, std::uint64_t se
                              const Points& pool = {}, std::int64_t dimensions = 0,
                              std::int64_t classes = 0);
 
+/// Which of the distinct candidates, from 0, each candidate is or is a copy of, [candidates]; of a
+/// pool, distinct candidate i is row `labelled + i` of draw_rows(). Local.
+std::vector<std::int64_t> candidate_origins(const EnvironmentOptions& options, std::uint64_t seed);
+
 }  // namespace thresher

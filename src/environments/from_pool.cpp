@@ -100,6 +100,17 @@ void project(Environment& environment, std::int64_t count) {
     environment.dimensions = count;
 }
 
+std::vector<std::int64_t> candidate_origins(const EnvironmentOptions& options,
+                                            std::uint64_t seed) {
+    std::vector<std::int64_t> origins;
+    const std::int64_t distinct = options.candidates / options.repeat;
+    const KeyedPermutation order(options.candidates, seed, Stream::environment, kCandidateOrder);
+    for (std::int64_t i = 0; i < options.candidates; ++i) {
+        origins.push_back(options.repeat == 1 ? i : order(i) % distinct);
+    }
+    return origins;
+}
+
 void repeat_candidates(Environment& environment, const EnvironmentOptions& options,
                        std::uint64_t seed) {
     if (options.repeat == 1) return;

@@ -22,7 +22,7 @@ inline Items toy_items(std::int64_t n) {
         }
         for (int c = 0; c < 3; ++c) log_probs.push_back(static_cast<float>(-std::log(3.0)));
     }
-    return make_items(features, 2, std::vector<float>{0.0F, 0.0F}, log_probs, 3);
+    return make_items({2, 3, features, {0.0F, 0.0F}, log_probs});
 }
 
 /// Subset `round` of `size` different candidates.

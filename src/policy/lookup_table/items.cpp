@@ -55,9 +55,8 @@ double median_distance(const Items& items) {
 
 }  // namespace
 
-Items make_items(std::span<const float> features, std::int64_t dimensions,
-                 std::span<const float> labelled_features, std::span<const float> log_probs,
-                 std::int64_t classes) {
+Items make_items(const CandidateFacts& facts) {
+    const auto& [dimensions, classes, features, labelled_features, log_probs] = facts;
     THRESHER_CHECK(dimensions >= 1 && classes >= 1 && std::ssize(features) % dimensions == 0 &&
                        std::ssize(labelled_features) % dimensions == 0 &&
                        std::ssize(log_probs) * dimensions == std::ssize(features) * classes,
@@ -69,7 +68,7 @@ Items make_items(std::span<const float> features, std::int64_t dimensions,
     items.rows = std::ssize(features) / dimensions;
     items.dimensions = dimensions;
     items.classes = classes;
-    items.features.assign(features.begin(), features.end());
+    items.features = features;
     for (std::size_t i = 0; i < features.size(); ++i) {
         THRESHER_CHECK(std::isfinite(features[i]), "feature {} of candidate {} is {}",
                        static_cast<std::int64_t>(i) % dimensions,

@@ -11,6 +11,14 @@
 
 namespace thresher {
 
+/// What a table says of its candidates, so that estimates need no more than it.
+struct CandidateFacts {
+    std::int64_t dimensions = 0, classes = 0;  ///< d and C
+    std::vector<float> features;           ///< [N, d]
+    std::vector<float> labelled_features;  ///< [L, d]
+    std::vector<float> log_probs;          ///< [N, C], by a learner of the labelled set
+};
+
 struct Items {
     std::int64_t rows = 0, dimensions = 0, classes = 0;  ///< N, d and C
     std::vector<float> features;        ///< [N, d]
@@ -20,11 +28,8 @@ struct Items {
     double length = 1.0;                ///< median distance of two candidates
 };
 
-/// Of candidates `features` [N, d], the labelled points' [L, d], and log-probabilities [N, C].
 /// Throws Error where shapes do not agree or a number is not finite. Local.
-Items make_items(std::span<const float> features, std::int64_t dimensions,
-                 std::span<const float> labelled_features, std::span<const float> log_probs,
-                 std::int64_t classes);
+Items make_items(const CandidateFacts& facts);
 
 inline constexpr std::array<std::string_view, 6> kSetStatistics{
     "mean similarity of pairs", "log-determinant of similarities", "coverage of the candidates",

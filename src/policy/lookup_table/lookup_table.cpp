@@ -34,6 +34,7 @@ LookupTable in_order(const LookupTable& from, const std::vector<std::size_t>& or
     to.repeats = from.repeats;
     to.candidates_checksum = from.candidates_checksum;
     to.proxy = from.proxy;
+    to.facts = from.facts;
     const auto r = static_cast<std::size_t>(from.repeats);
     for (const std::size_t i : order) {
         to.subsets.add_packed(from.subsets[static_cast<std::int64_t>(i)]);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "src/policy/lookup_table/items.hpp"
 #include "src/policy/lookup_table/packed_subsets.hpp"
 
 namespace thresher {
@@ -23,6 +24,7 @@ struct LookupTable {
     std::map<std::string, std::vector<double>> metrics;  ///< name -> [R, r]; higher is better
     /// What the candidates and the proxy are; tables in which they differ do not go together.
     std::string candidates_checksum, proxy;
+    CandidateFacts facts;
 
     std::int64_t size() const { return subsets.size(); }
 };

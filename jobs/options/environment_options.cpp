@@ -1,0 +1,162 @@
+#include "jobs/options/environment_options.hpp"
+
+#include <cstring>
+#include <numeric>
+#include <optional>
+
+#include "io/block_reader.hpp"
+#include "io/checksum.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+constexpr std::int64_t kCacheBytes = std::int64_t{1} << 30;
+
+/// Rows of a pool as points: inputs as a model would see them, flattened.
+Points points_of(const io::PoolFile& pool, std::span<const std::int64_t> rows) {
+    const PoolInfo& info = pool.info();
+    const auto source = io::make_example_source(pool, rows, kCacheBytes);
+    std::vector<std::int64_t> positions(rows.size());
+    std::iota(positions.begin(), positions.end(), std::int64_t{0});
+    Examples examples;
+    source->fetch(positions, examples);
+    Points points;
+    points.rows = std::ssize(rows);
+    const std::int64_t d = info.elements_per_row();
+    const auto channels = std::ssize(info.mean);
+    const std::int64_t of_channel = d / channels;
+    points.features.resize(rows.size() * static_cast<std::size_t>(d));
+    for (std::size_t i = 0; i < points.features.size(); ++i) {
+        float raw = 0.0F;
+        if (info.element_type == ElementType::uint8) {
+            raw = static_cast<float>(std::to_integer<int>(examples.inputs[i]));
+        } else {
+            std::memcpy(&raw, examples.inputs.data() + i * sizeof raw, sizeof raw);
+        }
+        const auto c = static_cast<std::size_t>(static_cast<std::int64_t>(i) % d / of_channel);
+        points.features[i] =
+            static_cast<float>((double{raw} * info.scale - info.mean[c]) / info.std[c]);
+    }
+    for (const std::int64_t target : examples.targets) {
+        points.targets.push_back(static_cast<std::int32_t>(target));
+    }
+    return points;
+}
+
+OpenEnvironment make(const EnvironmentChoice& options, const std::optional<io::PoolFile>& pool,
+                     std::uint64_t seed) {
+    OpenEnvironment open;
+    open.ids = candidate_origins(options.environment, seed);
+    if (!pool) {
+        open.environment = make_environment(options.environment, seed);
+        return open;
+    }
+    const PoolInfo& info = pool->info();
+    THRESHER_CHECK(info.has_targets && info.classes >= 2,
+                   "{} has no targets of 2 classes or more to learn from", info.path);
+    std::vector<std::int64_t> targets(static_cast<std::size_t>(info.rows));
+    pool->read_targets({0, info.rows}, targets);
+    const std::vector<std::int64_t> rows = draw_rows(targets, options.environment, seed);
+    open.environment = make_environment(options.environment, seed, points_of(*pool, rows),
+                                        info.elements_per_row(), info.classes);
+    std::vector<std::int64_t> of_candidates;
+    for (const std::int64_t origin : open.ids) {
+        of_candidates.push_back(
+            rows[static_cast<std::size_t>(options.environment.labelled + origin)]);
+    }
+    open.ids = pool->ids_of(of_candidates);
+    return open;
+}
+
+std::string checksum_of(const OpenEnvironment& open) {
+    std::string bytes;
+    const auto add = [&](const auto& values) {
+        bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof values[0]);
+    };
+    add(open.ids);
+    for (const Points* points : {&open.environment.labelled, &open.environment.candidates,
+                                 &open.environment.reward}) {
+        add(points->features);
+        add(points->targets);
+    }
+    return io::checksum_of_bytes(bytes);
+}
+
+}  // namespace
+
+void add_environment_options(CLI::App& app, EnvironmentChoice& options) {
+    EnvironmentOptions& environment = options.environment;
+    app.add_option("--environment", environment.name,
+                   "Where batches are chosen; thresher list environments shows the known ones");
+    add_pool_options(app, options.pool, false);
+    app.add_option("--candidates", environment.candidates, "Candidates, their copies included");
+    app.add_option("--labelled", environment.labelled, "Points labelled to begin with");
+    app.add_option("--reward-points", environment.reward, "Points that rewards are measured on");
+    app.add_option("--test-points", environment.test, "Points that results are measured on");
+    app.add_option("--repeat", environment.repeat, "Each candidate so many times, copies with noise");
+    app.add_option("--repeat-noise", environment.repeat_noise,
+                   "Noise of the copies, in standard deviations of the features");
+    app.add_option("--components", environment.components,
+                   "pool: principal components instead of the inputs; 0 = the inputs");
+}
+
+void add_proxy_options(CLI::App& app, EnvironmentChoice& options) {
+    LearnerOptions& learner = options.proxy.learner;
+    app.add_option("--proxy", options.supervision,
+                   "Trained anew for each batch: supervised, pseudo-label or mean-teacher");
+    app.add_option("--proxy-hidden", options.hidden,
+                   "Width of its hidden layer; 0 = softmax regression, -1 = the environment's own");
+    app.add_option("--proxy-steps", learner.steps, "Steps of its training");
+    app.add_option("--proxy-learning-rate", learner.learning_rate,
+                   "Of its first step; falls to 0 in a straight line");
+    app.add_option("--proxy-weight-decay", learner.weight_decay, "Of its weights, not its biases");
+    app.add_option("--trainings", options.proxy.repeats,
+                   "Trainings of a batch that are averaged, from other weights each");
+    app.add_option("--consistency", learner.consistency,
+                   "pseudo-label, mean-teacher: weight of the candidates that are not labelled");
+    app.add_option("--ramp", learner.ramp, "Share of the steps over which that weight grows");
+    app.add_option("--threshold", learner.threshold,
+                   "pseudo-label: probability from which a prediction counts as a label");
+    app.add_option("--teacher-decay", learner.teacher_decay,
+                   "mean-teacher: what the teacher keeps of itself in a step");
+    app.add_option("--proxy-noise", learner.noise, "mean-teacher: noise of the inputs");
+}
+
+ProxyOptions EnvironmentChoice::proxy_options(std::uint64_t seed) const {
+    ProxyOptions chosen = proxy;
+    chosen.seed = seed;
+    chosen.learner.supervision = supervision_named(supervision);
+    THRESHER_CHECK_AS(UsageError, hidden >= -1,
+                      "--proxy-hidden is {}; allowed are -1 (the environment's own), 0 (none) and "
+                      "more",
+                      hidden);
+    chosen.learner.hidden = hidden >= 0 ? hidden : find_environment(environment.name).hidden;
+    return chosen;
+}
+
+OpenEnvironment open_environment(Job& job, const EnvironmentChoice& options, std::uint64_t seed) {
+    check_environment_options(options.environment);
+    const bool reads_pool = find_environment(options.environment.name).reads_pool;
+    THRESHER_CHECK_AS(UsageError, reads_pool != options.pool.path.empty(),
+                      "environment {} {}", options.environment.name,
+                      reads_pool ? "is drawn from a pool; give --pool"
+                                 : "reads no pool; leave --pool out, or take --environment pool");
+    std::optional<io::PoolFile> pool;
+    if (reads_pool) pool = open_pool(job, options.pool);
+    OpenEnvironment open;
+    agree(job.collective(), [&] {
+        open = make(options, pool, seed);
+        open.checksum = checksum_of(open);
+    });
+    return open;
+}
+
+CandidateFacts facts_of(const Environment& environment, const Proxy& proxy) {
+    return {environment.dimensions, environment.classes, environment.candidates.features,
+            environment.labelled.features, proxy.log_probs({}, environment.candidates)};
+}
+
+}  // namespace thresher::jobs

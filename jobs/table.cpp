@@ -1,0 +1,428 @@
+// thresher table: what batches are worth, by retraining on many of them, and how well that can be
+// estimated for the others.
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <numeric>
+#include <optional>
+
+#include "io/lookup_table_file.hpp"
+#include "io/record_log.hpp"
+#include "jobs/options/environment_options.hpp"
+#include "jobs/verbs.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/base/log.hpp"
+#include "src/base/stop_flag.hpp"
+#include "src/environments/record_workers.hpp"
+#include "src/environments/table_plan.hpp"
+#include "src/policy/lookup_table/table_check.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+/// The best tenth of the uniform records is what mutations are made of.
+constexpr double kGoodShare = 0.1;
+constexpr std::int64_t kPart = 512;  ///< records between looks at the stop flag
+
+struct Options {
+    std::string action, output, size = "10", shard, metric = "accuracy", weights = "inverse-distance";
+    std::vector<std::string> tables, estimators;
+    EnvironmentChoice choice;
+    TablePlan plan;
+    EstimatorOptions estimator;
+};
+
+void add_options(CLI::App& app, Options& options) {
+    app.add_option("--action,action", options.action, "build, merge, check or info")
+        ->required()
+        ->check(CLI::IsMember({"build", "merge", "check", "info"}));
+    app.add_option("--tables,tables", options.tables, "merge, check, info: table files");
+    app.add_option("-o,--output", options.output, "build, merge: table to write");
+    app.add_option("--records", options.plan.records, "build: subsets to retrain on");
+    app.add_option("--subset-size", options.size,
+                   "build: candidates of a subset, or a range such as 5-20");
+    app.add_option("--near", options.plan.near,
+                   "build: share of the records that are mutations of the best uniform ones");
+    app.add_option("--shard", options.shard,
+                   "build: i/n, one of n parts counted from 0, to be merged");
+    app.add_option("--metric", options.metric, "check, and what --near goes by");
+    app.add_option("--estimators", options.estimators, "check: which; none given: all")
+        ->delimiter(',');
+    app.add_option("--neighbours", options.estimator.neighbours,
+                   "check, knn: nearest records; 0 = a fifth of them");
+    app.add_option("--neighbour-weights", options.weights,
+                   "check, knn: inverse-distance or softmax")
+        ->check(CLI::IsMember({"inverse-distance", "softmax"}));
+    app.add_flag("!--no-rescale", options.estimator.rescale,
+                 "check, knn: leave the spread of the estimates as shrunk as it is");
+    add_environment_options(app, options.choice);
+    add_proxy_options(app, options.choice);
+}
+
+/// "a" or "a<separator>b" as two numbers. Throws UsageError.
+std::pair<std::int64_t, std::int64_t> two_numbers(const char* option, const std::string& text,
+                                                  char separator, const char* example) {
+    const auto number = [&](std::string_view part) {
+        std::int64_t value = 0;
+        const auto read = std::from_chars(part.data(), part.data() + part.size(), value);
+        THRESHER_CHECK_AS(UsageError,
+                          read.ec == std::errc{} && read.ptr == part.data() + part.size(),
+                          "{} {}: not understood; write it as in {}", option, text, example);
+        return value;
+    };
+    const std::size_t at = text.find(separator);
+    if (at == std::string::npos) return {number(text), number(text)};
+    return {number(std::string_view(text).substr(0, at)),
+            number(std::string_view(text).substr(at + 1))};
+}
+
+TablePlan plan_of(const Options& options, std::uint64_t seed) {
+    TablePlan plan = options.plan;
+    plan.seed = seed;
+    plan.candidates = options.choice.environment.candidates;
+    std::tie(plan.least_size, plan.most_size) =
+        two_numbers("--subset-size", options.size, '-', "10 or 5-20");
+    if (!options.shard.empty()) {
+        THRESHER_CHECK_AS(UsageError, options.shard.find('/') != std::string::npos,
+                          "--shard {}: not understood; write it as in 0/4", options.shard);
+        std::tie(plan.shard, plan.shards) = two_numbers("--shard", options.shard, '/', "0/4");
+    }
+    check_plan(plan);
+    return plan;
+}
+
+/// The root's part of building: what is there already, what is missing, and the table in the end.
+class Builder {
+  public:
+    Builder(Job& job, const Options& options, const TablePlan& plan, const OpenEnvironment& open,
+            const Proxy& proxy)
+        : job_(job),
+          options_(options),
+          plan_(plan),
+          open_(open),
+          proxy_(proxy),
+          metrics_each_(proxy.repeats() * std::ssize(kProxyMetrics)),
+          log_(options.output + ".records",
+               fmt::format("{}; {}; {} records of {} to {}, near {} by {}, shard {}/{}, seed {}",
+                           open.checksum, proxy.describe(), plan.records, plan.least_size,
+                           plan.most_size, plan.near, options.metric, plan.shard, plan.shards,
+                           plan.seed),
+               metrics_each_) {}
+
+    /// Throws Requeue after a stop signal.
+    LookupTable build(RecordWorkers& workers) {
+        for (const std::int64_t number : plan_.numbers()) {
+            (number < plan_.uniform_records() ? uniform_ : near_).push_back(number);
+        }
+        const auto all = std::ssize(uniform_) + std::ssize(near_);
+        progress_ = job_.progress("table", all, "records");
+        if (!log_.records().empty()) {
+            log::info("resumed: {} of {} records are there", log_.records().size(), all);
+        }
+        for (const std::int64_t number : uniform_) {
+            subsets_[number] = uniform_subset(plan_, number);
+        }
+        retrain(workers, uniform_);
+        if (!near_.empty()) {
+            const auto good = good_subsets();
+            for (const std::int64_t number : near_) {
+                subsets_[number] = mutated_subset(plan_, number, good);
+            }
+            retrain(workers, near_);
+        }
+        progress_->finish();
+        return table();
+    }
+
+    void finish() { log_.remove(); }
+
+  private:
+    void retrain(RecordWorkers& workers, const std::vector<std::int64_t>& numbers) {
+        std::vector<std::int64_t> missing;
+        for (const std::int64_t number : numbers) {
+            if (!log_.records().contains(number)) missing.push_back(number);
+        }
+        for (std::size_t begin = 0; begin < missing.size(); begin += kPart) {
+            if (stop_requested()) {
+                throw Requeue("asked to stop: the records so far are kept; run the same command to go on");
+            }
+            const std::size_t count = std::min<std::size_t>(kPart, missing.size() - begin);
+            const auto part = std::span(missing).subspan(begin, count);
+            std::vector<std::int32_t> subsets;
+            for (const std::int64_t number : part) {
+                const auto& own = subsets_.at(number);
+                subsets.insert(subsets.end(), own.begin(), own.end());
+            }
+            std::vector<double> metrics(count * static_cast<std::size_t>(metrics_each_));
+            workers.evaluate(0, subsets, plan_.most_size, metrics,
+                             [&](std::int64_t first, std::int64_t done, double seconds) {
+                                 log_.append(
+                                     part.subspan(static_cast<std::size_t>(first),
+                                                  static_cast<std::size_t>(done)),
+                                     std::span(metrics).subspan(
+                                         static_cast<std::size_t>(first * metrics_each_),
+                                         static_cast<std::size_t>(done * metrics_each_)),
+                                     seconds);
+                                 progress_->update(std::ssize(log_.records()));
+                             });
+        }
+    }
+
+    double mean_of(const io::RecordLog::Record& record, std::size_t metric) const {
+        double sum = 0.0;
+        for (std::size_t i = metric; i < record.metrics.size(); i += kProxyMetrics.size()) {
+            sum += record.metrics[i];
+        }
+        return sum / static_cast<double>(proxy_.repeats());
+    }
+
+    std::vector<std::vector<std::int32_t>> good_subsets() const {
+        const std::size_t metric = proxy_metric(options_.metric);
+        std::vector<ScoredId> order;
+        for (const std::int64_t number : uniform_) {
+            const double value = mean_of(log_.records().at(number), metric);
+            if (std::isfinite(value)) order.push_back({value, number});
+        }
+        THRESHER_CHECK(!order.empty(), "no uniform record has a finite {}; there is nothing to mutate",
+                       options_.metric);
+        std::sort(order.begin(), order.end(),
+                  [](const ScoredId& a, const ScoredId& b) { return a.before(b); });
+        const auto count = std::max<std::size_t>(
+            1, static_cast<std::size_t>(kGoodShare * static_cast<double>(order.size())));
+        std::vector<std::vector<std::int32_t>> good;
+        for (std::size_t i = 0; i < count; ++i) good.push_back(subsets_.at(order[i].id));
+        return good;
+    }
+
+    LookupTable table() const {
+        LookupTable table(plan_.candidates);
+        table.ids = open_.ids;
+        table.repeats = proxy_.repeats();
+        table.candidates_checksum = open_.checksum;
+        table.proxy = proxy_.describe();
+        table.facts = facts_of(open_.environment, proxy_);
+        for (const auto& [number, subset] : subsets_) {
+            const io::RecordLog::Record& record = log_.records().at(number);
+            table.subsets.add(subset);
+            table.numbers.push_back(number);
+            table.seeds.push_back(plan_.seed);
+            table.seconds.push_back(record.seconds);
+            for (std::size_t i = 0; i < record.metrics.size(); ++i) {
+                table.metrics[std::string(kProxyMetrics[i % kProxyMetrics.size()])].push_back(
+                    record.metrics[i]);
+            }
+        }
+        return table;
+    }
+
+    Job& job_;
+    const Options& options_;
+    const TablePlan& plan_;
+    const OpenEnvironment& open_;
+    const Proxy& proxy_;
+    std::int64_t metrics_each_;
+    io::RecordLog log_;
+    std::vector<std::int64_t> uniform_, near_;
+    std::map<std::int64_t, std::vector<std::int32_t>> subsets_;  ///< by number
+    std::unique_ptr<Progress> progress_;
+};
+
+/// How the metric is spread over the records, in words.
+std::string spread_of(const LookupTable& table, const std::string& metric) {
+    const UsableRecords usable = usable_records(table, metric);
+    const double n = static_cast<double>(usable.values.size());
+    const double mean = std::accumulate(usable.values.begin(), usable.values.end(), 0.0) / n;
+    double squares = 0.0;
+    for (const double value : usable.values) squares += (value - mean) * (value - mean) / n;
+    return fmt::format("{} {:.4f} +- {:.4f}, best {:.4f}{}", metric, mean, std::sqrt(squares),
+                       *std::max_element(usable.values.begin(), usable.values.end()),
+                       usable.quarantined > 0
+                           ? fmt::format(", {} records quarantined", usable.quarantined)
+                           : "");
+}
+
+/// The same, also where there is nothing to estimate from.
+std::string describe_metric(const LookupTable& table, const std::string& metric) {
+    try {
+        return spread_of(table, metric);
+    } catch (const Error& error) {
+        return error.what();
+    }
+}
+
+int build(Job& job, const Options& options) {
+    install_stop_signals();
+    const std::uint64_t seed = job.common().seed;
+    const TablePlan plan = plan_of(options, seed);
+    static_cast<void>(proxy_metric(options.metric));
+    THRESHER_CHECK_AS(UsageError, !options.output.empty(), "--output is missing; give the table to write");
+    job.check_output(options.output, {options.choice.pool.path});
+    const OpenEnvironment open = open_environment(job, options.choice, seed);
+    std::optional<Proxy> proxy;
+    agree(job.collective(),
+          [&] { proxy.emplace(open.environment, options.choice.proxy_options(seed)); });
+    const auto messages =
+        job.collective().size() > 1 ? job.messages(RecordWorkers::kMostUnsent) : nullptr;
+    const auto judge = [&](std::int64_t, std::span<const std::int32_t> subsets, std::int64_t size,
+                           std::span<double> metrics) {
+        proxy->evaluate(subsets, size, JudgedOn::reward, metrics);
+    };
+    nlohmann::json facts;
+    agree(job.collective(), [&] {
+        RecordWorkers workers(judge, proxy->repeats() * std::ssize(kProxyMetrics), messages.get(),
+                              job.collective());
+        if (!job.is_root()) return workers.serve();
+        const auto timer = job.phases().time("retrain");
+        Builder builder(job, options, plan, open, *proxy);
+        const LookupTable table = builder.build(workers);
+        io::write_lookup_table(options.output, table, job.provenance(options.choice.pool.path),
+                               job.overwrite());
+        builder.finish();
+        const double seconds = std::accumulate(table.seconds.begin(), table.seconds.end(), 0.0);
+        log::info("{} records, {:.3f} ms each, ranks busy {:.0f} % of the time, wrote {}",
+                  table.size(), 1e3 * seconds / static_cast<double>(table.size()),
+                  100.0 * workers.busy_share(), options.output);
+        for (const auto& [metric, values] : table.metrics) {
+            job.print(describe_metric(table, metric));
+        }
+        facts = {{"records", table.size()},
+                 {"seconds_a_record", seconds / static_cast<double>(table.size())},
+                 {"busy_share", workers.busy_share()}};
+    });
+    if (messages) messages->close();
+    job.finish(facts);
+    return 0;
+}
+
+int merge(Job& job, const Options& options) {
+    THRESHER_CHECK_AS(UsageError, !options.tables.empty() && !options.output.empty(),
+                      "table merge needs tables and --output");
+    job.check_output(options.output, options.tables);
+    nlohmann::json facts;
+    agree(job.collective(), [&] {
+        if (!job.is_root()) return;
+        std::optional<LookupTable> table;
+        for (const std::string& path : options.tables) {
+            const LookupTable part = io::read_lookup_table(path);
+            if (!table) table = LookupTable(part);
+            try {
+                merge_into(*table, part);
+            } catch (const Error& error) {
+                fail<Error>("{}: {}", path, error.what());
+            }
+        }
+        io::write_lookup_table(options.output, *table, job.provenance(options.tables.front()),
+                               job.overwrite());
+        log::info("{} records of {} tables, wrote {}", table->size(), options.tables.size(),
+                  options.output);
+        facts = {{"records", table->size()}};
+    });
+    job.finish(facts);
+    return 0;
+}
+
+/// One table from all files.
+LookupTable read_tables(const std::vector<std::string>& paths) {
+    THRESHER_CHECK_AS(UsageError, !paths.empty(), "name the table to read");
+    LookupTable table = io::read_lookup_table(paths.front());
+    for (std::size_t i = 1; i < paths.size(); ++i) {
+        merge_into(table, io::read_lookup_table(paths[i]));
+    }
+    return table;
+}
+
+int check(Job& job, Options options) {
+    if (options.estimators.empty()) {
+        for (const EstimatorInfo& info : estimators()) options.estimators.emplace_back(info.name);
+    }
+    for (const std::string& name : options.estimators) static_cast<void>(find_estimator(name));
+    options.estimator.weights = options.weights == "softmax" ? NeighbourWeights::softmax
+                                                             : NeighbourWeights::inverse_distance;
+    nlohmann::json facts;
+    agree(job.collective(), [&] {
+        if (!job.is_root()) return;
+        const LookupTable table = read_tables(options.tables);
+        const auto checks =
+            check_table(table, options.metric, options.estimators, make_items(table.facts),
+                        options.estimator, job.common().seed);
+        job.print(fmt::format("{} records of {} candidates: {}", table.size(),
+                              table.subsets.candidates(), spread_of(table, options.metric)));
+        job.print(fmt::format("\n{:<10} {:>8} {:>7} {:>9} {:>10} {:>9} {:>9} {:>6} {:>9} {:>9}",
+                              "estimator", "records", "size", "error", "of mean", "ratio", "rank r", "r",
+                              "within 1", "within 2"));
+        std::string summaries;
+        for (const EstimatorCheck& check : checks) {
+            const std::string size = check.least_size == check.most_size
+                                         ? fmt::format("{}", check.most_size)
+                                         : fmt::format("{}-{}", check.least_size, check.most_size);
+            const double ratio = check.mean_error / check.mean_error_of_mean;
+            job.print(fmt::format(
+                "{:<10} {:>8} {:>7} {:>9.5f} {:>10.5f} {:>9.2f} {:>9.2f} {:>6.2f} {:>7.0f} % {:>7.0f} %",
+                check.estimator, check.records, size, check.mean_error, check.mean_error_of_mean,
+                ratio, check.rank_correlation, check.correlation, 100.0 * check.within_1,
+                100.0 * check.within_2));
+            facts["checks"].push_back({{"estimator", check.estimator},
+                                       {"records", check.records},
+                                       {"least_size", check.least_size},
+                                       {"most_size", check.most_size},
+                                       {"held_out", check.held_out},
+                                       {"mean_error", check.mean_error},
+                                       {"mean_error_of_mean", check.mean_error_of_mean},
+                                       {"rank_correlation", check.rank_correlation},
+                                       {"correlation", check.correlation},
+                                       {"within_1", check.within_1},
+                                       {"within_2", check.within_2},
+                                       {"summary", check.summary}});
+            const std::string line = fmt::format("\n  {:<8} {}", check.estimator, check.summary);
+            if (summaries.find(line) == std::string::npos) summaries += line;
+        }
+        job.print("\nerror: mean absolute error on records held out; of mean: that of predicting the "
+                  "mean; within: shares within 1 and 2 deviations (68 and 95 % where these hold)");
+        job.print("\nfitted:" + summaries);
+    });
+    job.finish(facts);
+    return 0;
+}
+
+int info(Job& job, const Options& options) {
+    nlohmann::json facts;
+    agree(job.collective(), [&] {
+        if (!job.is_root()) return;
+        const LookupTable table = read_tables(options.tables);
+        std::map<std::int64_t, std::int64_t> sizes;
+        for (std::int64_t i = 0; i < table.size(); ++i) ++sizes[table.subsets.members_count(i)];
+        job.print(fmt::format("{} records of {} candidates, {} training{} each", table.size(),
+                              table.subsets.candidates(), table.repeats,
+                              table.repeats == 1 ? "" : "s"));
+        for (const auto& [metric, values] : table.metrics) {
+            job.print("  " + describe_metric(table, metric));
+        }
+        for (const auto& [size, count] : sizes) {
+            job.print(fmt::format("  {} candidates: {} records", size, count));
+            facts["sizes"][std::to_string(size)] = count;
+        }
+        job.print("  proxy: " + table.proxy);
+        facts["records"] = table.size();
+    });
+    job.finish(facts);
+    return 0;
+}
+
+}  // namespace
+
+int run_table(Job& job) {
+    Options options;
+    add_options(job.options(), options);
+    job.start();
+    if (options.action == "build") return build(job, options);
+    if (options.action == "merge") return merge(job, options);
+    if (options.action == "check") return check(job, options);
+    return info(job, options);
+}
+
+}  // namespace thresher::jobs
