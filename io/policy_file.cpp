@@ -52,7 +52,7 @@ void write_policy(const std::string& path, const TrainedPolicy& trained,
                          .type = hdf5::Type::float32,
                          .shape = {count},
                          .description =
-                             "features [F, 4 H], situation [4, 4 H], recurrent [H, 4 H], "
+                             "features [F, 4 H], step inputs [4, 4 H], recurrent [H, 4 H], "
                              "bias [4 H], output [S, H], output bias [S], value [H], "
                              "value bias [1]; gates in the order input, forget, cell, "
                              "output"})

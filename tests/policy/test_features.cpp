@@ -90,10 +90,10 @@ TEST_CASE("distances are in units of their root mean square, and copies are at 0
 
 TEST_CASE(
     "what the policy is told of the picks has its limits where there is none, and at a copy") {
-    const Situation none = situation(INFINITY, false, 1.0);
-    CHECK(none == Situation{1.0F, 0.0F, 0.0F, 1.0F});
-    CHECK(situation(0.0F, true, 0.5) == Situation{0.0F, 1.0F, 1.0F, 0.5F});
-    CHECK(situation(1.0F, true, 0.5)[0] == 0.5F);
+    const StepInputs none = make_step_inputs(INFINITY, false, 1.0);
+    CHECK(none == StepInputs{1.0F, 0.0F, 0.0F, 1.0F});
+    CHECK(make_step_inputs(0.0F, true, 0.5) == StepInputs{0.0F, 1.0F, 1.0F, 0.5F});
+    CHECK(make_step_inputs(1.0F, true, 0.5)[0] == 0.5F);
 }
 
 TEST_CASE("large embeddings are projected in the same way for every pool") {

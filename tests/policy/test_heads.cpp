@@ -149,7 +149,7 @@ TEST_CASE("the gradient of every head is that of its log-probability, entropy an
         const auto slopes = parts_of(policy.shape, std::span(gradient));
         const auto parts = parts_of(policy.shape, std::span(policy.parameters));
         const std::pair<std::span<float>, std::span<float>> pairs[]{
-            {parts.features, slopes.features},   {parts.situation, slopes.situation},
+            {parts.features, slopes.features},   {parts.step, slopes.step},
             {parts.recurrent, slopes.recurrent}, {parts.bias, slopes.bias},
             {parts.output, slopes.output},       {parts.output_bias, slopes.output_bias}};
         for (const auto& [part, slope] : pairs) {

@@ -30,13 +30,13 @@ at::Tensor parameter(std::span<const float> values, at::IntArrayRef shape) {
 
 /// The parameters as tensors, in the order of the vector.
 struct Leaves {
-    at::Tensor features, situation, recurrent, bias, output, output_bias, value, value_bias;
+    at::Tensor features, step, recurrent, bias, output, output_bias, value, value_bias;
 
     explicit Leaves(const Policy& policy) {
         const auto parts = policy.parts();
         const std::int64_t h = policy.shape.hidden, s = policy.shape.outputs;
         features = parameter(parts.features, {policy.shape.features, 4 * h});
-        situation = parameter(parts.situation, {4, 4 * h});
+        step = parameter(parts.step, {4, 4 * h});
         recurrent = parameter(parts.recurrent, {h, 4 * h});
         bias = parameter(parts.bias, {4 * h});
         output = parameter(parts.output, {s, h});
@@ -48,7 +48,7 @@ struct Leaves {
     std::vector<float> gradient() const {
         std::vector<float> all;
         for (const auto& leaf :
-             {features, situation, recurrent, bias, output, output_bias, value, value_bias}) {
+             {features, step, recurrent, bias, output, output_bias, value, value_bias}) {
             const at::Tensor part = leaf.grad().contiguous();
             all.insert(all.end(), part.data_ptr<float>(), part.data_ptr<float>() + part.numel());
         }
@@ -95,7 +95,7 @@ struct Case {
         const std::int64_t h = policy.shape.hidden;
         at::Tensor hidden = at::zeros({rollouts, h}), cells = at::zeros({rollouts, h});
         at::Tensor loss = at::zeros({});
-        const at::Tensor to_gates = at::cat({leaves.features, leaves.situation}).t();
+        const at::Tensor to_gates = at::cat({leaves.features, leaves.step}).t();
         std::vector<std::int32_t> taken(index(rollouts));
         for (std::int64_t step = 0; step < n; ++step) {
             if (truncation > 0 && step % truncation == 0) {
@@ -108,8 +108,8 @@ struct Case {
                 const std::int64_t i = trace.orders[index(k * n + step)];
                 inputs.insert(inputs.end(), candidates.features.begin() + i * 5,
                               candidates.features.begin() + (i + 1) * 5);
-                const Situation now =
-                    situation(trace.nearness[index(entry)],
+                const StepInputs now =
+                    make_step_inputs(trace.nearness[index(entry)],
                               step > 0 && trace.actions[index(entry - rollouts)] != 0,
                               1.0 - taken[index(k)] / 8.0);
                 inputs.insert(inputs.end(), now.begin(), now.end());

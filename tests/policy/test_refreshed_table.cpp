@@ -33,7 +33,7 @@ class Additive final : public Metric {
 Items some_items() {
     const std::vector<float> features = normals(kRows * 2, 1), labelled = normals(3 * 2, 2);
     const std::vector<float> log_probs(index(kRows * 2), std::log(0.5F));
-    return make_items(features, 2, labelled, log_probs, 2);
+    return make_items({2, 2, features, labelled, log_probs});
 }
 
 TableOptions options(const std::string& estimator = "ridge") {

@@ -16,14 +16,14 @@ namespace thresher {
 
 namespace {
 
-constexpr std::int64_t kSituation = std::tuple_size_v<Situation>;
+constexpr std::int64_t kStepInputs = std::tuple_size_v<StepInputs>;
 
 std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
 
 /// What trying all candidates that are left came to: rows in the order of `left`.
 struct Trial {
     std::vector<std::int32_t> left;
-    std::vector<float> situations, gates, cells, outputs;
+    std::vector<float> step_inputs, gates, cells, outputs;
     std::vector<float> logits;  ///< of all candidates; 0 where taken
     std::vector<double> p;      ///< of all candidates
     SoftmaxLaw law;
@@ -63,7 +63,7 @@ class Walker {
             if (taken_[at(i)] == 0) trial.left.push_back(static_cast<std::int32_t>(i));
         }
         const std::int64_t rows = std::ssize(trial.left);
-        trial.situations.resize(at(rows * kSituation));
+        trial.step_inputs.resize(at(rows * kStepInputs));
         trial.gates.resize(at(rows * gates));
         trial.cells.resize(at(rows * hidden_size_));
         trial.outputs.resize(at(rows * hidden_size_));
@@ -74,15 +74,15 @@ class Walker {
         const double left = 1.0 - static_cast<double>(picks_.size()) / static_cast<double>(budget_);
         for (std::int64_t row = 0; row < rows; ++row) {
             const std::int32_t i = trial.left[at(row)];
-            const Situation now = situation(nearness_[i], !picks_.empty(), left);
-            std::copy(now.begin(), now.end(), trial.situations.begin() + row * kSituation);
+            const StepInputs now = make_step_inputs(nearness_[i], !picks_.empty(), left);
+            std::copy(now.begin(), now.end(), trial.step_inputs.begin() + row * kStepInputs);
             const float* projected = projection_.data() + i * gates;
             float* gate = trial.gates.data() + row * gates;
             for (std::int64_t unit = 0; unit < gates; ++unit) {
                 gate[unit] = projected[unit] + shared[at(unit)];
             }
         }
-        add_product(trial.situations, parts_.situation, trial.gates, rows, kSituation, gates);
+        add_product(trial.step_inputs, parts_.step, trial.gates, rows, kStepInputs, gates);
         lstm_cells(hidden_size_, trial.gates, cells_, trial.cells, trial.outputs);
         std::vector<float> outputs(at(rows));
         dot_rows(trial.outputs, parts_.output, outputs, 1, hidden_size_);
@@ -145,7 +145,7 @@ class Backward {
         add_transposed_product(d_output, trial.outputs, d_.output, rows, 1, h);
         add_product(d_output, parts_.output, d_outputs, rows, 1, h);
         lstm_cells_backward(h, trial.gates, walker.cells(), trial.cells, d_outputs, d_cells);
-        add_transposed_product(trial.situations, trial.gates, d_.situation, rows, kSituation,
+        add_transposed_product(trial.step_inputs, trial.gates, d_.step, rows, kStepInputs,
                                gates);
         std::vector<float> d_shared(at(gates));
         std::fill(d_cells_.begin(), d_cells_.end(), 0.0F);

@@ -20,10 +20,10 @@ PolicyParts<T> cut(const PolicyShape& shape, std::span<T> values) {
         return part;
     };
     const std::int64_t h = shape.hidden, gates = 4 * h;
-    const auto situations = static_cast<std::int64_t>(Situation{}.size());
+    const auto step_inputs = static_cast<std::int64_t>(StepInputs{}.size());
     PolicyParts<T> parts;
     parts.features = next(shape.features * gates);
-    parts.situation = next(situations * gates);
+    parts.step = next(step_inputs * gates);
     parts.recurrent = next(h * gates);
     parts.bias = next(gates);
     parts.output = next(shape.outputs * h);
@@ -35,7 +35,7 @@ PolicyParts<T> cut(const PolicyShape& shape, std::span<T> values) {
 
 }  // namespace
 
-Situation situation(float q, bool picked_last, double budget_left) {
+StepInputs make_step_inputs(float q, bool picked_last, double budget_left) {
     // Of an infinite distance: no pick yet.
     const float far = std::isinf(q) ? 1.0F : q / (1.0F + q);
     return {far, std::exp(-8.0F * q * q), picked_last ? 1.0F : 0.0F,
@@ -44,7 +44,7 @@ Situation situation(float q, bool picked_last, double budget_left) {
 
 std::int64_t parameter_count(const PolicyShape& shape) {
     const std::int64_t inputs =
-        shape.features + static_cast<std::int64_t>(Situation{}.size()) + shape.hidden + 1;
+        shape.features + static_cast<std::int64_t>(StepInputs{}.size()) + shape.hidden + 1;
     return inputs * 4 * shape.hidden + (shape.outputs + 1) * (shape.hidden + 1);
 }
 

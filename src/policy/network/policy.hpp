@@ -16,11 +16,11 @@ namespace thresher {
 
 /// What changes as picks are made: distance to the nearest pick, closeness to it, whether the last
 /// candidate was picked, the share of the budget that is left.
-using Situation = std::array<float, 4>;
+using StepInputs = std::array<float, 4>;
 
 /// q is the distance to the nearest pick in units of the set's scale: q / (1 + q), which is 1 where
 /// there is none, and exp(-8 q^2), which is 1 for a copy.
-Situation situation(float q, bool picked_last, double budget_left);
+StepInputs make_step_inputs(float q, bool picked_last, double budget_left);
 
 struct PolicyShape {
     std::int64_t features = 0;  ///< F of the candidates
@@ -35,7 +35,7 @@ struct PolicyShape {
 template <class T>
 struct PolicyParts {
     std::span<T> features;     ///< [F, 4 H]
-    std::span<T> situation;    ///< [4, 4 H]
+    std::span<T> step;    ///< [4, 4 H]
     std::span<T> recurrent;    ///< [H, 4 H]
     std::span<T> bias;         ///< [4 H]
     std::span<T> output;       ///< [S, H]

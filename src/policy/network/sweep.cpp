@@ -21,7 +21,7 @@ std::span<T> rows_of(std::vector<T>& values, std::int64_t first, std::int64_t co
 
 /// What a gradient needs of some steps: [steps, K, ...].
 struct Sweep::Stretch {
-    std::vector<float> gates, cells, outputs, situations;
+    std::vector<float> gates, cells, outputs, step_inputs;
     std::vector<float> before_hidden, before_cells;  ///< as `outputs` and `cells`, a step earlier
 };
 
@@ -37,22 +37,22 @@ Sweep::Sweep(const Policy& policy, const CandidateSet& candidates, std::int64_t 
       projection_(project_features(policy, candidates)) {}
 
 void Sweep::gather_inputs(const SweepTrace& trace, std::int64_t step,
-                          std::span<const std::int32_t> taken, std::span<float> situations,
+                          std::span<const std::int32_t> taken, std::span<float> step_inputs,
                           std::span<float> gates) const {
     const std::size_t width = at(4 * policy_.shape.hidden);
-    constexpr std::size_t kSituation = std::tuple_size_v<Situation>;
+    constexpr std::size_t kStepInputs = std::tuple_size_v<StepInputs>;
     for (std::int64_t k = 0; k < rollouts_; ++k) {
         const std::int64_t entry = step * rollouts_ + k;
         const bool picked_last = step > 0 && trace.actions[at(entry - rollouts_)] != 0;
         const double left = 1.0 - static_cast<double>(taken[at(k)]) / static_cast<double>(budget_);
-        const Situation now = situation(trace.nearness[at(entry)], picked_last, left);
+        const StepInputs now = make_step_inputs(trace.nearness[at(entry)], picked_last, left);
         std::copy(now.begin(), now.end(),
-                  situations.begin() + static_cast<std::ptrdiff_t>(at(k) * kSituation));
+                  step_inputs.begin() + static_cast<std::ptrdiff_t>(at(k) * kStepInputs));
         const std::int32_t candidate = trace.orders[at(k * candidates_.rows + step)];
         std::copy_n(projection_.begin() + static_cast<std::ptrdiff_t>(at(candidate) * width), width,
                     gates.begin() + static_cast<std::ptrdiff_t>(at(k) * width));
     }
-    add_product(situations, parts_.situation, gates, rollouts_, kSituation,
+    add_product(step_inputs, parts_.step, gates, rollouts_, kStepInputs,
                 4 * policy_.shape.hidden);
 }
 
@@ -66,7 +66,7 @@ void Sweep::forward(SweepTrace& trace, const Decide& decide) const {
     trace.taken.clear();
     std::vector<Nearness> nearness(at(rollouts_), Nearness(candidates_));
     std::vector<float> hidden(at(rollouts_ * h)), cells(hidden), gates(at(rollouts_ * 4 * h));
-    std::vector<float> situations(at(rollouts_) * std::tuple_size_v<Situation>);
+    std::vector<float> step_inputs(at(rollouts_) * std::tuple_size_v<StepInputs>);
     std::vector<float> values(at(rollouts_));
     std::vector<std::int32_t> taken(at(rollouts_));
     for (std::int64_t step = 0; step < n; ++step) {
@@ -81,7 +81,7 @@ void Sweep::forward(SweepTrace& trace, const Decide& decide) const {
         }
         dot_rows(hidden, parts_.value, values, 1, h);
         for (float& value : values) value += parts_.value_bias[0];
-        gather_inputs(trace, step, taken, situations, gates);
+        gather_inputs(trace, step, taken, step_inputs, gates);
         add_product(hidden, parts_.recurrent, gates, rollouts_, h, 4 * h);
         lstm_cells(h, gates, cells, cells, hidden);
         const auto logits = rows_of(trace.logits, step * rollouts_ * s, rollouts_ * s);
@@ -103,15 +103,15 @@ void Sweep::run_again(const SweepTrace& trace, std::int64_t part, Stretch& stret
     const std::int64_t h = policy_.shape.hidden, row = rollouts_ * h;
     const std::int64_t begin = part * stretch_steps_;
     const std::int64_t end = std::min(candidates_.rows, begin + stretch_steps_);
-    const std::int64_t situation_row =
-        rollouts_ * static_cast<std::int64_t>(std::tuple_size_v<Situation>);
+    const std::int64_t input_row =
+        rollouts_ * static_cast<std::int64_t>(std::tuple_size_v<StepInputs>);
     const std::int64_t steps = end - begin;
     for (auto* states :
          {&stretch.cells, &stretch.outputs, &stretch.before_hidden, &stretch.before_cells}) {
         states->resize(at(steps * row));
     }
     stretch.gates.resize(at(steps * 4 * row));
-    stretch.situations.resize(at(steps * situation_row));
+    stretch.step_inputs.resize(at(steps * input_row));
     std::copy_n(trace.hidden.begin() + part * row, row, stretch.before_hidden.begin());
     std::copy_n(trace.cells.begin() + part * row, row, stretch.before_cells.begin());
     std::vector<std::int32_t> taken(trace.taken.begin() + part * rollouts_,
@@ -122,7 +122,7 @@ void Sweep::run_again(const SweepTrace& trace, std::int64_t part, Stretch& stret
         const auto after = rows_of(stretch.outputs, i * row, row);
         const auto cells_after = rows_of(stretch.cells, i * row, row);
         gather_inputs(trace, begin + i, taken,
-                      rows_of(stretch.situations, i * situation_row, situation_row), gates);
+                      rows_of(stretch.step_inputs, i * input_row, input_row), gates);
         add_product(before, parts_.recurrent, gates, rollouts_, h, 4 * h);
         lstm_cells(h, gates, rows_of(stretch.before_cells, i * row, row), cells_after, after);
         for (std::int64_t k = 0; k < rollouts_; ++k) {
@@ -176,8 +176,8 @@ void Sweep::backward(const SweepTrace& trace, std::span<const float> d_logits,
         }
         const std::int64_t rows = (end - begin) * rollouts_;
         add_transposed_product(stretch.before_hidden, stretch.gates, d.recurrent, rows, h, 4 * h);
-        add_transposed_product(stretch.situations, stretch.gates, d.situation, rows,
-                               std::tuple_size_v<Situation>, 4 * h);
+        add_transposed_product(stretch.step_inputs, stretch.gates, d.step, rows,
+                               std::tuple_size_v<StepInputs>, 4 * h);
         if (d_values.empty()) continue;
         const auto errors = d_values.subspan(at(begin * rollouts_), at(rows));
         add_transposed_product(errors, stretch.before_hidden, d.value, rows, 1, h);

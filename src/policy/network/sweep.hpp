@@ -47,9 +47,9 @@ class Sweep {
   private:
     struct Stretch;
 
-    /// Gates [K, 4 H] before the recurrent part; `situations` [K, 4] on the way.
+    /// Gates [K, 4 H] before the recurrent part; `step_inputs` [K, 4] on the way.
     void gather_inputs(const SweepTrace& trace, std::int64_t step,
-                       std::span<const std::int32_t> taken, std::span<float> situations,
+                       std::span<const std::int32_t> taken, std::span<float> step_inputs,
                        std::span<float> gates) const;
     void run_again(const SweepTrace& trace, std::int64_t part, Stretch& stretch) const;
 
