@@ -49,6 +49,9 @@ const std::vector<Verb>& verbs() {
          "mpirun -n 2 thresher table build --environment pool --pool quickstart/clean.h5 "
          "--components 40 --records 200 -o quickstart/example-table.h5",
          run_table},
+        {"env", "the games in which batches are chosen: run, oracle, influence",
+         "mpirun -n 2 thresher env run --environment ringdup --seeds 2 -o quickstart/example-env.h5",
+         run_env},
         {"cost", "does prioritised training pay?",
          "thresher cost --learner resnet18 --online cnn --reference cnn --speedup 0.26 --pool "
          "quickstart/clean.h5",

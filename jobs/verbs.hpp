@@ -30,6 +30,7 @@ int run_train(Job& job);
 int run_evaluate(Job& job);
 int run_loop(Job& job);
 int run_table(Job& job);
+int run_env(Job& job);
 int run_info(Job& job);
 int run_cost(Job& job);
 int run_list(Job& job);

@@ -160,7 +160,9 @@ void Proxy::evaluate(std::span<const std::int32_t> subsets, std::int64_t size, J
                    "{} positions in subsets of {} with room for {} metrics do not agree",
                    subsets.size(), size, metrics.size());
     if (size > 0) check_subsets(subsets, size, candidates_.rows);
-    const Inputs& points = judged_on == JudgedOn::reward ? reward_ : test_;
+    const Inputs& points = judged_on == JudgedOn::reward ? reward_
+                           : judged_on == JudgedOn::test ? test_
+                                                         : labelled_;
     THRESHER_CHECK(points.rows > 0, "the environment has no test points to judge on");
     const std::int64_t lanes = learner_lanes(), groups = (count + lanes - 1) / lanes;
     const auto parameter_count =

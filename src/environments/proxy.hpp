@@ -32,7 +32,7 @@ struct ProxyOptions {
     std::uint64_t seed = 0;    ///< of the weights and the noise; the same for all subsets
 };
 
-enum class JudgedOn { reward, test };
+enum class JudgedOn { reward, test, labelled };
 
 class Proxy {
   public:

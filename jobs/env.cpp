@@ -1,0 +1,372 @@
+// thresher env: games in which batches are chosen, with small learners that are retrained for each.
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <optional>
+
+#include "io/run_directory.hpp"
+#include "jobs/options/environment_options.hpp"
+#include "jobs/verbs.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/base/log.hpp"
+#include "src/environments/choosers.hpp"
+#include "src/environments/rewards.hpp"
+#include "src/environments/table_plan.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+struct Options {
+    std::string action, output, metric = "accuracy", reward = "delta";
+    std::vector<std::string> choosers{"random", "entropy", "margin", "k-center", "badge", "oracle"};
+    std::vector<std::int64_t> batches{1, 5, 10, 20};
+    std::int64_t budget = 40, seeds = 3, batch = 10, samples = 200;
+    double threshold = 0.0;
+    EnvironmentChoice choice;
+};
+
+void add_options(CLI::App& app, Options& options) {
+    app.add_option("--action,action", options.action, "run, oracle or influence")
+        ->required()
+        ->check(CLI::IsMember({"run", "oracle", "influence"}));
+    app.add_option("-o,--output", options.output,
+                   "File of curves to write, as a run's; oracle writes one where it is given");
+    app.add_option("--metric", options.metric, "What oracles look at: accuracy or negative-loss");
+    app.add_option("--choosers", options.choosers,
+                   "run: acquisitions and oracles that are compared")
+        ->delimiter(',');
+    app.add_option("--batches", options.batches, "run: labels between two trainings, each of them")
+        ->delimiter(',')
+        ->check(CLI::PositiveNumber);
+    app.add_option("--budget", options.budget, "run: labels in all");
+    app.add_option("--seeds", options.seeds, "run: environments, of seeds that follow --seed")
+        ->check(CLI::PositiveNumber);
+    app.add_option("-b,--batch", options.batch, "oracle: candidates of a batch");
+    app.add_option("--samples", options.samples, "oracle: random batches to compare with");
+    app.add_option("--reward", options.reward,
+                   "oracle: delta, centred, standardised or threshold, of the random batches");
+    app.add_option("--threshold", options.threshold, "oracle: of the reward called so");
+    add_environment_options(app, options.choice);
+    add_proxy_options(app, options.choice);
+}
+
+/// Both metrics of one batch, averaged over trainings.
+std::array<double, 2> judge(const Proxy& proxy, std::span<const std::int32_t> batch,
+                            JudgedOn judged_on) {
+    std::array<double, 2> found{};
+    for (std::size_t metric = 0; metric < found.size(); ++metric) {
+        proxy.evaluate_mean(batch, std::ssize(batch), judged_on, metric,
+                            std::span(&found[metric], 1));
+    }
+    return found;
+}
+
+struct Moments {
+    double mean = 0.0, deviation = 0.0;
+};
+
+Moments moments(std::span<const double> values) {
+    const double n = static_cast<double>(values.size());
+    Moments found{std::accumulate(values.begin(), values.end(), 0.0) / n, 0.0};
+    for (const double value : values) {
+        found.deviation += (value - found.mean) * (value - found.mean) / n;
+    }
+    found.deviation = std::sqrt(found.deviation);
+    return found;
+}
+
+void write_curves(Job& job, const std::string& path, const io::RunRecord& record,
+                  const std::string& input) {
+    io::write_run(path, record, job.provenance(input));
+    log::info("wrote {}", path);
+}
+
+/// One game: how accuracy and loss on the test points go with the labels.
+std::vector<double> play(const std::string& chooser, const Environment& environment,
+                         const Proxy& proxy, std::int64_t b, std::int64_t budget,
+                         std::uint64_t seed, std::size_t metric) {
+    Situation situation{environment, proxy, {}, metric, seed, 0};
+    std::vector<double> curve;
+    const auto note = [&] {
+        const auto found = judge(proxy, situation.picked, JudgedOn::test);
+        curve.push_back(found[0]);
+        curve.push_back(-found[1]);
+    };
+    note();
+    while (std::ssize(situation.picked) + b <= budget) {
+        const auto batch = choose_batch(chooser, situation, b);
+        situation.picked.insert(situation.picked.end(), batch.begin(), batch.end());
+        ++situation.round;
+        note();
+    }
+    return curve;
+}
+
+int run(Job& job, const Options& options) {
+    for (const std::string& chooser : options.choosers) check_chooser(chooser);
+    const std::size_t metric = proxy_metric(options.metric);
+    const std::int64_t most = *std::max_element(options.batches.begin(), options.batches.end());
+    THRESHER_CHECK_AS(
+        UsageError, options.budget >= most && options.budget <= options.choice.environment.candidates,
+        "--budget is {}; allowed are {} (the largest of --batches) to {} (the candidates)",
+        options.budget, most, options.choice.environment.candidates);
+    THRESHER_CHECK_AS(UsageError, !options.output.empty(), "--output is missing; give the file of curves to write");
+    job.check_output(options.output, {options.choice.pool.path});
+
+    // Every game is played by one rank; what it made is gathered in the order of the games.
+    struct Game {
+        std::int64_t seed, b;
+        std::string chooser;
+    };
+    std::vector<Game> games;
+    for (std::int64_t s = 0; s < options.seeds; ++s) {
+        for (const std::int64_t b : options.batches) {
+            for (const std::string& chooser : options.choosers) games.push_back({s, b, chooser});
+        }
+    }
+    Collective& collective = job.collective();
+    std::vector<std::vector<double>> curves(games.size());
+    const auto progress = job.progress("env", std::ssize(games), "games");
+    for (std::int64_t s = 0; s < options.seeds; ++s) {
+        const std::uint64_t seed = job.common().seed + static_cast<std::uint64_t>(s);
+        const OpenEnvironment open = open_environment(job, options.choice, seed);
+        agree(collective, [&] {
+            const auto timer = job.phases().time("play");
+            const Proxy proxy(open.environment, options.choice.proxy_options(seed));
+            for (std::size_t i = 0; i < games.size(); ++i) {
+                const bool own = static_cast<int>(i % static_cast<std::size_t>(collective.size())) ==
+                                 collective.rank();
+                if (games[i].seed != s || !own) continue;
+                give_up_if_others_failed(collective);
+                curves[i] = play(games[i].chooser, open.environment, proxy, games[i].b,
+                                 options.budget, seed, metric);
+                progress->update(static_cast<std::int64_t>(i) + 1);
+            }
+        });
+    }
+    progress->finish();
+    io::RunRecord record;
+    for (std::size_t i = 0; i < games.size(); ++i) {
+        const std::int64_t rounds = options.budget / games[i].b + 1;
+        curves[i].resize(static_cast<std::size_t>(2 * rounds), 0.0);
+        // Other ranks have zeros here, so sums are the values.
+        collective.all_reduce_sum(std::span(curves[i]));
+        const std::string prefix = fmt::format("{}/b{}/", games[i].chooser, games[i].b);
+        const auto add = [&](const std::string& name, const std::string& description,
+                             const auto& value) {
+            io::Curve& curve = record.curves[prefix + name];
+            curve.shape = {options.seeds, rounds};
+            curve.description = description;
+            for (std::int64_t round = 0; round < rounds; ++round) curve.values.push_back(value(round));
+        };
+        add("labelled", "labels, those to begin with included", [&](std::int64_t round) {
+            return static_cast<double>(options.choice.environment.labelled + round * games[i].b);
+        });
+        add("test_accuracy", "accuracy on the test points",
+            [&](std::int64_t round) { return curves[i][static_cast<std::size_t>(2 * round)]; });
+        add("test_loss", "mean loss on the test points",
+            [&](std::int64_t round) { return curves[i][static_cast<std::size_t>(2 * round + 1)]; });
+    }
+    nlohmann::json facts;
+    for (const char* name : {"test_accuracy", "test_loss"}) {
+        job.print(fmt::format("{} with {} labels in batches of", name,
+                              options.choice.environment.labelled + options.budget));
+        std::string head = fmt::format("{:<18}", "");
+        for (const std::int64_t b : options.batches) head += fmt::format(" {:>17}", b);
+        job.print(head);
+        for (const std::string& chooser : options.choosers) {
+            std::string line = fmt::format("{:<18}", chooser);
+            for (const std::int64_t b : options.batches) {
+                const io::Curve& curve = record.curves.at(fmt::format("{}/b{}/{}", chooser, b, name));
+                std::vector<double> last;
+                const auto rounds = static_cast<std::size_t>(curve.shape[1]);
+                for (std::size_t i = rounds; i <= curve.values.size(); i += rounds) {
+                    last.push_back(curve.values[i - 1]);
+                }
+                const Moments found = moments(last);
+                line += fmt::format(" {:>8.4f} +- {:.4f}", found.mean, found.deviation);
+                facts[name][chooser][std::to_string(b)] = found.mean;
+            }
+            job.print(line);
+        }
+    }
+    agree(collective, [&] {
+        if (job.is_root()) write_curves(job, options.output, record, options.choice.pool.path);
+    });
+    job.finish(facts);
+    return 0;
+}
+
+int oracle(Job& job, const Options& options) {
+    const std::size_t metric = proxy_metric(options.metric);
+    const RewardShaping& shaping = find_reward_shaping(options.reward);
+    const std::int64_t n = options.choice.environment.candidates;
+    THRESHER_CHECK_AS(UsageError, options.batch >= 1 && options.batch <= n,
+                      "--batch is {}; allowed are 1 to {} (the candidates)", options.batch, n);
+    THRESHER_CHECK_AS(UsageError, options.samples >= 2,
+                      "--samples is {}; a spread needs 2 or more", options.samples);
+    const std::uint64_t seed = job.common().seed;
+    const OpenEnvironment open = open_environment(job, options.choice, seed);
+    nlohmann::json facts;
+    agree(job.collective(), [&] {
+        if (!job.is_root()) return;
+        const auto timer = job.phases().time("oracle");
+        const Proxy proxy(open.environment, options.choice.proxy_options(seed));
+        TablePlan plan;
+        plan.candidates = n;
+        plan.least_size = plan.most_size = options.batch;
+        plan.seed = seed;
+        std::vector<std::int32_t> batches;
+        for (std::int64_t i = 0; i < options.samples; ++i) {
+            const auto batch = uniform_subset(plan, i);
+            batches.insert(batches.end(), batch.begin(), batch.end());
+        }
+        const Situation situation{open.environment, proxy, {}, metric, seed, 0};
+        const auto best = choose_batch(kGreedyOracle, situation, options.batch);
+        const auto singles = choose_batch(kBestSingles, situation, options.batch);
+        job.print(fmt::format("{} after batches of {} of {} candidates", options.metric,
+                              options.batch, n));
+        job.print(fmt::format("{:<14} {:>9} {:>10} {:>10} {:>10} {:>10}   deviations above random",
+                              "", "labelled", "random", "deviation", "oracle", "singles"));
+        io::RunRecord record;
+        for (const auto& [name, judged_on] :
+             {std::pair{"reward points", JudgedOn::reward}, {"test points", JudgedOn::test}}) {
+            std::vector<double> values(static_cast<std::size_t>(options.samples));
+            proxy.evaluate_mean(batches, options.batch, judged_on, metric, values);
+            const double before = judge(proxy, {}, judged_on)[metric];
+            const double greedy = judge(proxy, best, judged_on)[metric];
+            const double single = judge(proxy, singles, judged_on)[metric];
+            const Moments random = moments(values);
+            job.print(fmt::format("{:<14} {:>9.4f} {:>10.4f} {:>10.4f} {:>10.4f} {:>10.4f}   oracle "
+                                  "{:+.1f}, best singles {:+.1f}",
+                                  name, before, random.mean, random.deviation, greedy, single,
+                                  (greedy - random.mean) / random.deviation,
+                                  (single - random.mean) / random.deviation));
+            facts[name] = {{"labelled", before},       {"random", random.mean},
+                           {"deviation", random.deviation}, {"oracle", greedy},
+                           {"best_singles", single}};
+            if (judged_on != JudgedOn::reward) continue;
+            std::vector<double> rewards = shaping.shape(values, before, options.threshold);
+            record.curves["rewards"] = {{options.samples}, rewards,
+                                        fmt::format("{} of random batches", shaping.description), ""};
+            std::sort(rewards.begin(), rewards.end());
+            job.print(fmt::format("  reward {} of random batches: {:.4f} to {:.4f}, median {:.4f}",
+                                  shaping.name, rewards.front(), rewards.back(),
+                                  rewards[rewards.size() / 2]));
+        }
+        std::vector<std::int64_t> ids;
+        for (const std::int32_t candidate : best) {
+            ids.push_back(open.ids[static_cast<std::size_t>(candidate)]);
+        }
+        job.print(fmt::format("best single candidate: id {}; the oracle's batch: {}", ids.front(),
+                              fmt::join(ids, ", ")));
+        job.print("the greedy oracle sees the rewards, but is no upper bound: it never takes back a pick");
+        record.batches["oracle"] = ids;
+        facts["batch"] = ids;
+        if (!options.output.empty()) {
+            write_curves(job, options.output, record, options.choice.pool.path);
+        }
+    });
+    job.finish(facts);
+    return 0;
+}
+
+int influence(Job& job, const Options& options) {
+    THRESHER_CHECK_AS(UsageError, !options.output.empty(), "--output is missing; give the file to write");
+    job.check_output(options.output, {options.choice.pool.path});
+    const std::uint64_t seed = job.common().seed;
+    const OpenEnvironment open = open_environment(job, options.choice, seed);
+    const Environment& environment = open.environment;
+    Collective& collective = job.collective();
+    const std::int64_t n = environment.candidates.rows, ranks = collective.size();
+    struct Effect {
+        const char* name;
+        const char* description;
+        JudgedOn judged_on;
+        std::size_t metric;
+        double sign;
+    };
+    constexpr std::array kEffects{
+        Effect{"train_loss", "change of the mean loss on the labelled points", JudgedOn::labelled, 1, -1.0},
+        Effect{"reward_accuracy", "change of the accuracy on the reward points", JudgedOn::reward, 0, 1.0},
+        Effect{"test_loss", "change of the mean loss on the test points", JudgedOn::test, 1, -1.0},
+        Effect{"test_accuracy", "change of the accuracy on the test points", JudgedOn::test, 0, 1.0}};
+    // Every rank labels its share of the candidates, one at a time.
+    std::vector<double> own;
+    agree(collective, [&] {
+        const auto timer = job.phases().time("retrain");
+        const Proxy proxy(environment, options.choice.proxy_options(seed));
+        std::vector<std::int32_t> singles;
+        for (std::int64_t i = n * collective.rank() / ranks; i < n * (collective.rank() + 1) / ranks; ++i) {
+            singles.push_back(static_cast<std::int32_t>(i));
+        }
+        std::vector<double> values(singles.size());
+        for (const Effect& effect : kEffects) {
+            if (!singles.empty()) {
+                proxy.evaluate_mean(singles, 1, effect.judged_on, effect.metric, values);
+            }
+            const double before = judge(proxy, {}, effect.judged_on)[effect.metric];
+            for (const double value : values) own.push_back(effect.sign * (value - before));
+        }
+    });
+    const Gathered<double> all = collective.gather_v<double>(own);
+    nlohmann::json facts;
+    agree(collective, [&] {
+        if (!job.is_root()) return;
+        io::RunRecord record;
+        job.print(fmt::format("effect of labelling one of {} candidates", n));
+        for (std::size_t e = 0; e < kEffects.size(); ++e) {
+            io::Curve curve{{n}, {}, kEffects[e].description, ""};
+            for (int rank = 0; rank < collective.size(); ++rank) {
+                const auto of_rank = all.of(rank);
+                const std::size_t count = of_rank.size() / kEffects.size();
+                const auto part = of_rank.subspan(e * count, count);
+                curve.values.insert(curve.values.end(), part.begin(), part.end());
+            }
+            const auto [least, most] = std::minmax_element(curve.values.begin(), curve.values.end());
+            job.print(fmt::format("  {:<16} {:+.5f} on average, {:+.5f} (candidate {}) to {:+.5f} (candidate {})",
+                                  kEffects[e].name, moments(curve.values).mean, *least,
+                                  least - curve.values.begin(), *most,
+                                  most - curve.values.begin()));
+            facts[kEffects[e].name] = moments(curve.values).mean;
+            record.curves[std::string("influence/") + kEffects[e].name] = std::move(curve);
+        }
+        const auto column = [&](const char* name, const char* description, const auto& value) {
+            io::Curve curve{{n}, {}, description, ""};
+            for (std::int64_t i = 0; i < n; ++i) curve.values.push_back(value(static_cast<std::size_t>(i)));
+            record.curves[std::string("candidates/") + name] = std::move(curve);
+        };
+        const auto d = static_cast<std::size_t>(environment.dimensions);
+        const Points& candidates = environment.candidates;
+        column("x", "first feature of the candidate",
+               [&](std::size_t i) { return double{candidates.features[i * d]}; });
+        column("y", "second feature of the candidate", [&](std::size_t i) {
+            return double{candidates.features[i * d + std::min<std::size_t>(1, d - 1)]};
+        });
+        column("target", "class of the candidate",
+               [&](std::size_t i) { return static_cast<double>(candidates.targets[i]); });
+        column("id", "id of the candidate",
+               [&](std::size_t i) { return static_cast<double>(open.ids[i]); });
+        write_curves(job, options.output, record, options.choice.pool.path);
+    });
+    job.finish(facts);
+    return 0;
+}
+
+}  // namespace
+
+int run_env(Job& job) {
+    Options options;
+    add_options(job.options(), options);
+    job.start();
+    if (options.action == "run") return run(job, options);
+    if (options.action == "oracle") return oracle(job, options);
+    return influence(job, options);
+}
+
+}  // namespace thresher::jobs
