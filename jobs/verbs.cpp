@@ -50,12 +50,18 @@ const std::vector<Verb>& verbs() {
          "--components 40 --records 200 -o quickstart/example-table.h5",
          run_table},
         {"env", "the games in which batches are chosen: run, oracle, influence",
-         "mpirun -n 2 thresher env run --environment ringdup --seeds 2 -o quickstart/example-env.h5",
+         "mpirun -n 2 thresher env run --environment ringdup --seeds 2 -o "
+         "quickstart/example-env.h5",
          run_env},
         {"cost", "does prioritised training pay?",
          "thresher cost --learner resnet18 --online cnn --reference cnn --speedup 0.26 --pool "
          "quickstart/clean.h5",
          run_cost},
+        {"policy", "learn to select: train a policy in environments, pick with it, and judge it",
+         "mpirun -n 2 thresher policy train --environment ring -k 5 --environments 4 --updates 50 "
+         "--run "
+         "quickstart/example-policy",
+         run_policy, true},
         {"info", "what a Thresher file holds, or what this build can do",
          "thresher info quickstart/clean.h5", run_info},
         {"list", "the tables of strategies, acquisitions, selectors, models, importers",

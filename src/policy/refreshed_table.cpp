@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/random/permutation.hpp"
 
@@ -97,17 +96,10 @@ void RefreshedTable::draw_random(std::int64_t number, std::int64_t size,
 }
 
 std::vector<double> RefreshedTable::retrain(std::span<const std::int32_t> subsets,
-                                            std::int64_t size) const {
-    const std::int64_t count = std::ssize(subsets) / size, ranks = collective_.size();
-    const std::int64_t begin = count * collective_.rank() / ranks;
-    const std::int64_t end = count * (collective_.rank() + 1) / ranks;
-    std::vector<double> own(at(end - begin));
-    agree(collective_, [&] {
-        if (!own.empty()) {
-            truth_.evaluate(subsets.subspan(at(begin * size), at((end - begin) * size)), size, own);
-        }
-    });
-    return collective_.all_gather_v(std::span<const double>(own)).values;
+                                            std::int64_t size) {
+    std::vector<double> values(subsets.size() / at(size));
+    truth_.evaluate(subsets, size, values);
+    return values;
 }
 
 void RefreshedTable::add(std::span<const std::int32_t> subsets, std::int64_t size,

@@ -2,7 +2,7 @@
 
 // A lookup table that grows while a policy learns from it. A search that climbs a fixed table finds
 // its errors; so batches that the policy proposes are retrained, with some random ones, and the
-// estimator is fitted again. Retraining is shared out over the ranks; every rank has all records.
+// estimator is fitted again. Every rank has all records.
 
 #include <cstdint>
 #include <memory>
@@ -27,9 +27,9 @@ struct TableOptions {
 
 class RefreshedTable final : public Metric {
   public:
-    /// `truth` retrains, and gives the same bits on all ranks; it must outlive the table, as the
-    /// collective must. Retrains the random records. Throws Error where a rank's retraining does,
-    /// or where the records have no signal. Collective.
+    /// `truth` retrains (see SharedMetric) and gives the same bits on all ranks; it must outlive
+    /// the table, as the collective must. Retrains the random records. Throws Error where a rank's
+    /// retraining does, or where the records have no signal. Collective.
     RefreshedTable(Items items, Metric& truth, const TableOptions& options, Collective& collective);
 
     std::string_view name() const override { return truth_.name(); }
@@ -54,7 +54,7 @@ class RefreshedTable final : public Metric {
     /// Subsets of one size and what retraining gives.
     void add(std::span<const std::int32_t> subsets, std::int64_t size,
              std::span<const double> values);
-    std::vector<double> retrain(std::span<const std::int32_t> subsets, std::int64_t size) const;
+    std::vector<double> retrain(std::span<const std::int32_t> subsets, std::int64_t size);
     /// Appends a subset to `subsets`, keyed by the number of its record.
     void draw_random(std::int64_t number, std::int64_t size,
                      std::vector<std::int32_t>& subsets) const;

@@ -3,6 +3,7 @@
 
 #include "src/base/thread_collective.hpp"
 #include "src/policy/refreshed_table.hpp"
+#include "src/policy/shared_metric.hpp"
 #include "tests/policy/policy_support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -109,7 +110,8 @@ TEST_CASE("records are the same for any number of ranks, each of which retrains 
         std::int64_t most = 0;
         run_simulated_ranks(ranks, [&](Collective& collective) {
             Additive truth;
-            RefreshedTable table(some_items(), truth, options(), collective);
+            SharedMetric shared(truth, collective);
+            RefreshedTable table(some_items(), shared, options(), collective);
             // What other ranks propose does not count.
             table.refresh(collective.is_root() ? kBest : kWorst, kPicks);
             const std::lock_guard guard(lock);
