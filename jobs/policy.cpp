@@ -251,12 +251,13 @@ constexpr Action kActions[]{{"train", train}, {"select", select}, {"evaluate", e
 }  // namespace
 
 int run_policy(Job& job) {
-    const std::string wanted = job.arguments().empty() ? "" : job.arguments().front();
+    const std::vector<std::string>& arguments = job.arguments();
+    const std::string wanted = arguments.empty() ? "" : arguments.front();
     for (const Action& action : kActions) {
         if (action.name == wanted) return action.run(job);
     }
     add_action(job.options());
-    job.start();  // where --help was asked for, it says so
+    if (wanted == "--help" || wanted == "-h") job.start();  // shows it
     fail<UsageError>(
         "the action comes first: thresher policy train, select or evaluate; thresher "
         "policy train --help lists its options");
