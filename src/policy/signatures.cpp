@@ -9,7 +9,8 @@ namespace thresher {
 
 namespace {
 
-constexpr std::size_t kWindow = 20;  // updates over which a curve is judged
+constexpr std::size_t kWindow = 20;    // updates over which a curve is judged
+constexpr std::size_t kRefreshes = 3;  // and refreshes
 
 std::span<const double> curve(const Curves& curves, const std::string& name) {
     const auto found = curves.find(name);
@@ -38,12 +39,16 @@ std::optional<std::string> stalled(const Curves& curves, std::int64_t updates) {
         now, before, kWindow);
 }
 
+/// The first refreshes find what the first records could not tell; so later ones count.
 std::optional<std::string> table_too_small(const Curves& curves, std::int64_t) {
-    const auto error = curve(curves, "estimate_error"), spread = curve(curves, "retrained_spread");
-    if (error.empty() || !(error.back() > spread.back())) return std::nullopt;
+    const auto errors = curve(curves, "estimate_error"),
+               spreads = curve(curves, "retrained_spread");
+    if (errors.size() < 2 * kRefreshes) return std::nullopt;
+    const double error = mean(errors.last(kRefreshes)), spread = mean(spreads.last(kRefreshes));
+    if (!(error > spread)) return std::nullopt;
     return fmt::format(
-        "estimates are off by {:.3g} (root mean square), and rewards differ by {:.3g}",
-        error.back(), spread.back());
+        "estimates are off by {:.3g} (root mean square), and rewards differ by {:.3g}", error,
+        spread);
 }
 
 std::optional<std::string> one_sided(const Curves& curves, const std::string& name,

@@ -22,6 +22,7 @@ import numpy as np
 from joint import joint
 from measure import Bench, cpu_seconds, keep_best, last_json, load, output_of, over_ranks
 from measure import random_log_probs, run_and_measure
+from policy import policy
 from training import training
 
 K = 10**6
@@ -269,7 +270,7 @@ def scale(bench):
 
 
 PARTS = {part.__name__: part for part in (selection, process, traffic, scoring, loader,
-                                          acquisitions, joint, jest, scale, training)}
+                                          acquisitions, joint, jest, scale, training, policy)}
 
 
 def main():

@@ -3,7 +3,7 @@
 #
 #   bash tests/bench/run.sh              everything
 #   bash tests/bench/run.sh selection    one part: selection, process, traffic, scoring, loader,
-#                                        acquisitions, joint, jest, scale, training
+#                                        acquisitions, joint, jest, scale, training, policy
 #
 # Build first (cmake --preset release && cmake --build --preset release). The Python rivals run in
 # .venv-bench, which this script makes; the part "loader" needs PyTorch there (a large download):

@@ -222,8 +222,11 @@ TEST_CASE("signatures of failure are told once, with the number that shows them"
     CHECK(new_signatures(curves, 100, reported).empty());  // once
 
     curves.clear();
-    curves["estimate_error"] = {0.5, 2.0};
-    curves["retrained_spread"] = {1.0, 1.5};
+    curves["estimate_error"] = {9.0, 2.0, 2.0, 2.0, 2.0};
+    curves["retrained_spread"] = {1.5, 1.5, 1.5, 1.5, 1.5};
+    CHECK(new_signatures(curves, 100, reported).empty());  // refreshes may yet mend it
+    curves["estimate_error"].push_back(2.0);
+    curves["retrained_spread"].push_back(1.5);
     CHECK_THAT(new_signatures(curves, 100, reported).at(0),
                contains("estimates are off by 2 (root mean square), and rewards differ by 1.5"));
 
