@@ -70,10 +70,12 @@ HWY_INLINE void product_rows(const float* HWY_RESTRICT a, std::size_t row_stride
 void strided_product(const float* HWY_RESTRICT a, std::size_t row_stride, std::size_t inner_stride,
                      const float* HWY_RESTRICT b, float* HWY_RESTRICT c, std::size_t rows,
                      std::size_t inner, std::size_t width) {
+    // As many sums as there are registers for.
+    constexpr std::size_t kBlock = hn::MaxLanes(Units()) == 16 ? 8 : 4;
     std::size_t row = 0;
-    for (; row + 4 <= rows; row += 4) {
-        product_rows<4>(a + row * row_stride, row_stride, inner_stride, b, c + row * width, inner,
-                        width);
+    for (; row + kBlock <= rows; row += kBlock) {
+        product_rows<kBlock>(a + row * row_stride, row_stride, inner_stride, b, c + row * width,
+                             inner, width);
     }
     for (; row < rows; ++row) {
         product_rows<1>(a + row * row_stride, row_stride, inner_stride, b, c + row * width, inner,

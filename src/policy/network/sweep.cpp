@@ -8,7 +8,8 @@ namespace thresher {
 
 namespace {
 
-constexpr std::int64_t kStretch = 64;  // steps that are kept at once where nothing is truncated
+// Steps that are kept at once where nothing is truncated: few enough to stay in cache.
+constexpr std::int64_t kStretch = 8;
 
 std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
 
