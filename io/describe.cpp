@@ -4,11 +4,13 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "io/atomic_file.hpp"
 #include "io/batch_file.hpp"
 #include "io/hdf5/file.hpp"
+#include "io/lookup_table_file.hpp"
 #include "io/policy_file.hpp"
 #include "io/pool_file.hpp"
 #include "io/predictions_file.hpp"
@@ -229,6 +231,22 @@ void describe_run_file(Lines& lines, const std::string& path) {
     for (const auto& [name, value] : run.ledger) lines.add(name, fmt::format("{:.6g}", value));
 }
 
+void describe_table(Lines& lines, const std::string& path) {
+    const LookupTable table = read_lookup_table(path);
+    lines.add("records", fmt::format("{}", table.size()));
+    lines.add("candidates", fmt::format("{}", table.subsets.candidates()));
+    std::map<std::int64_t, std::int64_t> sizes;
+    for (std::int64_t i = 0; i < table.size(); ++i) ++sizes[table.subsets.members_count(i)];
+    for (const auto& [size, count] : sizes) {
+        lines.add(fmt::format("subsets of {}", size), fmt::format("{}", count));
+    }
+    for (const auto& [metric, values] : table.metrics) {
+        lines.add(metric, fmt::format("{} training{} of each", table.repeats,
+                                      table.repeats == 1 ? "" : "s"));
+    }
+    lines.add("proxy", table.proxy);
+}
+
 std::string describe_hdf5(const std::string& path) {
     const hdf5::File file = hdf5::File::open(path);
     const std::string format = format_of(file);
@@ -246,6 +264,8 @@ std::string describe_hdf5(const std::string& path) {
         describe_batch(lines, path);
     } else if (format == "thresher-policy") {
         describe_policy(lines, path);
+    } else if (format == "thresher-table") {
+        describe_table(lines, path);
     } else if (format == "thresher-run") {
         describe_run_file(lines, path);
     } else {

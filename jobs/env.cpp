@@ -50,7 +50,8 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("--samples", options.samples, "oracle: random batches to compare with");
     app.add_option("--reward", options.reward,
                    "oracle: delta, centred, standardised or threshold, of the random batches");
-    app.add_option("--threshold", options.threshold, "oracle: of the reward called so");
+    app.add_option("--reward-threshold", options.threshold,
+                   "oracle: of the reward called threshold");
     add_environment_options(app, options.choice);
     add_proxy_options(app, options.choice);
 }

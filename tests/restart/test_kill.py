@@ -122,6 +122,37 @@ class Kill(JobTest):
         with h5py.File(self.path("whole/policy.h5")) as whole, h5py.File(self.path("killed/policy.h5")) as killed:
             numpy.testing.assert_array_equal(killed["parameters"][:], whole["parameters"][:])
 
+    def test_table(self):
+        def command(output):
+            return ("table", "build", "--environment", "ring", "--records", 6000, "--near", 0.2, "--proxy-steps", 300, "-o",
+                    self.path(output))
+
+        def records(path):
+            with h5py.File(path) as file:
+                return [file[name][...].tobytes() for name in ("subsets", "numbers", "metrics/accuracy")]
+
+        self.run_ok(*command("whole.h5"), ranks=2)
+        log = pathlib.Path(self.path("killed.h5.records"))
+        moments, kills = random.Random(15), 0
+        while kills < min(KILLS, 5):
+            before = log.stat().st_size if log.exists() else 0
+            process = self.start(*command("killed.h5"), ranks=2)
+            while process.poll() is None and (not log.exists() or log.stat().st_size <= before):
+                pass
+            try:
+                _, error = process.communicate(timeout=moments.uniform(0.0, 0.1))
+                self.assertEqual(process.returncode, 0, error)
+                break
+            except subprocess.TimeoutExpired:
+                self.kill_all(process)
+                kills += 1
+        self.assertGreater(kills, 1)
+        if log.exists():
+            result = self.run_ok(*command("killed.h5"), ranks=2)
+            self.assertIn("resumed", result.err)
+        self.assertFalse(log.exists())
+        self.assertEqual(records(self.path("killed.h5")), records(self.path("whole.h5")))
+
     def test_stop_signal_checkpoints_and_asks_to_be_requeued(self):
         pool = self.make_pool(rows=3000, shape=(1, 28, 28))
         command = ("train", "--pool", pool, "--model", "cnn", "--epochs", 40, "--batch-size", 100, "--run", self.path("run"))

@@ -12,8 +12,9 @@ namespace thresher {
 const std::vector<EstimatorInfo>& estimators() {
     static const std::vector<EstimatorInfo> table{
         {"kernel",
-         "Gaussian process on subsets: pairs of like candidates, and what the sets are like",
-         "a sum_ij exp(-|f_i - f_j|^2 / 2 l^2) + (1 - a) exp(-|s - s'|^2 / 2 m^2)",
+         "Gaussian process on subsets: pairs of like candidates, candidates that both hold, and "
+         "what the sets are like",
+         "sum_ij (a exp(-|f_i - f_j|^2 / 2 l^2) + b [i = j]) + c exp(-|s - s'|^2 / 2 m^2)",
          "hyper-parameters by closed-form leave-one-out (Rasmussen and Williams 2006, 5.4.2)", true,
          fit_kernel},
         {"ridge", "an effect of each candidate, added up", "sum of w_i over the subset",

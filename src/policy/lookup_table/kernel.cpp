@@ -26,12 +26,13 @@ constexpr std::int64_t kJudged = 400;
 struct Hyper {
     double length = 1.0;  ///< of item features, in median distances
     double width = 1.0;   ///< of set statistics, in deviations of all together
-    double share = 0.8;   ///< of the pairs, the statistics having the rest
+    double share = 0.8;   ///< of the candidates, the statistics having the rest
+    double own = 0.2;     ///< of the candidates' share, what each has to itself
     double noise = 0.1;
 };
 
 constexpr double kLengths[] = {0.25, 0.5, 1.0, 2.0}, kWidths[] = {0.5, 1.0, 2.0, 4.0},
-                 kShares[] = {0.05, 0.2, 0.5, 0.8, 0.95},
+                 kShares[] = {0.05, 0.2, 0.5, 0.8, 0.95}, kOwns[] = {0.0, 0.2, 0.5, 0.8, 1.0},
                  kNoises[] = {0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0};
 
 at::Tensor matrix(std::int64_t rows, std::int64_t columns) {
@@ -74,6 +75,87 @@ class PairMap {
     at::Tensor phi_;
 };
 
+/// How many candidates two subsets share, less what the records share on average: what a candidate
+/// has to itself, however like another it is (its class, for one).
+class SharedItems {
+  public:
+    SharedItems() = default;
+    SharedItems(const PackedSubsets& subsets, std::span<const std::size_t> rows)
+        : shares_(static_cast<std::size_t>(subsets.candidates()), 0.0) {
+        PackedSubsets chosen(subsets.candidates());
+        for (const std::size_t row : rows) {
+            chosen.add_packed(subsets[static_cast<std::int64_t>(row)]);
+            for (const std::int32_t item : subsets.members(static_cast<std::int64_t>(row))) {
+                shares_[static_cast<std::size_t>(item)] += 1.0 / static_cast<double>(rows.size());
+            }
+        }
+        const std::int64_t r = chosen.size();
+        const auto distances = subset_distances(chosen, chosen);
+        for (const double share : shares_) square_ += share * share;
+        for (std::int64_t i = 0; i < r; ++i) {
+            members_.push_back(chosen.members(i));
+            of_records_.push_back(mean_of(members_.back()));
+        }
+        kernel_ = matrix(r, r);
+        double* to = kernel_.mutable_data_ptr<double>();
+        for (std::size_t i = 0; i < members_.size(); ++i) {
+            for (std::size_t j = 0; j < members_.size(); ++j, ++to) {
+                const double sizes = static_cast<double>(members_[i].size() + members_[j].size());
+                const double distance = distances[i * members_.size() + j];
+                *to = 0.5 * (sizes - distance) - of_records_[i] - of_records_[j] + square_;
+            }
+        }
+        const double mean = kernel_.diagonal().mean().item<double>();
+        scale_ = mean > 0.0 ? 1.0 / mean : 1.0;
+        kernel_.mul_(scale_);
+    }
+
+    const at::Tensor& kernel() const { return kernel_; }  ///< [R, R], a mean of 1 on its diagonal
+
+    /// Of a subset with the records [R], and with itself behind them.
+    std::vector<double> row(std::span<const std::int32_t> subset) const {
+        std::vector<std::uint8_t> marks(shares_.size(), 0);
+        for (const std::int32_t item : subset) marks[static_cast<std::size_t>(item)] = 1;
+        const double own = mean_of(subset);
+        std::vector<double> values;
+        for (std::size_t i = 0; i < members_.size(); ++i) {
+            double shared = 0.0;
+            for (const std::int32_t item : members_[i]) shared += marks[static_cast<std::size_t>(item)];
+            values.push_back(scale_ * (shared - own - of_records_[i] + square_));
+        }
+        values.push_back(scale_ * (static_cast<double>(subset.size()) - 2.0 * own + square_));
+        return values;
+    }
+
+    /// Adds `factor` times the effect of each candidate [N] to `effects`, where the records have
+    /// these weights; returns what is the same for all subsets.
+    double add_effects(const double* weights, double factor, std::vector<double>& effects) const {
+        std::vector<double> own(shares_.size(), 0.0);
+        double total = 0.0, constant = 0.0;
+        for (std::size_t i = 0; i < members_.size(); ++i) {
+            const double weight = factor * scale_ * weights[i];
+            for (const std::int32_t item : members_[i]) own[static_cast<std::size_t>(item)] += weight;
+            total += weight;
+            constant += weight * (square_ - of_records_[i]);
+        }
+        for (std::size_t i = 0; i < own.size(); ++i) effects[i] += own[i] - total * shares_[i];
+        return constant;
+    }
+
+  private:
+    double mean_of(std::span<const std::int32_t> subset) const {
+        double sum = 0.0;
+        for (const std::int32_t item : subset) sum += shares_[static_cast<std::size_t>(item)];
+        return sum;
+    }
+
+    std::vector<double> shares_;  ///< [N] of the records that hold each candidate
+    std::vector<std::vector<std::int32_t>> members_;
+    std::vector<double> of_records_;  ///< [R] sums of shares_
+    at::Tensor kernel_;
+    double square_ = 0.0, scale_ = 1.0;
+};
+
 class Kernel final : public SubsetEstimator {
   public:
     Kernel(const FitRecords& records, const Items& items) : items_(items), landmarks_(items_) {
@@ -112,9 +194,9 @@ class Kernel final : public SubsetEstimator {
     std::string summary() const override {
         return fmt::format(
             "{} records, {} landmarks, length {:g} of the median distance, width {:g}, share of "
-            "pairs {:g}, noise {:g}",
+            "candidates {:g}, of that to themselves {:g}, noise {:g}",
             members_.size(), landmarks_.count(), hyper_.length, hyper_.width, hyper_.share,
-            hyper_.noise);
+            hyper_.own, hyper_.noise);
     }
 
   private:
@@ -122,11 +204,13 @@ class Kernel final : public SubsetEstimator {
     double deviation(std::span<const std::int32_t> subset, const std::vector<double>& like) const {
         at::Tensor mapped = -centre_;
         pairs_.add(subset, mapped.mutable_data_ptr<double>());
-        at::Tensor row = at::mv(mapped_, mapped) * (hyper_.share / pair_scale_);
+        at::Tensor row = at::mv(mapped_, mapped) * pair_factor();
         double* const entries = row.mutable_data_ptr<double>();
         for (std::size_t i = 0; i < like.size(); ++i) entries[i] += like[i];
-        const double self =
-            hyper_.share / pair_scale_ * mapped.dot(mapped).item<double>() + 1.0 - hyper_.share;
+        const std::vector<double> shared = shared_.row(subset);
+        for (std::size_t i = 0; i < like.size(); ++i) entries[i] += own_factor() * shared[i];
+        const double self = pair_factor() * mapped.dot(mapped).item<double>() +
+                            own_factor() * shared.back() + 1.0 - hyper_.share;
         return process_.deviation(row, self);
     }
 
@@ -187,6 +271,9 @@ class Kernel final : public SubsetEstimator {
         return mapped.sub_(centre);
     }
 
+    double pair_factor() const { return hyper_.share * (1.0 - hyper_.own) / pair_scale_; }
+    double own_factor() const { return hyper_.share * hyper_.own; }
+
     static double mean_diagonal(const at::Tensor& kernel) {
         const double mean = kernel.diagonal().mean().item<double>();
         return mean > 0.0 ? mean : 1.0;
@@ -207,13 +294,16 @@ class Kernel final : public SubsetEstimator {
             const at::Tensor kernel = at::mm(mapped, mapped.t());
             return kernel / mean_diagonal(kernel);
         };
+        const SharedItems shared(records.subsets, rows);
         Hyper best;
         double most = -INFINITY;
         at::Tensor pairs = of_pairs(best.length), sets = likenesses(rows, best.width);
         const auto try_out = [&](const Hyper& hyper, const at::Tensor& own_pairs,
                                  const at::Tensor& own_sets) {
-            const GaussianProcess process(hyper.share * own_pairs + (1.0 - hyper.share) * own_sets,
-                                          values, hyper.noise);
+            const at::Tensor kernel = hyper.share * (1.0 - hyper.own) * own_pairs +
+                                      hyper.share * hyper.own * shared.kernel() +
+                                      (1.0 - hyper.share) * own_sets;
+            const GaussianProcess process(kernel, values, hyper.noise);
             const double found = process.leave_one_out().log_likelihood;
             if (found <= most) return;
             most = found;
@@ -230,6 +320,11 @@ class Kernel final : public SubsetEstimator {
             for (const double share : kShares) {
                 Hyper next = best;
                 next.share = share;
+                try_out(next, pairs, sets);
+            }
+            for (const double own : kOwns) {
+                Hyper next = best;
+                next.own = own;
                 try_out(next, pairs, sets);
             }
             for (const double length : kLengths) {
@@ -252,16 +347,17 @@ class Kernel final : public SubsetEstimator {
         mapped_ = map(pairs_, rows, centre_);
         const at::Tensor kernel = at::mm(mapped_, mapped_.t());
         pair_scale_ = mean_diagonal(kernel);
-        process_ = GaussianProcess(hyper_.share / pair_scale_ * kernel +
+        shared_ = SharedItems(records.subsets, rows);
+        process_ = GaussianProcess(pair_factor() * kernel + own_factor() * shared_.kernel() +
                                        (1.0 - hyper_.share) * likenesses(rows, hyper_.width),
                                    records.values, hyper_.noise);
-        // The pairs' part is linear in the items of a subset.
-        const at::Tensor direction =
-            at::mv(mapped_.t(), process_.alpha()) * (hyper_.share / pair_scale_);
+        // The candidates' part adds up over the items of a subset.
+        const at::Tensor direction = at::mv(mapped_.t(), process_.alpha()) * pair_factor();
         const at::Tensor effects = at::mv(pairs_.items(), direction).contiguous();
         effects_.assign(effects.const_data_ptr<double>(),
                         effects.const_data_ptr<double>() + items_.rows);
-        base_ = process_.mean() - centre_.dot(direction).item<double>();
+        base_ = process_.mean() - centre_.dot(direction).item<double>() +
+                shared_.add_effects(process_.alpha().const_data_ptr<double>(), own_factor(), effects_);
     }
 
     Items items_;
@@ -271,6 +367,7 @@ class Kernel final : public SubsetEstimator {
     SetStatistics means_{}, deviations_{};
     Hyper hyper_;
     PairMap pairs_;
+    SharedItems shared_;
     at::Tensor mapped_, centre_;  ///< [R, landmarks] and [landmarks]
     double pair_scale_ = 1.0, base_ = 0.0;
     std::vector<double> effects_;  ///< [N]

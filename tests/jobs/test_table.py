@@ -1,0 +1,153 @@
+"""Lookup tables and environments as a user makes them."""
+
+import os
+import unittest
+
+import h5py
+import numpy
+
+from support import JobTest
+
+
+def contents(path):
+    """Everything that must not depend on ranks, kills or shards."""
+    with h5py.File(path) as file:
+        return {name: file[name][...].tobytes()
+                for name in ("subsets", "metrics/accuracy", "metrics/negative-loss", "numbers", "seeds", "ids")}
+
+
+class Table(JobTest):
+    RING = ("--environment", "ring", "--candidates", 60, "--reward-points", 200, "--subset-size", 6)
+
+    def build(self, name, *options, ranks=0, size=6):
+        self.run_ok("table", "build", *self.RING[:-1], size, "--records", 150, "-o", self.path(name), *options, ranks=ranks)
+        return self.path(name)
+
+    def test_the_same_bits_for_any_number_of_ranks(self):
+        first = contents(self.build("t0.h5", "--near", 0.3))
+        for ranks in (1, 2, 3, 4):
+            self.assertEqual(contents(self.build(f"t{ranks}.h5", "--near", 0.3, ranks=ranks)), first, f"{ranks} ranks")
+        self.assertFalse(os.path.exists(self.path("t2.h5.records")))
+
+    def test_the_file_says_what_it_holds(self):
+        with h5py.File(self.build("t.h5", "--trainings", 2, size="4-8")) as file:
+            subsets = file["subsets"][...]
+            self.assertEqual(subsets.dtype, numpy.uint64)
+            bits = numpy.unpackbits(subsets.view(numpy.uint8), axis=1, bitorder="little")
+            self.assertEqual(bits[:, 60:].sum(), 0)
+            self.assertEqual(set(bits.sum(1).tolist()), {4, 5, 6, 7, 8})
+            self.assertEqual(file["metrics/accuracy"].shape, (150, 2))
+            self.assertEqual(file.attrs["format"], "thresher-table")
+            for dataset in ("subsets", "metrics/accuracy", "seconds"):
+                self.assertTrue(file[dataset].attrs["description"])
+
+    def test_shards_are_merged_into_the_whole_however_often(self):
+        whole = contents(self.build("whole.h5"))
+        shards = [self.build(f"s{i}.h5", "--shard", f"{i}/3") for i in range(3)]
+        self.run_ok("table", "merge", shards[2], shards[0], shards[1], shards[0], "-o", self.path("merged.h5"))
+        self.assertEqual(contents(self.path("merged.h5")), whole)
+        self.run_ok("table", "merge", self.path("merged.h5"), shards[1], "-o", self.path("again.h5"))
+        self.assertEqual(contents(self.path("again.h5")), whole)
+        other = self.build("other.h5", "--seed", 4)
+        self.assert_fails(1, ["different candidates"], "table", "merge", shards[0], other, "-o", self.path("mixed.h5"))
+        proxy = self.build("proxy.h5", "--proxy-steps", 30)
+        self.assert_fails(1, ["different proxies"], "table", "merge", shards[0], proxy, "-o", self.path("mixed.h5"))
+
+    def test_check_and_info_tell_of_every_estimator(self):
+        table = self.build("t.h5")
+        result = self.run_ok("table", "check", table, "--json").json()
+        self.assertEqual({check["estimator"] for check in result["checks"]}, {"kernel", "ridge", "knn"})
+        for check in result["checks"]:
+            self.assertEqual(check["held_out"], 30)
+            self.assertGreater(check["mean_error_of_mean"], 0)
+        text = self.run_ok("table", "check", table, "--estimators", "knn").out
+        self.assertIn("spread shrunk to", text)
+        self.assertNotIn("ridge", text)
+        self.assertIn("6 candidates: 150 records", self.run_ok("table", "info", table).out)
+        self.assertIn("thresher-table", self.run_ok("info", table).out)
+
+    def test_from_a_pool(self):
+        pool = self.make_pool(rows=2000)
+        table = self.path("t.h5")
+        self.run_ok("table", "build", "--environment", "pool", "--pool", pool, "--components", 8, "--candidates", 40, "--repeat",
+                    2, "--reward-points", 300, "--test-points", 300, "--records", 40, "-o", table, ranks=2)
+        with h5py.File(table) as file:
+            self.assertEqual(file["candidates/features"].shape, (40, 8))
+            ids, counts = numpy.unique(file["ids"][...], return_counts=True)
+            self.assertEqual(ids.size, 20)
+            self.assertEqual(set(counts.tolist()), {2})
+            self.assertTrue(0 <= ids.min() and ids.max() < 2000)
+
+    def test_what_cannot_be_built_is_refused(self):
+        out = ("-o", self.path("t.h5"))
+        self.assert_fails(2, ["1 to 60"], "table", "build", *self.RING[:-1], 61, *out)
+        self.assert_fails(2, ["--subset-size", "5-20"], "table", "build", *self.RING[:-1], "many", *out)
+        self.assert_fails(2, ["counted from 0"], "table", "build", *self.RING, "--shard", "3/3", *out)
+        self.assert_fails(2, ["--pool"], "table", "build", "--environment", "pool", *out)
+        self.assert_fails(2, ["moon", "ringdup"], "table", "build", "--environment", "moon", *out, ranks=2)
+        self.assert_fails(2, ["mean-teacher"], "table", "build", *self.RING, "--proxy", "self", *out)
+        self.assert_fails(1, ["500 distinct"], "table", "build", "--environment", "pool", "--pool", self.make_pool(),
+                          "--candidates", 500, *out)
+        table = self.build("one.h5")
+        with h5py.File(table, "a") as file:
+            file["metrics/accuracy"][1:] = numpy.nan
+        self.assert_fails(1, ["1 record with"], "table", "check", table)
+        with h5py.File(table, "a") as file:
+            file["metrics/accuracy"][...] = 0.5
+        self.assert_fails(1, ["no signal"], "table", "check", table)
+
+
+class Env(JobTest):
+    RING = ("--environment", "ring", "--candidates", 40, "--reward-points", 200, "--test-points", 200)
+
+    def test_games_have_the_same_bits_for_any_number_of_ranks(self):
+        curves = []
+        for ranks in (0, 1, 3):
+            path = self.path(f"e{ranks}.h5")
+            self.run_ok("env", "run", *self.RING, "--seeds", 2, "--batches", "1,4", "--budget", 8, "--choosers",
+                        "random,entropy,k-center,oracle", "-o", path, ranks=ranks)
+            with h5py.File(path) as file:
+                found = {}
+                file["curves"].visititems(
+                    lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+            curves.append(found)
+        for other in curves[1:]:
+            self.assertEqual({k: v.tobytes() for k, v in other.items()}, {k: v.tobytes() for k, v in curves[0].items()})
+        found = curves[0]
+        self.assertEqual(found["entropy/b1/test_accuracy"].shape, (2, 9))
+        numpy.testing.assert_array_equal(found["entropy/b4/labelled"][0], [20, 24, 28])
+        # Nobody has chosen anything yet, so all begin alike.
+        numpy.testing.assert_array_equal(found["entropy/b1/test_loss"][:, 0], found["random/b4/test_loss"][:, 0])
+        # The greedy oracle picks one after the other, whatever the batch.
+        numpy.testing.assert_array_equal(found["oracle/b1/test_loss"][:, 8], found["oracle/b4/test_loss"][:, 2])
+
+    def test_influence_is_that_of_single_candidates(self):
+        paths = []
+        for ranks in (0, 3):
+            paths.append(self.path(f"i{ranks}.h5"))
+            self.run_ok("env", "influence", *self.RING, "-o", paths[-1], ranks=ranks)
+        with h5py.File(paths[0]) as alone, h5py.File(paths[1]) as shared:
+            for name in ("train_loss", "reward_accuracy", "test_loss", "test_accuracy"):
+                values = alone[f"curves/influence/{name}"][...]
+                self.assertEqual(values.shape, (40,))
+                self.assertEqual(values.tobytes(), shared[f"curves/influence/{name}"][...].tobytes())
+            best = alone["curves/influence/reward_accuracy"][...].max()
+        result = self.run_ok("env", "oracle", *self.RING, "-b", 1, "--json").json()["reward points"]
+        self.assertAlmostEqual(result["oracle"] - result["labelled"], best, places=12)
+
+    def test_the_oracle_is_above_random(self):
+        result = self.run_ok("env", "oracle", *self.RING, "-b", 5, "--json").json()
+        found = result["reward points"]
+        self.assertGreater(found["oracle"], found["random"] + 2 * found["deviation"])
+        self.assertEqual(len(set(result["batch"])), 5)
+
+    def test_what_cannot_be_played_is_refused(self):
+        out = ("-o", self.path("e.h5"))
+        self.assert_fails(2, ["bald", "oracle"], "env", "run", *self.RING, "--choosers", "bald", *out)
+        self.assert_fails(2, ["--budget is 50", "40"], "env", "run", *self.RING, "--budget", 50, *out)
+        self.assert_fails(2, ["1 to 40"], "env", "oracle", *self.RING, "-b", 41)
+        self.assert_fails(2, ["standardised"], "env", "oracle", *self.RING, "--reward", "sum")
+
+
+if __name__ == "__main__":
+    unittest.main()
