@@ -21,7 +21,8 @@ constexpr hdf5::Type type_of() {
 
 template <class T>
 void write(hdf5::File& file, const std::string& name, std::vector<std::int64_t> shape,
-           std::span<const T> values, const std::string& description, const std::string& unit = "") {
+           std::span<const T> values, const std::string& description,
+           const std::string& unit = "") {
     file.create_dataset({.name = name,
                          .type = type_of<T>(),
                          .shape = shape,
@@ -99,8 +100,8 @@ LookupTable read_lookup_table(const std::string& path) {
     table.proxy = hdf5::read_string(file.root(), "proxy").value_or("");
     const std::int64_t r = file.dataset("/subsets").rows();
     try {
-        table.subsets = PackedSubsets(
-            n, read<std::uint64_t>(file, "/subsets", r, table.subsets.words()));
+        table.subsets =
+            PackedSubsets(n, read<std::uint64_t>(file, "/subsets", r, table.subsets.words()));
     } catch (const Error& error) {
         fail<FileError>("{}: /subsets: {}", path, error.what());
     }

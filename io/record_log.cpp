@@ -52,10 +52,11 @@ RecordLog::RecordLog(std::string path, const std::string& plan, std::int64_t met
                           "with, or remove it",
                           path_);
         if (begun) {
-            const std::size_t each =
-                2 * sizeof(std::int64_t) + sizeof(double) * static_cast<std::size_t>(1 + metrics_each);
+            const std::size_t each = 2 * sizeof(std::int64_t) +
+                                     sizeof(double) * static_cast<std::size_t>(1 + metrics_each);
             whole = head.size();
-            for (std::string_view left = std::string_view(text).substr(whole); left.size() >= each;) {
+            for (std::string_view left = std::string_view(text).substr(whole);
+                 left.size() >= each;) {
                 const auto number = take<std::int64_t>(left);
                 Record record;
                 record.seconds = take<double>(left);

@@ -113,10 +113,12 @@ int run(Job& job, const Options& options) {
     const std::size_t metric = proxy_metric(options.metric);
     const std::int64_t most = *std::max_element(options.batches.begin(), options.batches.end());
     THRESHER_CHECK_AS(
-        UsageError, options.budget >= most && options.budget <= options.choice.environment.candidates,
+        UsageError,
+        options.budget >= most && options.budget <= options.choice.environment.candidates,
         "--budget is {}; allowed are {} (the largest of --batches) to {} (the candidates)",
         options.budget, most, options.choice.environment.candidates);
-    THRESHER_CHECK_AS(UsageError, !options.output.empty(), "--output is missing; give the file of curves to write");
+    THRESHER_CHECK_AS(UsageError, !options.output.empty(),
+                      "--output is missing; give the file of curves to write");
     job.check_output(options.output, {options.choice.pool.path});
 
     // Every game is played by one rank; what it made is gathered in the order of the games.
@@ -140,8 +142,9 @@ int run(Job& job, const Options& options) {
             const auto timer = job.phases().time("play");
             const Proxy proxy(open.environment, options.choice.proxy_options(seed));
             for (std::size_t i = 0; i < games.size(); ++i) {
-                const bool own = static_cast<int>(i % static_cast<std::size_t>(collective.size())) ==
-                                 collective.rank();
+                const bool own =
+                    static_cast<int>(i % static_cast<std::size_t>(collective.size())) ==
+                    collective.rank();
                 if (games[i].seed != s || !own) continue;
                 give_up_if_others_failed(collective);
                 curves[i] = play(games[i].chooser, open.environment, proxy, games[i].b,
@@ -163,7 +166,8 @@ int run(Job& job, const Options& options) {
             io::Curve& curve = record.curves[prefix + name];
             curve.shape = {options.seeds, rounds};
             curve.description = description;
-            for (std::int64_t round = 0; round < rounds; ++round) curve.values.push_back(value(round));
+            for (std::int64_t round = 0; round < rounds; ++round)
+                curve.values.push_back(value(round));
         };
         add("labelled", "labels, those to begin with included", [&](std::int64_t round) {
             return static_cast<double>(options.choice.environment.labelled + round * games[i].b);
@@ -183,7 +187,8 @@ int run(Job& job, const Options& options) {
         for (const std::string& chooser : options.choosers) {
             std::string line = fmt::format("{:<18}", chooser);
             for (const std::int64_t b : options.batches) {
-                const io::Curve& curve = record.curves.at(fmt::format("{}/b{}/{}", chooser, b, name));
+                const io::Curve& curve =
+                    record.curves.at(fmt::format("{}/b{}/{}", chooser, b, name));
                 std::vector<double> last;
                 const auto rounds = static_cast<std::size_t>(curve.shape[1]);
                 for (std::size_t i = rounds; i <= curve.values.size(); i += rounds) {
@@ -209,8 +214,8 @@ int oracle(Job& job, const Options& options) {
     const std::int64_t n = options.choice.environment.candidates;
     THRESHER_CHECK_AS(UsageError, options.batch >= 1 && options.batch <= n,
                       "--batch is {}; allowed are 1 to {} (the candidates)", options.batch, n);
-    THRESHER_CHECK_AS(UsageError, options.samples >= 2,
-                      "--samples is {}; a spread needs 2 or more", options.samples);
+    THRESHER_CHECK_AS(UsageError, options.samples >= 2, "--samples is {}; a spread needs 2 or more",
+                      options.samples);
     const std::uint64_t seed = job.common().seed;
     const OpenEnvironment open = open_environment(job, options.choice, seed);
     nlohmann::json facts;
@@ -243,18 +248,23 @@ int oracle(Job& job, const Options& options) {
             const double greedy = judge(proxy, best, judged_on)[metric];
             const double single = judge(proxy, singles, judged_on)[metric];
             const Moments random = moments(values);
-            job.print(fmt::format("{:<14} {:>9.4f} {:>10.4f} {:>10.4f} {:>10.4f} {:>10.4f}   oracle "
-                                  "{:+.1f}, best singles {:+.1f}",
-                                  name, before, random.mean, random.deviation, greedy, single,
-                                  (greedy - random.mean) / random.deviation,
-                                  (single - random.mean) / random.deviation));
-            facts[name] = {{"labelled", before},       {"random", random.mean},
-                           {"deviation", random.deviation}, {"oracle", greedy},
+            job.print(
+                fmt::format("{:<14} {:>9.4f} {:>10.4f} {:>10.4f} {:>10.4f} {:>10.4f}   oracle "
+                            "{:+.1f}, best singles {:+.1f}",
+                            name, before, random.mean, random.deviation, greedy, single,
+                            (greedy - random.mean) / random.deviation,
+                            (single - random.mean) / random.deviation));
+            facts[name] = {{"labelled", before},
+                           {"random", random.mean},
+                           {"deviation", random.deviation},
+                           {"oracle", greedy},
                            {"best_singles", single}};
             if (judged_on != JudgedOn::reward) continue;
             std::vector<double> rewards = shaping.shape(values, before, options.threshold);
-            record.curves["rewards"] = {{options.samples}, rewards,
-                                        fmt::format("{} of random batches", shaping.description), ""};
+            record.curves["rewards"] = {{options.samples},
+                                        rewards,
+                                        fmt::format("{} of random batches", shaping.description),
+                                        ""};
             std::sort(rewards.begin(), rewards.end());
             job.print(fmt::format("  reward {} of random batches: {:.4f} to {:.4f}, median {:.4f}",
                                   shaping.name, rewards.front(), rewards.back(),
@@ -266,7 +276,9 @@ int oracle(Job& job, const Options& options) {
         }
         job.print(fmt::format("best single candidate: id {}; the oracle's batch: {}", ids.front(),
                               fmt::join(ids, ", ")));
-        job.print("the greedy oracle sees the rewards, but is no upper bound: it never takes back a pick");
+        job.print(
+            "the greedy oracle sees the rewards, but is no upper bound: it never takes back a "
+            "pick");
         record.batches["oracle"] = ids;
         facts["batch"] = ids;
         if (!options.output.empty()) {
@@ -278,7 +290,8 @@ int oracle(Job& job, const Options& options) {
 }
 
 int influence(Job& job, const Options& options) {
-    THRESHER_CHECK_AS(UsageError, !options.output.empty(), "--output is missing; give the file to write");
+    THRESHER_CHECK_AS(UsageError, !options.output.empty(),
+                      "--output is missing; give the file to write");
     job.check_output(options.output, {options.choice.pool.path});
     const std::uint64_t seed = job.common().seed;
     const OpenEnvironment open = open_environment(job, options.choice, seed);
@@ -293,17 +306,21 @@ int influence(Job& job, const Options& options) {
         double sign;
     };
     constexpr std::array kEffects{
-        Effect{"train_loss", "change of the mean loss on the labelled points", JudgedOn::labelled, 1, -1.0},
-        Effect{"reward_accuracy", "change of the accuracy on the reward points", JudgedOn::reward, 0, 1.0},
+        Effect{"train_loss", "change of the mean loss on the labelled points", JudgedOn::labelled,
+               1, -1.0},
+        Effect{"reward_accuracy", "change of the accuracy on the reward points", JudgedOn::reward,
+               0, 1.0},
         Effect{"test_loss", "change of the mean loss on the test points", JudgedOn::test, 1, -1.0},
-        Effect{"test_accuracy", "change of the accuracy on the test points", JudgedOn::test, 0, 1.0}};
+        Effect{"test_accuracy", "change of the accuracy on the test points", JudgedOn::test, 0,
+               1.0}};
     // Every rank labels its share of the candidates, one at a time.
     std::vector<double> own;
     agree(collective, [&] {
         const auto timer = job.phases().time("retrain");
         const Proxy proxy(environment, options.choice.proxy_options(seed));
         std::vector<std::int32_t> singles;
-        for (std::int64_t i = n * collective.rank() / ranks; i < n * (collective.rank() + 1) / ranks; ++i) {
+        for (std::int64_t i = n * collective.rank() / ranks;
+             i < n * (collective.rank() + 1) / ranks; ++i) {
             singles.push_back(static_cast<std::int32_t>(i));
         }
         std::vector<double> values(singles.size());
@@ -329,17 +346,19 @@ int influence(Job& job, const Options& options) {
                 const auto part = of_rank.subspan(e * count, count);
                 curve.values.insert(curve.values.end(), part.begin(), part.end());
             }
-            const auto [least, most] = std::minmax_element(curve.values.begin(), curve.values.end());
-            job.print(fmt::format("  {:<16} {:+.5f} on average, {:+.5f} (candidate {}) to {:+.5f} (candidate {})",
-                                  kEffects[e].name, moments(curve.values).mean, *least,
-                                  least - curve.values.begin(), *most,
-                                  most - curve.values.begin()));
+            const auto [least, most] =
+                std::minmax_element(curve.values.begin(), curve.values.end());
+            job.print(fmt::format(
+                "  {:<16} {:+.5f} on average, {:+.5f} (candidate {}) to {:+.5f} (candidate {})",
+                kEffects[e].name, moments(curve.values).mean, *least, least - curve.values.begin(),
+                *most, most - curve.values.begin()));
             facts[kEffects[e].name] = moments(curve.values).mean;
             record.curves[std::string("influence/") + kEffects[e].name] = std::move(curve);
         }
         const auto column = [&](const char* name, const char* description, const auto& value) {
             io::Curve curve{{n}, {}, description, ""};
-            for (std::int64_t i = 0; i < n; ++i) curve.values.push_back(value(static_cast<std::size_t>(i)));
+            for (std::int64_t i = 0; i < n; ++i)
+                curve.values.push_back(value(static_cast<std::size_t>(i)));
             record.curves[std::string("candidates/") + name] = std::move(curve);
         };
         const auto d = static_cast<std::size_t>(environment.dimensions);

@@ -30,7 +30,8 @@ constexpr double kGoodShare = 0.1;
 constexpr std::int64_t kPart = 512;  ///< records between looks at the stop flag
 
 struct Options {
-    std::string action, output, size = "10", shard, metric = "accuracy", weights = "inverse-distance";
+    std::string action, output, size = "10", shard, metric = "accuracy",
+                                weights = "inverse-distance";
     std::vector<std::string> tables, estimators;
     EnvironmentChoice choice;
     TablePlan plan;
@@ -149,7 +150,8 @@ class Builder {
         }
         for (std::size_t begin = 0; begin < missing.size(); begin += kPart) {
             if (stop_requested()) {
-                throw Requeue("asked to stop: the records so far are kept; run the same command to go on");
+                throw Requeue(
+                    "asked to stop: the records so far are kept; run the same command to go on");
             }
             const std::size_t count = std::min<std::size_t>(kPart, missing.size() - begin);
             const auto part = std::span(missing).subspan(begin, count);
@@ -161,13 +163,12 @@ class Builder {
             std::vector<double> metrics(count * static_cast<std::size_t>(metrics_each_));
             workers.evaluate(0, subsets, plan_.most_size, metrics,
                              [&](std::int64_t first, std::int64_t done, double seconds) {
-                                 log_.append(
-                                     part.subspan(static_cast<std::size_t>(first),
-                                                  static_cast<std::size_t>(done)),
-                                     std::span(metrics).subspan(
-                                         static_cast<std::size_t>(first * metrics_each_),
-                                         static_cast<std::size_t>(done * metrics_each_)),
-                                     seconds);
+                                 log_.append(part.subspan(static_cast<std::size_t>(first),
+                                                          static_cast<std::size_t>(done)),
+                                             std::span(metrics).subspan(
+                                                 static_cast<std::size_t>(first * metrics_each_),
+                                                 static_cast<std::size_t>(done * metrics_each_)),
+                                             seconds);
                                  progress_->update(std::ssize(log_.records()));
                              });
         }
@@ -188,7 +189,8 @@ class Builder {
             const double value = mean_of(log_.records().at(number), metric);
             if (std::isfinite(value)) order.push_back({value, number});
         }
-        THRESHER_CHECK(!order.empty(), "no uniform record has a finite {}; there is nothing to mutate",
+        THRESHER_CHECK(!order.empty(),
+                       "no uniform record has a finite {}; there is nothing to mutate",
                        options_.metric);
         std::sort(order.begin(), order.end(),
                   [](const ScoredId& a, const ScoredId& b) { return a.before(b); });
@@ -239,11 +241,10 @@ std::string spread_of(const LookupTable& table, const std::string& metric) {
     const double mean = std::accumulate(usable.values.begin(), usable.values.end(), 0.0) / n;
     double squares = 0.0;
     for (const double value : usable.values) squares += (value - mean) * (value - mean) / n;
-    return fmt::format("{} {:.4f} +- {:.4f}, best {:.4f}{}", metric, mean, std::sqrt(squares),
-                       *std::max_element(usable.values.begin(), usable.values.end()),
-                       usable.quarantined > 0
-                           ? fmt::format(", {} records quarantined", usable.quarantined)
-                           : "");
+    return fmt::format(
+        "{} {:.4f} +- {:.4f}, best {:.4f}{}", metric, mean, std::sqrt(squares),
+        *std::max_element(usable.values.begin(), usable.values.end()),
+        usable.quarantined > 0 ? fmt::format(", {} records quarantined", usable.quarantined) : "");
 }
 
 /// The same, also where there is nothing to estimate from.
@@ -260,7 +261,8 @@ int build(Job& job, const Options& options) {
     const std::uint64_t seed = job.common().seed;
     const TablePlan plan = plan_of(options, seed);
     static_cast<void>(proxy_metric(options.metric));
-    THRESHER_CHECK_AS(UsageError, !options.output.empty(), "--output is missing; give the table to write");
+    THRESHER_CHECK_AS(UsageError, !options.output.empty(),
+                      "--output is missing; give the table to write");
     job.check_output(options.output, {options.choice.pool.path});
     const OpenEnvironment open = open_environment(job, options.choice, seed);
     std::optional<Proxy> proxy;
@@ -353,19 +355,20 @@ int check(Job& job, Options options) {
         job.print(fmt::format("{} records of {} candidates: {}", table.size(),
                               table.subsets.candidates(), spread_of(table, options.metric)));
         job.print(fmt::format("\n{:<10} {:>8} {:>7} {:>9} {:>10} {:>9} {:>9} {:>6} {:>9} {:>9}",
-                              "estimator", "records", "size", "error", "of mean", "ratio", "rank r", "r",
-                              "within 1", "within 2"));
+                              "estimator", "records", "size", "error", "of mean", "ratio", "rank r",
+                              "r", "within 1", "within 2"));
         std::string summaries;
         for (const EstimatorCheck& check : checks) {
             const std::string size = check.least_size == check.most_size
                                          ? fmt::format("{}", check.most_size)
                                          : fmt::format("{}-{}", check.least_size, check.most_size);
             const double ratio = check.mean_error / check.mean_error_of_mean;
-            job.print(fmt::format(
-                "{:<10} {:>8} {:>7} {:>9.5f} {:>10.5f} {:>9.2f} {:>9.2f} {:>6.2f} {:>7.0f} % {:>7.0f} %",
-                check.estimator, check.records, size, check.mean_error, check.mean_error_of_mean,
-                ratio, check.rank_correlation, check.correlation, 100.0 * check.within_1,
-                100.0 * check.within_2));
+            job.print(
+                fmt::format("{:<10} {:>8} {:>7} {:>9.5f} {:>10.5f} {:>9.2f} {:>9.2f} {:>6.2f} "
+                            "{:>7.0f} % {:>7.0f} %",
+                            check.estimator, check.records, size, check.mean_error,
+                            check.mean_error_of_mean, ratio, check.rank_correlation,
+                            check.correlation, 100.0 * check.within_1, 100.0 * check.within_2));
             facts["checks"].push_back({{"estimator", check.estimator},
                                        {"records", check.records},
                                        {"least_size", check.least_size},
@@ -381,8 +384,9 @@ int check(Job& job, Options options) {
             const std::string line = fmt::format("\n  {:<8} {}", check.estimator, check.summary);
             if (summaries.find(line) == std::string::npos) summaries += line;
         }
-        job.print("\nerror: mean absolute error on records held out; of mean: that of predicting the "
-                  "mean; within: shares within 1 and 2 deviations (68 and 95 % where these hold)");
+        job.print(
+            "\nerror: mean absolute error on records held out; of mean: that of predicting the "
+            "mean; within: shares within 1 and 2 deviations (68 and 95 % where these hold)");
         job.print("\nfitted:" + summaries);
     });
     job.finish(facts);

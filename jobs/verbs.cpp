@@ -64,7 +64,8 @@ const std::vector<Verb>& verbs() {
          run_policy, true},
         {"info", "what a Thresher file holds, or what this build can do",
          "thresher info quickstart/clean.h5", run_info},
-        {"list", "the tables of strategies, acquisitions, selectors, models, importers",
+        {"list",
+         "the tables of strategies, acquisitions, models, environments, estimators and so on",
          "thresher list", run_list},
     };
     return table;

@@ -32,8 +32,8 @@ class Dataset {
     const std::vector<std::int64_t>& shape() const { return shape_; }
     std::int64_t rows() const { return shape_.empty() ? 0 : shape_[0]; }
     std::int64_t elements_per_row() const;
-    /// The type in the file; integers other than u8 and i32, u64 too, count as int64, f16 as float32. exact()
-    /// tells whether bytes in the file are those in memory.
+    /// The type in the file; integers other than u8 and i32, u64 too, count as int64, f16 as
+    /// float32. exact() tells whether bytes in the file are those in memory.
     Type type() const { return type_; }
     bool exact() const { return exact_; }
     bool is_integer() const;

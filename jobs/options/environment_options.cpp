@@ -74,11 +74,12 @@ OpenEnvironment make(const EnvironmentChoice& options, const std::optional<io::P
 std::string checksum_of(const OpenEnvironment& open) {
     std::string bytes;
     const auto add = [&](const auto& values) {
-        bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof values[0]);
+        bytes.append(reinterpret_cast<const char*>(values.data()),
+                     values.size() * sizeof values[0]);
     };
     add(open.ids);
-    for (const Points* points : {&open.environment.labelled, &open.environment.candidates,
-                                 &open.environment.reward}) {
+    for (const Points* points :
+         {&open.environment.labelled, &open.environment.candidates, &open.environment.reward}) {
         add(points->features);
         add(points->targets);
     }
@@ -96,7 +97,8 @@ void add_environment_options(CLI::App& app, EnvironmentChoice& options) {
     app.add_option("--labelled", environment.labelled, "Points labelled to begin with");
     app.add_option("--reward-points", environment.reward, "Points that rewards are measured on");
     app.add_option("--test-points", environment.test, "Points that results are measured on");
-    app.add_option("--repeat", environment.repeat, "Each candidate so many times, copies with noise");
+    app.add_option("--repeat", environment.repeat,
+                   "Each candidate so many times, copies with noise");
     app.add_option("--repeat-noise", environment.repeat_noise,
                    "Noise of the copies, in standard deviations of the features");
     app.add_option("--components", environment.components,
@@ -140,8 +142,8 @@ ProxyOptions EnvironmentChoice::proxy_options(std::uint64_t seed) const {
 OpenEnvironment open_environment(Job& job, const EnvironmentChoice& options, std::uint64_t seed) {
     check_environment_options(options.environment);
     const bool reads_pool = find_environment(options.environment.name).reads_pool;
-    THRESHER_CHECK_AS(UsageError, reads_pool != options.pool.path.empty(),
-                      "environment {} {}", options.environment.name,
+    THRESHER_CHECK_AS(UsageError, reads_pool != options.pool.path.empty(), "environment {} {}",
+                      options.environment.name,
                       reads_pool ? "is drawn from a pool; give --pool"
                                  : "reads no pool; leave --pool out, or take --environment pool");
     std::optional<io::PoolFile> pool;

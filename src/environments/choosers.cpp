@@ -24,8 +24,10 @@ std::vector<std::int32_t> positions(const Selection& selection) {
 }
 
 std::vector<std::uint8_t> marks_of(const Situation& situation) {
-    std::vector<std::uint8_t> marks(static_cast<std::size_t>(situation.environment.candidates.rows), 0);
-    for (const std::int32_t candidate : situation.picked) marks[static_cast<std::size_t>(candidate)] = 1;
+    std::vector<std::uint8_t> marks(static_cast<std::size_t>(situation.environment.candidates.rows),
+                                    0);
+    for (const std::int32_t candidate : situation.picked)
+        marks[static_cast<std::size_t>(candidate)] = 1;
     return marks;
 }
 
@@ -118,10 +120,12 @@ std::vector<std::int32_t> choose_singles(const Situation& situation, std::int64_
 std::vector<std::string> choosers() {
     std::vector<std::string> names;
     for (const Acquisition& acquisition : acquisitions()) {
-        if (missing_needs(acquisition.needs, kAvailable).empty()) names.emplace_back(acquisition.name);
+        if (missing_needs(acquisition.needs, kAvailable).empty())
+            names.emplace_back(acquisition.name);
     }
     for (const JointAcquisition& acquisition : joint_acquisitions()) {
-        if (missing_needs(acquisition.needs, kAvailable).empty()) names.emplace_back(acquisition.name);
+        if (missing_needs(acquisition.needs, kAvailable).empty())
+            names.emplace_back(acquisition.name);
     }
     names.emplace_back(kGreedyOracle);
     names.emplace_back(kBestSingles);

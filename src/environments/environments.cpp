@@ -23,8 +23,9 @@ const std::vector<EnvironmentInfo>& environments() {
         {"ring",
          "12 clusters on a ring, 4 classes in turn; some clusters are crowded with near copies",
          false, 16, make_ring},
-        {"ringdup", "the ring, with 70 % of the candidates in one blob whose classes cannot be told",
-         false, 16, make_ring_with_blob},
+        {"ringdup",
+         "the ring, with 70 % of the candidates in one blob whose classes cannot be told", false,
+         16, make_ring_with_blob},
         {"pool", "a stratified draw from any pool with targets, in principal components if asked",
          true, 0, make_from_pool},
     };
@@ -43,8 +44,9 @@ const EnvironmentInfo& find_environment(std::string_view name) {
 void check_environment_options(const EnvironmentOptions& options) {
     static_cast<void>(find_environment(options.name));
     const auto check = [](std::string_view what, std::int64_t value) {
-        THRESHER_CHECK_AS(UsageError, value >= 1, "an environment of {} {} was asked for; 1 or more are needed",
-                          value, what);
+        THRESHER_CHECK_AS(UsageError, value >= 1,
+                          "an environment of {} {} was asked for; 1 or more are needed", value,
+                          what);
     };
     check("candidates", options.candidates);
     check("labelled points", options.labelled);

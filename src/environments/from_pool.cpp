@@ -19,7 +19,8 @@ namespace {
 /// Draws of Stream::environment by what they are for.
 enum Round : std::uint32_t { kCopies = 32, kCandidateOrder };
 
-Points rows_of(const Points& pool, std::int64_t dimensions, std::int64_t begin, std::int64_t count) {
+Points rows_of(const Points& pool, std::int64_t dimensions, std::int64_t begin,
+               std::int64_t count) {
     Points points;
     points.rows = count;
     const auto features = pool.features.begin() + begin * dimensions;
@@ -71,7 +72,8 @@ void project(Environment& environment, std::int64_t count) {
                       "{} principal components of {} features were asked for; ask for {} or fewer",
                       count, d, d);
     const auto matrix = [&](Points& points) {
-        return at::from_blob(points.features.data(), {points.rows, d}, at::TensorOptions(at::kFloat))
+        return at::from_blob(points.features.data(), {points.rows, d},
+                             at::TensorOptions(at::kFloat))
             .to(at::kDouble);
     };
     at::Tensor sum, products;
@@ -90,8 +92,8 @@ void project(Environment& environment, std::int64_t count) {
     const double variance = values.slice(0, d - count, d).mean().item<double>();
     const at::Tensor largest = axes.gather(0, axes.abs().argmax(0, true));
     axes = axes * largest.sign() / std::sqrt(std::max(variance, 1e-300));
-    for (Points* points : {&environment.labelled, &environment.candidates, &environment.reward,
-                           &environment.test}) {
+    for (Points* points :
+         {&environment.labelled, &environment.candidates, &environment.reward, &environment.test}) {
         const at::Tensor projected =
             at::mm(matrix(*points) - mean, axes).to(at::kFloat).contiguous();
         const float* const data = projected.const_data_ptr<float>();
@@ -100,8 +102,7 @@ void project(Environment& environment, std::int64_t count) {
     environment.dimensions = count;
 }
 
-std::vector<std::int64_t> candidate_origins(const EnvironmentOptions& options,
-                                            std::uint64_t seed) {
+std::vector<std::int64_t> candidate_origins(const EnvironmentOptions& options, std::uint64_t seed) {
     std::vector<std::int64_t> origins;
     const std::int64_t distinct = options.candidates / options.repeat;
     const KeyedPermutation order(options.candidates, seed, Stream::environment, kCandidateOrder);

@@ -31,13 +31,14 @@ Buffer make_buffer(std::size_t vectors) {
 HWY_INLINE V softmax_row(float* HWY_RESTRICT row, std::size_t classes, V& largest) {
     const D d;
     largest = hn::Load(d, row);
-    for (std::size_t c = 1; c < classes; ++c) largest = hn::Max(largest, hn::Load(d, row + c * kLanes));
+    for (std::size_t c = 1; c < classes; ++c)
+        largest = hn::Max(largest, hn::Load(d, row + c * kLanes));
     V sum = hn::Zero(d);
     for (std::size_t c = 0; c < classes; c += 4) {
         const auto at = [&](std::size_t i) { return row + std::min(c + i, classes - 1) * kLanes; };
         const auto shifted = [&](std::size_t i) { return hn::Sub(hn::Load(d, at(i)), largest); };
-        const Floats e = exp(
-            clamp_below(Floats{shifted(0), shifted(1), shifted(2), shifted(3)}, kLowestFloat));
+        const Floats e =
+            exp(clamp_below(Floats{shifted(0), shifted(1), shifted(2), shifted(3)}, kLowestFloat));
         const V values[4] = {e.v0, e.v1, e.v2, e.v3};
         for (std::size_t i = 0; i < 4 && c + i < classes; ++i) {
             hn::Store(values[i], d, at(i));
@@ -108,8 +109,8 @@ class Group {
         multiply<false>({hidden, kLanes, width * kLanes}, {residuals, classes_ * kLanes, kLanes},
                         {gradient + second, classes_ * kLanes}, width, classes_, rows, true);
         multiply<false>({residuals, classes_ * kLanes, kLanes},
-                        {weights + second, kLanes, classes_ * kLanes},
-                        {scratch, hidden_ * kLanes}, rows, hidden_, classes_, false);
+                        {weights + second, kLanes, classes_ * kLanes}, {scratch, hidden_ * kLanes},
+                        rows, hidden_, classes_, false);
         const D d;
         for (std::size_t i = 0; i < rows; ++i) {
             for (std::size_t h = 0; h < hidden_; ++h) {
@@ -130,8 +131,8 @@ class Group {
             const V factor = hn::Set(d, rate);
             for (std::size_t i = first; i < first + vectors; ++i) {
                 float* HWY_RESTRICT at = gradient + i * kLanes;
-                hn::Store(hn::MulAdd(factor, hn::Load(d, weights + i * kLanes), hn::Load(d, at)),
-                          d, at);
+                hn::Store(hn::MulAdd(factor, hn::Load(d, weights + i * kLanes), hn::Load(d, at)), d,
+                          at);
             }
         };
         if (hidden_ == 0) return layer(0, (d1_ - 1) * classes_);
@@ -215,7 +216,8 @@ class Training {
         for (std::size_t lane = 0; lane < kLanes; ++lane) {
             // Lanes without a subset repeat the last one.
             const std::int32_t* subset = subsets + std::min(lane, lanes - 1) * size;
-            const auto count = size - static_cast<std::size_t>(std::count(subset, subset + size, -1));
+            const auto count =
+                size - static_cast<std::size_t>(std::count(subset, subset + size, -1));
             const float weight = 1.0F / static_cast<float>(labelled_.rows + count);
             for (std::size_t i = 0; i < labelled_.rows; ++i) {
                 const auto target = static_cast<std::size_t>(task_.labelled.targets[i]);
@@ -224,13 +226,15 @@ class Training {
             }
             if (unlabelled) {
                 const float share = 1.0F / static_cast<float>(others_.rows);
-                for (std::size_t i = 0; i < others_.rows; ++i) others_.weights[i * kLanes + lane] = share;
+                for (std::size_t i = 0; i < others_.rows; ++i)
+                    others_.weights[i * kLanes + lane] = share;
             }
             for (std::size_t i = 0; i < size; ++i) {
                 if (subset[i] < 0) continue;
                 const auto row = static_cast<std::size_t>(subset[i]);
                 for (std::size_t j = 0; j < d1; ++j) {
-                    picked_.own[(i * d1 + j) * kLanes + lane] = task_.candidates.values[row * d1 + j];
+                    picked_.own[(i * d1 + j) * kLanes + lane] =
+                        task_.candidates.values[row * d1 + j];
                 }
                 const auto target = static_cast<std::size_t>(task_.candidates.targets[row]);
                 picked_.targets[(i * classes + target) * kLanes + lane] = 1.0F;
@@ -280,7 +284,8 @@ class Training {
             float* HWY_RESTRICT row = others_.logits.get() + i * classes * kLanes;
             softmax_row(row, classes, largest);
             V best = hn::Load(d, row);
-            for (std::size_t c = 1; c < classes; ++c) best = hn::Max(best, hn::Load(d, row + c * kLanes));
+            for (std::size_t c = 1; c < classes; ++c)
+                best = hn::Max(best, hn::Load(d, row + c * kLanes));
             const V weight =
                 hn::IfThenElseZero(hn::Ge(best, threshold),
                                    hn::Mul(scale, hn::Load(d, others_.weights.get() + i * kLanes)));
@@ -335,8 +340,7 @@ class Training {
         constexpr double kFirst = 0.9, kSecond = 0.999;
         const double t = static_cast<double>(step) + 1.0;
         const double left = 1.0 - static_cast<double>(step) / static_cast<double>(options_.steps);
-        const double rate =
-            options_.learning_rate * left / (1.0 - std::pow(kFirst, t));
+        const double rate = options_.learning_rate * left / (1.0 - std::pow(kFirst, t));
         const V a = hn::Set(d, static_cast<float>(rate));
         const V b = hn::Set(d, static_cast<float>(1.0 / (1.0 - std::pow(kSecond, t))));
         const V keep1 = hn::Set(d, static_cast<float>(kFirst));
@@ -347,8 +351,8 @@ class Training {
         for (std::size_t i = 0; i < group_.count() * kLanes; i += kLanes) {
             const V g = hn::Load(d, gradient_.get() + i);
             const V m = hn::MulAdd(keep1, hn::Load(d, first_.get() + i), hn::Mul(take1, g));
-            const V v = hn::MulAdd(keep2, hn::Load(d, second_.get() + i),
-                                   hn::Mul(take2, hn::Mul(g, g)));
+            const V v =
+                hn::MulAdd(keep2, hn::Load(d, second_.get() + i), hn::Mul(take2, hn::Mul(g, g)));
             hn::Store(m, d, first_.get() + i);
             hn::Store(v, d, second_.get() + i);
             const V by = hn::Div(hn::Mul(a, m), hn::Add(hn::Sqrt(hn::Mul(b, v)), small));
@@ -379,8 +383,8 @@ class Training {
 
 std::size_t lanes() { return kLanes; }
 
-void train(const LearnerTask& task, const std::int32_t* subsets, std::size_t count, std::size_t size,
-           float* weights) {
+void train(const LearnerTask& task, const std::int32_t* subsets, std::size_t count,
+           std::size_t size, float* weights) {
     const Group group(task);
     const Buffer aligned = make_buffer(group.count());
     Training(task, subsets, count, size, aligned.get()).run();
@@ -452,7 +456,8 @@ void predict(const LearnerTask& task, const float* weights, std::size_t lane, co
             for (std::size_t c = 1; c < classes; ++c) {
                 largest = std::max(largest, double{row[c * kLanes]});
             }
-            for (std::size_t c = 0; c < classes; ++c) sum += std::exp(double{row[c * kLanes]} - largest);
+            for (std::size_t c = 0; c < classes; ++c)
+                sum += std::exp(double{row[c * kLanes]} - largest);
             for (std::size_t c = 0; c < classes; ++c) {
                 log_probs[(begin + i) * classes + c] =
                     static_cast<float>(double{row[c * kLanes]} - largest - std::log(sum));

@@ -23,8 +23,8 @@ enum class Supervision {
 struct LearnerOptions {
     std::int64_t hidden = 0;  ///< width of the hidden layer; 0: softmax regression
     std::int64_t steps = 100;
-    double learning_rate = 0.1;   ///< of the first step; falls to 0 in a straight line
-    double weight_decay = 1e-3;   ///< half of it times the squared weights, without the biases
+    double learning_rate = 0.1;  ///< of the first step; falls to 0 in a straight line
+    double weight_decay = 1e-3;  ///< half of it times the squared weights, without the biases
     Supervision supervision = Supervision::supervised;
     double consistency = 1.0;     ///< weight of the candidates when the ramp is over
     double ramp = 0.5;            ///< share of the steps over which it grows, exp(-5 (1 - t)^2)

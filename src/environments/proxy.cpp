@@ -116,16 +116,16 @@ Proxy::Proxy(const Environment& environment, const ProxyOptions& options)
     for (std::int64_t repeat = 0; repeat < options.repeats; ++repeat) {
         const auto round = static_cast<std::uint32_t>(repeat * kRounds);
         Start start;
-        start.weights.assign(
-            static_cast<std::size_t>(parameters(learner, dimensions_, classes_)), 0.0F);
+        start.weights.assign(static_cast<std::size_t>(parameters(learner, dimensions_, classes_)),
+                             0.0F);
         if (learner.hidden > 0) {  // He et al. 2015; softmax regression begins at 0
             const KeyedRandom random(options.seed, Stream::proxy, round + kWeights);
             const double of_first = std::sqrt(2.0 / static_cast<double>(dimensions_));
             const double of_second = std::sqrt(1.0 / static_cast<double>(learner.hidden));
             for (std::size_t i = 0; i < start.weights.size(); ++i) {
                 const auto id = static_cast<std::int64_t>(i);
-                start.weights[i] = static_cast<float>((id < first ? of_first : of_second) *
-                                                      random.normal(id));
+                start.weights[i] =
+                    static_cast<float>((id < first ? of_first : of_second) * random.normal(id));
             }
         }
         if (learner.supervision == Supervision::mean_teacher) {
@@ -135,8 +135,8 @@ Proxy::Proxy(const Environment& environment, const ProxyOptions& options)
                 for (std::size_t i = 0; i < values.size(); ++i) {
                     const auto id = static_cast<std::int64_t>(i);
                     if ((id + 1) % (dimensions_ + 1) == 0) continue;  // the constant
-                    values[i] += static_cast<float>(
-                        learner.noise * random.normal(copy * std::ssize(values) + id));
+                    values[i] += static_cast<float>(learner.noise *
+                                                    random.normal(copy * std::ssize(values) + id));
                 }
                 start.noisy.push_back(std::move(values));
             }
@@ -147,7 +147,7 @@ Proxy::Proxy(const Environment& environment, const ProxyOptions& options)
 
 LearnerTask Proxy::task(std::int64_t repeat) const {
     const Start& start = starts_[static_cast<std::size_t>(repeat)];
-    return {dimensions_,  classes_,      options_.learner, labelled_,
+    return {dimensions_, classes_,      options_.learner, labelled_,
             candidates_, start.weights, start.noisy};
 }
 
@@ -155,10 +155,10 @@ void Proxy::evaluate(std::span<const std::int32_t> subsets, std::int64_t size, J
                      std::span<double> metrics) const {
     const std::int64_t r = options_.repeats, width = r * std::ssize(kProxyMetrics);
     const std::int64_t count = size == 0 ? 1 : std::ssize(subsets) / size;
-    THRESHER_CHECK(size >= 0 && count * size == std::ssize(subsets) &&
-                       count * width == std::ssize(metrics),
-                   "{} positions in subsets of {} with room for {} metrics do not agree",
-                   subsets.size(), size, metrics.size());
+    THRESHER_CHECK(
+        size >= 0 && count * size == std::ssize(subsets) && count * width == std::ssize(metrics),
+        "{} positions in subsets of {} with room for {} metrics do not agree", subsets.size(), size,
+        metrics.size());
     if (size > 0) check_subsets(subsets, size, candidates_.rows);
     const Inputs& points = judged_on == JudgedOn::reward ? reward_
                            : judged_on == JudgedOn::test ? test_
@@ -235,9 +235,9 @@ std::string Proxy::describe() const {
         text += fmt::format(", consistency {}, ramp {}, threshold {}", learner.consistency,
                             learner.ramp, learner.threshold);
     } else if (learner.supervision == Supervision::mean_teacher) {
-        text += fmt::format(", consistency {}, ramp {}, teacher decay {}, noise {}",
-                            learner.consistency, learner.ramp, learner.teacher_decay,
-                            learner.noise);
+        text +=
+            fmt::format(", consistency {}, ramp {}, teacher decay {}, noise {}",
+                        learner.consistency, learner.ramp, learner.teacher_decay, learner.noise);
     }
     return text;
 }

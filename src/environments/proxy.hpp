@@ -53,8 +53,8 @@ class Proxy {
                   std::span<double> metrics) const;
 
     /// The mean over repeats of one metric, [Q].
-    void evaluate_mean(std::span<const std::int32_t> subsets, std::int64_t size,
-                       JudgedOn judged_on, std::size_t metric, std::span<double> values) const;
+    void evaluate_mean(std::span<const std::int32_t> subsets, std::int64_t size, JudgedOn judged_on,
+                       std::size_t metric, std::span<double> values) const;
 
     /// Logarithms of the mean probabilities over repeats that learners trained on the labelled set
     /// and `subset` (may be empty) give to `points`, [rows, C]. Local.

@@ -26,7 +26,8 @@ template <class T>
 SharedBytes pack(const Head& head, std::span<const T> values) {
     std::vector<std::byte> bytes(sizeof head + values.size_bytes());
     std::memcpy(bytes.data(), &head, sizeof head);
-    if (!values.empty()) std::memcpy(bytes.data() + sizeof head, values.data(), values.size_bytes());
+    if (!values.empty())
+        std::memcpy(bytes.data() + sizeof head, values.data(), values.size_bytes());
     return std::make_shared<const std::vector<std::byte>>(std::move(bytes));
 }
 
@@ -137,7 +138,8 @@ bool RecordWorkers::take(Work& work, std::chrono::microseconds patience) {
     --outstanding_[static_cast<std::size_t>(message->from)];
     busy_s_ += head.seconds;
     work.finished += head.count;
-    if (work.done) work.done(head.first, head.count, head.seconds / static_cast<double>(head.count));
+    if (work.done)
+        work.done(head.first, head.count, head.seconds / static_cast<double>(head.count));
     return true;
 }
 

@@ -25,7 +25,7 @@ class RecordWorkers {
     /// Records [first, first + count) are there, and took so many seconds each.
     using Done = std::function<void(std::int64_t first, std::int64_t count, double seconds)>;
 
-    static constexpr std::int64_t kBatch = 32;     ///< subsets of a message
+    static constexpr std::int64_t kBatch = 32;       ///< subsets of a message
     static constexpr std::int64_t kOutstanding = 2;  ///< batches that a rank may have
     static constexpr std::int64_t kMostUnsent = 2 * kOutstanding + 2;  ///< of its Messages
 

@@ -29,8 +29,7 @@ std::vector<double> centred(std::span<const double> metrics, double, double) {
 
 std::vector<double> standardised(std::span<const double> metrics, double, double) {
     std::vector<double> rewards = centred(metrics, 0.0, 0.0);
-    const double squares =
-        std::inner_product(rewards.begin(), rewards.end(), rewards.begin(), 0.0);
+    const double squares = std::inner_product(rewards.begin(), rewards.end(), rewards.begin(), 0.0);
     const double deviation = std::sqrt(squares / static_cast<double>(rewards.size()));
     for (double& reward : rewards) reward = deviation > 0.0 ? reward / deviation : 0.0;
     return rewards;

@@ -92,7 +92,8 @@ Environment ring(const EnvironmentOptions& options, std::uint64_t seed, double b
         } else {
             const auto from = static_cast<std::size_t>(
                 originals[static_cast<std::size_t>(random.integer(i, std::ssize(originals), 3))]);
-            add(candidates, double{candidates.features[2 * from]} + kCopyDeviation * random.normal(i, 4),
+            add(candidates,
+                double{candidates.features[2 * from]} + kCopyDeviation * random.normal(i, 4),
                 double{candidates.features[2 * from + 1]} + kCopyDeviation * random.normal(i, 5),
                 candidates.targets[from]);
         }

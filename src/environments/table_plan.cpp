@@ -30,8 +30,7 @@ std::vector<std::int32_t> filled_up(const TablePlan& plan, std::vector<std::int3
 }  // namespace
 
 std::int64_t TablePlan::uniform_records() const {
-    return std::max<std::int64_t>(
-        1, records - std::llround(near * static_cast<double>(records)));
+    return std::max<std::int64_t>(1, records - std::llround(near * static_cast<double>(records)));
 }
 
 std::vector<std::int64_t> TablePlan::numbers() const {

@@ -15,7 +15,7 @@ struct TablePlan {
     std::int64_t candidates = 0;  ///< N
     std::int64_t records = 500;
     std::int64_t least_size = 10, most_size = 10;  ///< of a subset, each as likely
-    double near = 0.0;            ///< share of the records that are mutations
+    double near = 0.0;                             ///< share of the records that are mutations
     std::int64_t shard = 0, shards = 1;  ///< records whose number is `shard` modulo `shards`
     std::uint64_t seed = 0;
 

@@ -8,6 +8,7 @@
 // 800 reward points, 32 subsets side by side. Records and queries are written to FILE as packed
 // words.
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -42,8 +43,8 @@ Points random_points(std::int64_t rows, std::int64_t d, std::int64_t classes, st
         const std::int64_t target = random.integer(i, classes);
         points.targets.push_back(static_cast<std::int32_t>(target));
         for (std::int64_t j = 0; j < d; ++j) {
-            points.features.push_back(static_cast<float>(random.normal(rows + i * d + j) +
-                                                         (j == target ? 2.0 : 0.0)));
+            points.features.push_back(
+                static_cast<float>(random.normal(rows + i * d + j) + (j == target ? 2.0 : 0.0)));
         }
     }
     return points;
@@ -63,10 +64,12 @@ int main(int argc, char** argv) {
         return std::stoll(bench::option(argc, argv, name, otherwise));
     };
     use_threads(1);
+    at::set_num_threads(1);
     const std::int64_t r = count("--records", "5000"), n = count("--candidates", "10000");
     const std::int64_t size = count("--size", "100"), m = count("--neighbours", "5");
     const std::int64_t q = count("--queries", "32"), repeats = count("--repeats", "5");
-    const PackedSubsets records = random_subsets(n, size, r, 1), queries = random_subsets(n, size, q, 2);
+    const PackedSubsets records = random_subsets(n, size, r, 1),
+                        queries = random_subsets(n, size, q, 2);
     const std::string bits = bench::option(argc, argv, "--bits", "");
     if (!bits.empty()) {
         std::ofstream(bits, std::ios::binary | std::ios::trunc);
@@ -74,7 +77,8 @@ int main(int argc, char** argv) {
         write_bits(bits, queries);
     }
 
-    constexpr std::int64_t kItems = 200, kBatch = 10, kFitted = 500, kDimensions = 40, kClasses = 10;
+    constexpr std::int64_t kItems = 200, kBatch = 10, kFitted = 500, kDimensions = 40,
+                           kClasses = 10;
     Environment environment;
     environment.dimensions = kDimensions;
     environment.classes = kClasses;
@@ -92,9 +96,9 @@ int main(int argc, char** argv) {
     std::vector<double> metrics(2 * kFitted), values;
     proxy.evaluate(subsets, kBatch, JudgedOn::reward, metrics);
     for (std::size_t i = 0; i < metrics.size(); i += 2) values.push_back(metrics[i]);
-    const Items items = make_items({kDimensions, kClasses, environment.candidates.features,
-                                    environment.labelled.features,
-                                    proxy.log_probs({}, environment.candidates)});
+    const Items items =
+        make_items({kDimensions, kClasses, environment.candidates.features,
+                    environment.labelled.features, proxy.log_probs({}, environment.candidates)});
     const PackedSubsets fitted = random_subsets(kItems, kBatch, kFitted, 0);
 
     bench::Best nearest, fit, query, retrain;
@@ -102,7 +106,9 @@ int main(int argc, char** argv) {
     std::unique_ptr<SubsetEstimator> kernel;
     for (std::int64_t repeat = 0; repeat < repeats; ++repeat) {
         nearest.add(bench::cpu_seconds([&] { found = nearest_records(records, queries, m); }));
-        fit.add(bench::cpu_seconds([&] { kernel = fit_estimator("kernel", {fitted, values}, items, {}); }));
+        fit.add(bench::cpu_seconds([&] {
+            kernel = fit_estimator("kernel", {fitted, values}, items, {});
+        }));
         std::vector<double> estimates(values.size());
         query.add(bench::cpu_seconds([&] { kernel->estimate(subsets, kBatch, estimates, {}); }));
         retrain.add(bench::cpu_seconds([&] {

@@ -262,6 +262,28 @@ def machine():
     return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
 
 
+def table(lines):
+    line = lines[0]
+    rows = head("what", "Thresher [ms]", "against", "[ms]", "ratio", "bar", "met")
+    what = (f"{line['neighbours']} nearest of {line['records']:,} records, {line['candidates']:,} candidates, "
+            "a query")
+    for name, rival, bar in (("numpy_s", "NumPy on packed words", 3),
+                             ("sklearn_s", "scikit-learn `NearestNeighbors(hamming)`", 100)):
+        if name not in line:
+            continue
+        ratio = line[name] / line["nearest_s"]
+        rows.append(row(what, number(1e3 * line["nearest_s"]), rival, number(1e3 * line[name]), f"{ratio:.1f} x",
+                        f">= {bar} x", verdict(ratio, bar, True)))
+    for name, what, bar in (
+        ("kernel_fit_s", "kernel estimator, fit of 500 records of 200 candidates", 300.0),
+        ("kernel_query_s", "kernel estimator, estimate of a subset of 10", 0.05),
+        ("retrain_s", "retraining softmax regression on 30 points, judged on 800, 32 side by side", 1.5),
+    ):
+        took = 1e3 * line[name]
+        rows.append(row(what, number(took), "-", "-", "-", f"<= {bar:g} ms", verdict(took, bar, False)))
+    return rows
+
+
 def training(lines):
     table = head("an update of 32 rows, one thread", "Thresher [ms]", "against", "[ms]", "ratio", "bar", "met")
     for line in lines:

@@ -28,7 +28,8 @@ struct Game {
 
 }  // namespace
 
-TEST_CASE("everyone who can choose picks as many as asked for, once, and none twice", "[choosers]") {
+TEST_CASE("everyone who can choose picks as many as asked for, once, and none twice",
+          "[choosers]") {
     const Game game;
     const std::vector<std::int32_t> picked{3, 17, 39};
     for (const std::string& name : choosers()) {
@@ -100,9 +101,11 @@ TEST_CASE("the oracle takes the best single candidate first, then what adds most
 
 TEST_CASE("who cannot choose is refused by name", "[choosers]") {
     const Game game;
-    CHECK_THROWS_WITH(choose_batch("bald", game.situation(), 2), contains("bald") && contains("oracle"));
+    CHECK_THROWS_WITH(choose_batch("bald", game.situation(), 2),
+                      contains("bald") && contains("oracle"));
     CHECK_THROWS_WITH(choose_batch("nobody", game.situation(), 2), contains("nobody"));
-    CHECK_THROWS_WITH(choose_batch("random", game.situation({1, 2}), 39), contains("38 candidates are left"));
+    CHECK_THROWS_WITH(choose_batch("random", game.situation({1, 2}), 39),
+                      contains("38 candidates are left"));
     CHECK_THROWS_WITH(choose_batch("random", game.situation(), 0), contains("batch of 0"));
 }
 
@@ -121,6 +124,7 @@ TEST_CASE("rewards are shaped as their names say", "[rewards]") {
     check(shaped("centred"), {-0.2, 0.0, 0.2});
     check(shaped("standardised"), {-std::sqrt(1.5), 0.0, std::sqrt(1.5)});
     check(shaped("threshold"), {-0.1, 0.1, 0.3});
-    check(find_reward_shaping("standardised").shape(std::vector<double>{2.0, 2.0}, 0.0, 0.0), {0.0, 0.0});
+    check(find_reward_shaping("standardised").shape(std::vector<double>{2.0, 2.0}, 0.0, 0.0),
+          {0.0, 0.0});
     CHECK_THROWS_WITH(find_reward_shaping("sum"), contains("standardised"));
 }

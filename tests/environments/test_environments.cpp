@@ -26,8 +26,8 @@ Points axis_points(std::int64_t rows, const std::vector<double>& spread) {
     points.rows = rows;
     for (std::int64_t i = 0; i < rows; ++i) {
         for (std::int64_t j = 0; j < d; ++j) {
-            points.features.push_back(static_cast<float>(
-                5.0 + spread[static_cast<std::size_t>(j)] * random.normal(i * d + j)));
+            points.features.push_back(static_cast<float>(5.0 + spread[static_cast<std::size_t>(j)] *
+                                                                   random.normal(i * d + j)));
         }
         points.targets.push_back(static_cast<std::int32_t>(i % 3));
     }
@@ -36,7 +36,8 @@ Points axis_points(std::int64_t rows, const std::vector<double>& spread) {
 
 }  // namespace
 
-TEST_CASE("an environment has the bits of its seed and other bits under another", "[environments]") {
+TEST_CASE("an environment has the bits of its seed and other bits under another",
+          "[environments]") {
     for (const char* name : {"ring", "ringdup"}) {
         const EnvironmentOptions options{.name = name, .repeat = 2};
         const Environment a = make_environment(options, 1), b = make_environment(options, 1);
@@ -74,8 +75,13 @@ TEST_CASE("points of the ring lie on it and the blob lies within", "[environment
 }
 
 TEST_CASE("copies of candidates are near their original and keep its target", "[environments]") {
-    const EnvironmentOptions options{.name = "pool", .candidates = 80, .labelled = 9, .reward = 12,
-                                     .test = 15, .repeat = 4, .repeat_noise = 0.01};
+    const EnvironmentOptions options{.name = "pool",
+                                     .candidates = 80,
+                                     .labelled = 9,
+                                     .reward = 12,
+                                     .test = 15,
+                                     .repeat = 4,
+                                     .repeat_noise = 0.01};
     const Points pool = axis_points(options.rows(), {2.0, 1.0});
     const Environment environment = make_environment(options, 1, pool, 2, 3);
     const Points& candidates = environment.candidates;
@@ -106,8 +112,8 @@ TEST_CASE("rows are drawn once each, and every part has the pool's share of clas
     std::vector<std::int64_t> targets;
     for (int i = 0; i < 1000; ++i) targets.push_back(i % 10 < 6 ? 0 : i % 10 < 9 ? 1 : 2);
     for (int i = 0; i < 100; ++i) targets.push_back(-1);
-    const EnvironmentOptions options{.name = "pool", .candidates = 100, .labelled = 20,
-                                     .reward = 300, .test = 500};
+    const EnvironmentOptions options{
+        .name = "pool", .candidates = 100, .labelled = 20, .reward = 300, .test = 500};
     const auto rows = draw_rows(targets, options, 5);
     REQUIRE(std::ssize(rows) == 920);
     CHECK(std::set<std::int64_t>(rows.begin(), rows.end()).size() == 920);
@@ -129,8 +135,12 @@ TEST_CASE("rows are drawn once each, and every part has the pool's share of clas
 }
 
 TEST_CASE("principal components are the axes of the largest spread", "[environments]") {
-    const EnvironmentOptions options{.name = "pool", .candidates = 600, .labelled = 30,
-                                     .reward = 600, .test = 10, .components = 2};
+    const EnvironmentOptions options{.name = "pool",
+                                     .candidates = 600,
+                                     .labelled = 30,
+                                     .reward = 600,
+                                     .test = 10,
+                                     .components = 2};
     const Points pool = axis_points(options.rows(), {0.1, 3.0, 0.2, 1.0});
     const Environment environment = make_environment(options, 1, pool, 4, 3);
     REQUIRE(environment.dimensions == 2);
@@ -145,13 +155,14 @@ TEST_CASE("principal components are the axes of the largest spread", "[environme
 }
 
 TEST_CASE("environments that cannot be made say why", "[environments]") {
-    CHECK_THROWS_WITH(make_environment({.name = "moon"}, 1), contains("moon") && contains("ringdup"));
+    CHECK_THROWS_WITH(make_environment({.name = "moon"}, 1),
+                      contains("moon") && contains("ringdup"));
     CHECK_THROWS_WITH(make_environment({.candidates = 0}, 1), contains("0 candidates"));
     CHECK_THROWS_WITH(make_environment({.candidates = 10, .repeat = 4}, 1), contains("multiple"));
     CHECK_THROWS_WITH(draw_rows(std::vector<std::int64_t>(50, 0), {.name = "pool"}, 1),
                       contains("the pool has 50"));
-    const EnvironmentOptions options{.name = "pool", .candidates = 5, .labelled = 5, .reward = 5,
-                                     .test = 5, .components = 9};
+    const EnvironmentOptions options{
+        .name = "pool", .candidates = 5, .labelled = 5, .reward = 5, .test = 5, .components = 9};
     CHECK_THROWS_WITH(make_environment(options, 1, axis_points(20, {1.0, 1.0}), 2, 3),
                       contains("9 principal components of 2 features"));
 }

@@ -69,15 +69,16 @@ class Plain {
                 p[static_cast<std::size_t>(points->targets[row])] -= 1.0;
                 for (std::size_t j = 0; j <= d; ++j) {
                     for (std::size_t c = 0; c < classes; ++c) {
-                        gradient[j * classes + c] += input(*points, row, j) * p[c] /
-                                                     static_cast<double>(rows.size());
+                        gradient[j * classes + c] +=
+                            input(*points, row, j) * p[c] / static_cast<double>(rows.size());
                     }
                 }
             }
             add_candidates(w, teacher, subset, step, gradient);
             const double t = static_cast<double>(step + 1);
-            const double rate = options_.learning_rate *
-                                (1.0 - static_cast<double>(step) / static_cast<double>(options_.steps));
+            const double rate =
+                options_.learning_rate *
+                (1.0 - static_cast<double>(step) / static_cast<double>(options_.steps));
             for (std::size_t i = 0; i < w.size(); ++i) {
                 double g = gradient[i];
                 if (i < d * classes) g += options_.weight_decay * w[i];
@@ -114,8 +115,8 @@ class Plain {
                         std::vector<double>& gradient) const {
         if (options_.supervision == Supervision::supervised) return;
         const auto classes = static_cast<std::size_t>(environment_.classes);
-        const double t = std::min(1.0, static_cast<double>(step) /
-                                           (options_.ramp * static_cast<double>(options_.steps)));
+        const double t = std::min(
+            1.0, static_cast<double>(step) / (options_.ramp * static_cast<double>(options_.steps)));
         const double weight = options_.consistency * std::exp(-5.0 * (1.0 - t) * (1.0 - t)) /
                               static_cast<double>(environment_.candidates.rows);
         for (std::int32_t i = 0; i < environment_.candidates.rows; ++i) {
@@ -186,7 +187,8 @@ TEST_CASE("the learner in lanes is the learner written down plainly", "[proxy]")
         proxy.evaluate(subsets, 6, JudgedOn::reward, metrics);
         const Plain plain(environment, options.learner);
         for (std::size_t q = 0; q < 20; ++q) {
-            const auto [accuracy, likelihood] = plain.evaluate(std::span(subsets).subspan(6 * q, 6));
+            const auto [accuracy, likelihood] =
+                plain.evaluate(std::span(subsets).subspan(6 * q, 6));
             CHECK(metrics[2 * q] == Approx(accuracy).margin(0.011));  // two points at a boundary
             CHECK(metrics[2 * q + 1] == Approx(likelihood).epsilon(1e-3));
         }
@@ -268,8 +270,8 @@ TEST_CASE("predictions are those that the metrics were taken from", "[proxy]") {
             double sum = 0.0;
             for (std::size_t c = 0; c < 4; ++c) sum += std::exp(double{log_probs[4 * i + c]});
             CHECK(sum == Approx(1.0).epsilon(1e-5));
-            likelihood += double{log_probs[4 * i + static_cast<std::size_t>(
-                                                      environment.reward.targets[i])]};
+            likelihood +=
+                double{log_probs[4 * i + static_cast<std::size_t>(environment.reward.targets[i])]};
         }
         if (options.repeats > 1) continue;
         std::vector<double> metrics(2);
@@ -287,8 +289,9 @@ TEST_CASE("subsets and proxies that cannot be are refused", "[proxy]") {
     };
     CHECK_THROWS_WITH(evaluate({1, 30}), contains("candidate 30, but there are 30"));
     CHECK_THROWS_WITH(evaluate({7, 2, 7}), contains("candidate 7 twice"));
-    CHECK_THROWS_WITH(proxy.evaluate(std::vector<std::int32_t>{1, 2, 3}, 2, JudgedOn::reward, metrics),
-                      contains("do not agree"));
+    CHECK_THROWS_WITH(
+        proxy.evaluate(std::vector<std::int32_t>{1, 2, 3}, 2, JudgedOn::reward, metrics),
+        contains("do not agree"));
     CHECK_THROWS_WITH(ProxyMetric(proxy, "map", JudgedOn::test), contains("negative-loss"));
     CHECK_THROWS_WITH(supervision_named("self"), contains("mean-teacher"));
     ProxyOptions options;

@@ -28,7 +28,8 @@ std::vector<std::int32_t> numbered(std::int64_t count) {
 void add_up(std::int64_t question, std::span<const std::int32_t> subsets, std::int64_t size,
             std::span<double> metrics) {
     for (std::size_t q = 0; 2 * q < metrics.size(); ++q) {
-        const auto own = subsets.subspan(q * static_cast<std::size_t>(size), static_cast<std::size_t>(size));
+        const auto own =
+            subsets.subspan(q * static_cast<std::size_t>(size), static_cast<std::size_t>(size));
         metrics[2 * q] = std::accumulate(own.begin(), own.end(), 0.0);
         metrics[2 * q + 1] = static_cast<double>(question);
     }

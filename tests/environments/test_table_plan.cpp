@@ -50,14 +50,16 @@ TEST_CASE("a mutation keeps at least half of a good subset, and its size", "[pla
     CHECK(exchanged == std::set<std::int64_t>{1, 2, 3, 4});
     // Nothing to exchange for: the subset as it is.
     plan.candidates = 8;
-    CHECK(mutated_subset(plan, 0, std::vector<std::vector<std::int32_t>>{{0, 1, 2, 3, 4, 5, 6, 7}}) ==
-          std::vector<std::int32_t>{0, 1, 2, 3, 4, 5, 6, 7});
+    CHECK(
+        mutated_subset(plan, 0, std::vector<std::vector<std::int32_t>>{{0, 1, 2, 3, 4, 5, 6, 7}}) ==
+        std::vector<std::int32_t>{0, 1, 2, 3, 4, 5, 6, 7});
 }
 
 TEST_CASE("shards share the records out", "[plan]") {
     std::multiset<std::int64_t> all;
     for (std::int64_t shard = 0; shard < 3; ++shard) {
-        const TablePlan plan{.candidates = 20, .records = 50, .near = 0.2, .shard = shard, .shards = 3};
+        const TablePlan plan{
+            .candidates = 20, .records = 50, .near = 0.2, .shard = shard, .shards = 3};
         check_plan(plan);
         CHECK(plan.uniform_records() == 40);
         for (const std::int64_t number : plan.numbers()) all.insert(number);
@@ -73,9 +75,13 @@ TEST_CASE("plans that cannot be are refused", "[plan]") {
         change(plan);
         return plan;
     };
-    CHECK_THROWS_WITH(check_plan(with([](TablePlan& p) { p.most_size = 21; })), contains("20 candidates"));
-    CHECK_THROWS_WITH(check_plan(with([](TablePlan& p) { p.least_size = 0; })), contains("allowed are 1"));
-    CHECK_THROWS_WITH(check_plan(with([](TablePlan& p) { p.records = 1; })), contains("table of 1 records"));
+    CHECK_THROWS_WITH(check_plan(with([](TablePlan& p) { p.most_size = 21; })),
+                      contains("20 candidates"));
+    CHECK_THROWS_WITH(check_plan(with([](TablePlan& p) { p.least_size = 0; })),
+                      contains("allowed are 1"));
+    CHECK_THROWS_WITH(check_plan(with([](TablePlan& p) { p.records = 1; })),
+                      contains("table of 1 records"));
     CHECK_THROWS_WITH(check_plan(with([](TablePlan& p) { p.near = 1.0; })), contains("below 1"));
-    CHECK_THROWS_WITH(check_plan(with([](TablePlan& p) { p.shard = p.shards = 4; })), contains("counted from 0"));
+    CHECK_THROWS_WITH(check_plan(with([](TablePlan& p) { p.shard = p.shards = 4; })),
+                      contains("counted from 0"));
 }

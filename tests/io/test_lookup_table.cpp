@@ -29,7 +29,8 @@ LookupTable small_table() {
     table.metrics["negative-loss"] = {-1.0, -2.0, -3.0, -4.0, -5.0, -6.0};
     table.candidates_checksum = "xxh3-64:0";
     table.proxy = "softmax";
-    table.facts = {1, 2, std::vector<float>(70, 0.5F), {1.0F, 2.0F}, std::vector<float>(140, -0.7F)};
+    table.facts = {
+        1, 2, std::vector<float>(70, 0.5F), {1.0F, 2.0F}, std::vector<float>(140, -0.7F)};
     return table;
 }
 
@@ -70,8 +71,8 @@ TEST_CASE("a lookup table that is damaged is refused by what is wrong with it", 
     {
         hdf5::File file = hdf5::File::open_writable(path);
         const std::vector<std::uint64_t> beyond{1, std::uint64_t{1} << 6};
-        file.dataset("/subsets").write_rows({1, 2}, hdf5::Type::uint64,
-                                            std::as_bytes(std::span(beyond)));
+        file.dataset("/subsets")
+            .write_rows({1, 2}, hdf5::Type::uint64, std::as_bytes(std::span(beyond)));
     }
     CHECK_THROWS_WITH(read_lookup_table(path), contains("/subsets") && contains("beyond the 70"));
     hdf5::File other = hdf5::File::create(directory / "other.h5");

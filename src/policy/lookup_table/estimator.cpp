@@ -43,13 +43,13 @@ std::unique_ptr<SubsetEstimator> fit_estimator(std::string_view name, const FitR
                       "{} neighbours and a temperature of {}; the first must be 0 (a fifth of the "
                       "records) or more, the second above 0",
                       options.neighbours, options.temperature);
-    THRESHER_CHECK(std::ssize(records.values) == records.subsets.size() && records.values.size() >= 2,
-                   "{} values of {} records cannot be fitted; 2 are the fewest",
-                   records.values.size(), records.subsets.size());
     THRESHER_CHECK(
-        std::all_of(records.values.begin(), records.values.end(),
-                    [](double value) { return std::isfinite(value); }),
-        "a record with a metric that is not finite cannot be fitted; leave it out");
+        std::ssize(records.values) == records.subsets.size() && records.values.size() >= 2,
+        "{} values of {} records cannot be fitted; 2 are the fewest", records.values.size(),
+        records.subsets.size());
+    THRESHER_CHECK(std::all_of(records.values.begin(), records.values.end(),
+                               [](double value) { return std::isfinite(value); }),
+                   "a record with a metric that is not finite cannot be fitted; leave it out");
     const auto [least, most] = std::minmax_element(records.values.begin(), records.values.end());
     THRESHER_CHECK(*least < *most,
                    "all {} records have the metric {}: there is no signal to tell subsets apart by",

@@ -17,8 +17,8 @@ namespace thresher {
 
 /// What an estimator is fitted to; it copies what it needs.
 struct FitRecords {
-    const PackedSubsets& subsets;   ///< R >= 2
-    std::span<const double> values; ///< [R], finite, not all the same
+    const PackedSubsets& subsets;    ///< R >= 2
+    std::span<const double> values;  ///< [R], finite, not all the same
 };
 
 enum class NeighbourWeights { inverse_distance, softmax };
@@ -66,8 +66,7 @@ const EstimatorInfo& find_estimator(std::string_view name);
 /// Fits the estimator called `name`. Throws UsageError for an unknown name or an option out of
 /// range, Error for records that cannot be fitted, or items that are not the candidates. Local.
 std::unique_ptr<SubsetEstimator> fit_estimator(std::string_view name, const FitRecords& records,
-                                               const Items& items,
-                                               const EstimatorOptions& options);
+                                               const Items& items, const EstimatorOptions& options);
 
 /// Weights of neighbours at these distances [M], in order: by inverse distance, where exact hits
 /// (distance 0) share all weight among themselves; or by softmax, without a special case. They sum

@@ -21,17 +21,19 @@ GaussianProcess::GaussianProcess(const at::Tensor& kernel, std::span<const doubl
     : noise_(noise) {
     const c10::NoGradGuard no_grad;
     const double n = static_cast<double>(values.size());
-    mean_ = std::accumulate(values.begin(), values.end(), 0.0) / n;
+    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
     std::vector<double> centred(values.begin(), values.end());
-    for (double& value : centred) value -= mean_;
-    at::Tensor a = kernel.clone();
+    for (double& value : centred) value -= mean;
+    constant_ = 10.0 * kernel.diagonal().mean().item<double>();
+    at::Tensor a = kernel + constant_;
     a.diagonal().add_(noise);
     const auto [factor, info] = at::linalg_cholesky_ex(a);
     THRESHER_CHECK(info.item<std::int32_t>() == 0,
-                   "the kernel of {} records is not positive definite with noise {}",
-                   values.size(), noise);
+                   "the kernel of {} records is not positive definite with noise {}", values.size(),
+                   noise);
     inverse_ = at::cholesky_inverse(factor);
     alpha_ = at::mv(inverse_, at::tensor(at::ArrayRef<double>(centred), at::kDouble)).contiguous();
+    base_ = mean + constant_ * alpha_.sum().item<double>();
     const at::Tensor diagonal = inverse_.diagonal().contiguous();
     const double* const left_out = alpha_.const_data_ptr<double>();
     const double* const precision = diagonal.const_data_ptr<double>();
@@ -46,8 +48,10 @@ GaussianProcess::GaussianProcess(const at::Tensor& kernel, std::span<const doubl
 
 double GaussianProcess::deviation(const at::Tensor& row, double self) const {
     const c10::NoGradGuard no_grad;
-    const double explained = row.dot(at::mv(inverse_, row)).item<double>();
-    return std::sqrt(leave_one_out_.variance * std::max(0.0, self + noise_ - explained));
+    const at::Tensor own = row + constant_;
+    const double explained = own.dot(at::mv(inverse_, own)).item<double>();
+    return std::sqrt(leave_one_out_.variance *
+                     std::max(0.0, self + constant_ + noise_ - explained));
 }
 
 }  // namespace thresher

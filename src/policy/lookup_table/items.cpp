@@ -76,10 +76,9 @@ Items make_items(const CandidateFacts& facts) {
     }
     for (const float value : log_probs) items.probabilities.push_back(std::exp(double{value}));
     for (std::int64_t i = 0; i < items.rows; ++i) {
-        items.uncertainty.push_back(
-            entropy(std::span(items.probabilities)
-                        .subspan(static_cast<std::size_t>(i * classes),
-                                 static_cast<std::size_t>(classes))));
+        items.uncertainty.push_back(entropy(std::span(items.probabilities)
+                                                .subspan(static_cast<std::size_t>(i * classes),
+                                                         static_cast<std::size_t>(classes))));
         double least = labelled_features.empty() ? 0.0 : std::numeric_limits<double>::infinity();
         for (std::int64_t j = 0; j < std::ssize(labelled_features); j += dimensions) {
             least = std::min(least, squared_distance(features.data() + i * dimensions,
@@ -96,7 +95,8 @@ Landmarks::Landmarks(const Items& items) : items_(items) {
         for (std::int32_t i = 0; i < items.rows; ++i) rows_.push_back(i);
     } else {
         const KeyedPermutation order(items.rows, 0, Stream::table_records, 1);
-        for (std::int64_t i = 0; i < kMost; ++i) rows_.push_back(static_cast<std::int32_t>(order(i)));
+        for (std::int64_t i = 0; i < kMost; ++i)
+            rows_.push_back(static_cast<std::int32_t>(order(i)));
     }
     similarities_ = similarities(items.length);
 }

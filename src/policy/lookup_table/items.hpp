@@ -14,14 +14,14 @@ namespace thresher {
 /// What a table says of its candidates, so that estimates need no more than it.
 struct CandidateFacts {
     std::int64_t dimensions = 0, classes = 0;  ///< d and C
-    std::vector<float> features;           ///< [N, d]
-    std::vector<float> labelled_features;  ///< [L, d]
-    std::vector<float> log_probs;          ///< [N, C], by a learner of the labelled set
+    std::vector<float> features;               ///< [N, d]
+    std::vector<float> labelled_features;      ///< [L, d]
+    std::vector<float> log_probs;              ///< [N, C], by a learner of the labelled set
 };
 
 struct Items {
     std::int64_t rows = 0, dimensions = 0, classes = 0;  ///< N, d and C
-    std::vector<float> features;        ///< [N, d]
+    std::vector<float> features;                         ///< [N, d]
     std::vector<double> probabilities;  ///< [N, C], by a learner of the labelled set
     std::vector<double> uncertainty;    ///< [N], their entropy
     std::vector<double> distance;       ///< [N], to the nearest labelled point
@@ -32,8 +32,9 @@ struct Items {
 Items make_items(const CandidateFacts& facts);
 
 inline constexpr std::array<std::string_view, 6> kSetStatistics{
-    "mean similarity of pairs", "log-determinant of similarities", "coverage of the candidates",
-    "class entropy",            "mean distance to the labelled",   "mean uncertainty"};
+    "mean similarity of pairs",      "log-determinant of similarities",
+    "coverage of the candidates",    "class entropy",
+    "mean distance to the labelled", "mean uncertainty"};
 
 using SetStatistics = std::array<double, kSetStatistics.size()>;
 

@@ -120,7 +120,8 @@ class SharedItems {
         std::vector<double> values;
         for (std::size_t i = 0; i < members_.size(); ++i) {
             double shared = 0.0;
-            for (const std::int32_t item : members_[i]) shared += marks[static_cast<std::size_t>(item)];
+            for (const std::int32_t item : members_[i])
+                shared += marks[static_cast<std::size_t>(item)];
             values.push_back(scale_ * (shared - own - of_records_[i] + square_));
         }
         values.push_back(scale_ * (static_cast<double>(subset.size()) - 2.0 * own + square_));
@@ -134,7 +135,8 @@ class SharedItems {
         double total = 0.0, constant = 0.0;
         for (std::size_t i = 0; i < members_.size(); ++i) {
             const double weight = factor * scale_ * weights[i];
-            for (const std::int32_t item : members_[i]) own[static_cast<std::size_t>(item)] += weight;
+            for (const std::int32_t item : members_[i])
+                own[static_cast<std::size_t>(item)] += weight;
             total += weight;
             constant += weight * (square_ - of_records_[i]);
         }
@@ -169,17 +171,18 @@ class Kernel final : public SubsetEstimator {
         fit(records);
     }
 
-    void estimate(std::span<const std::int32_t> subsets, std::int64_t size, std::span<double> values,
-                  std::span<double> deviations) const override {
+    void estimate(std::span<const std::int32_t> subsets, std::int64_t size,
+                  std::span<double> values, std::span<double> deviations) const override {
         const c10::NoGradGuard no_grad;
         const std::int64_t r = std::ssize(members_);
         const double* const alpha = process_.alpha().const_data_ptr<double>();
         std::vector<double> like(static_cast<std::size_t>(r));
         for (std::size_t q = 0; q < values.size(); ++q) {
-            const auto subset = subsets.subspan(q * static_cast<std::size_t>(size),
-                                                static_cast<std::size_t>(size));
+            const auto subset =
+                subsets.subspan(q * static_cast<std::size_t>(size), static_cast<std::size_t>(size));
             double linear = base_;
-            for (const std::int32_t item : subset) linear += effects_[static_cast<std::size_t>(item)];
+            for (const std::int32_t item : subset)
+                linear += effects_[static_cast<std::size_t>(item)];
             const SetStatistics own = standardised(landmarks_.statistics(subset));
             double sum = 0.0;
             for (std::size_t i = 0; i < static_cast<std::size_t>(r); ++i) {
@@ -356,8 +359,9 @@ class Kernel final : public SubsetEstimator {
         const at::Tensor effects = at::mv(pairs_.items(), direction).contiguous();
         effects_.assign(effects.const_data_ptr<double>(),
                         effects.const_data_ptr<double>() + items_.rows);
-        base_ = process_.mean() - centre_.dot(direction).item<double>() +
-                shared_.add_effects(process_.alpha().const_data_ptr<double>(), own_factor(), effects_);
+        base_ =
+            process_.base() - centre_.dot(direction).item<double>() +
+            shared_.add_effects(process_.alpha().const_data_ptr<double>(), own_factor(), effects_);
     }
 
     Items items_;

@@ -15,9 +15,9 @@ constexpr std::int64_t kHeldOut = 500;
 
 struct Spread {
     double mean_estimate = 0.0, mean_value = 0.0;
-    double shrinkage = 1.0;   ///< deviation of the estimates over that of the values
-    double scale = 1.0;       ///< slope of the values by the estimates
-    double residual = 0.0;    ///< deviation of the values about the line
+    double shrinkage = 1.0;  ///< deviation of the estimates over that of the values
+    double scale = 1.0;      ///< slope of the values by the estimates
+    double residual = 0.0;   ///< deviation of the values about the line
 };
 
 Spread spread_of(const std::vector<double>& estimates, const std::vector<double>& values) {
@@ -52,8 +52,8 @@ class Knn final : public SubsetEstimator {
         if (r > 2) spread_ = hold_out();
     }
 
-    void estimate(std::span<const std::int32_t> subsets, std::int64_t size, std::span<double> values,
-                  std::span<double> deviations) const override {
+    void estimate(std::span<const std::int32_t> subsets, std::int64_t size,
+                  std::span<double> values, std::span<double> deviations) const override {
         PackedSubsets queries(subsets_.candidates());
         for (std::size_t q = 0; q < values.size(); ++q) {
             queries.add(subsets.subspan(q * static_cast<std::size_t>(size),

@@ -15,8 +15,8 @@ namespace thresher {
 struct LookupTable {
     explicit LookupTable(std::int64_t candidates) : subsets(candidates) {}
 
-    PackedSubsets subsets;            ///< R of them
-    std::vector<std::int64_t> ids;    ///< [N] of the candidates
+    PackedSubsets subsets;              ///< R of them
+    std::vector<std::int64_t> ids;      ///< [N] of the candidates
     std::vector<std::int64_t> numbers;  ///< [R] of the records in the order they were drawn in
     std::vector<std::uint64_t> seeds;   ///< [R] under which a subset was drawn
     std::vector<double> seconds;        ///< [R] of retraining
@@ -32,8 +32,8 @@ struct LookupTable {
 /// The records whose metric is a number, each the mean over its trainings.
 struct UsableRecords {
     PackedSubsets subsets;
-    std::vector<double> values;        ///< [usable]
-    std::int64_t quarantined = 0;      ///< records left out, as a metric of theirs is not finite
+    std::vector<double> values;    ///< [usable]
+    std::int64_t quarantined = 0;  ///< records left out, as a metric of theirs is not finite
     std::int64_t least_size = 0, most_size = 0;  ///< candidates of a subset
 };
 

@@ -77,8 +77,8 @@ namespace {
 
 void check_together(const PackedSubsets& records, const PackedSubsets& queries) {
     THRESHER_CHECK(records.candidates() == queries.candidates(),
-                   "subsets of {} candidates have no distance to those of {}",
-                   queries.candidates(), records.candidates());
+                   "subsets of {} candidates have no distance to those of {}", queries.candidates(),
+                   records.candidates());
 }
 
 /// Calls body(first, count, distances [kDistanceQueries, R]) for the queries in groups.
@@ -87,22 +87,21 @@ void for_distances(const PackedSubsets& records, const PackedSubsets& queries, c
     constexpr auto kQueries = static_cast<std::int64_t>(kDistanceQueries);
     const auto r = static_cast<std::size_t>(records.size());
     const auto words = static_cast<std::size_t>(records.words());
-    parallel_for((queries.size() + kQueries - 1) / kQueries, 1,
-                 [&](std::int64_t begin, std::int64_t end) {
-                     std::vector<std::int32_t> distances(kDistanceQueries * r);
-                     std::vector<std::uint64_t> group(kDistanceQueries * words);
-                     for (std::int64_t g = begin; g < end; ++g) {
-                         const std::int64_t first = g * kQueries;
-                         const std::int64_t count = std::min(kQueries, queries.size() - first);
-                         const auto bits = queries.bits().subspan(
-                             static_cast<std::size_t>(first) * words,
-                             static_cast<std::size_t>(count) * words);
-                         std::copy(bits.begin(), bits.end(), group.begin());
-                         count_differing_bits(records.bits().data(), r, group.data(), words,
-                                              distances.data());
-                         body(first, count, distances);
-                     }
-                 });
+    parallel_for(
+        (queries.size() + kQueries - 1) / kQueries, 1, [&](std::int64_t begin, std::int64_t end) {
+            std::vector<std::int32_t> distances(kDistanceQueries * r);
+            std::vector<std::uint64_t> group(kDistanceQueries * words);
+            for (std::int64_t g = begin; g < end; ++g) {
+                const std::int64_t first = g * kQueries;
+                const std::int64_t count = std::min(kQueries, queries.size() - first);
+                const auto bits = queries.bits().subspan(static_cast<std::size_t>(first) * words,
+                                                         static_cast<std::size_t>(count) * words);
+                std::copy(bits.begin(), bits.end(), group.begin());
+                count_differing_bits(records.bits().data(), r, group.data(), words,
+                                     distances.data());
+                body(first, count, distances);
+            }
+        });
 }
 
 }  // namespace
@@ -112,10 +111,11 @@ std::vector<std::int32_t> subset_distances(const PackedSubsets& records,
     check_together(records, queries);
     const std::int64_t r = records.size();
     std::vector<std::int32_t> all(static_cast<std::size_t>(queries.size() * r));
-    for_distances(records, queries,
-                  [&](std::int64_t first, std::int64_t count, const std::vector<std::int32_t>& found) {
-                      std::copy(found.begin(), found.begin() + count * r, all.begin() + first * r);
-                  });
+    for_distances(
+        records, queries,
+        [&](std::int64_t first, std::int64_t count, const std::vector<std::int32_t>& found) {
+            std::copy(found.begin(), found.begin() + count * r, all.begin() + first * r);
+        });
     return all;
 }
 
@@ -130,26 +130,28 @@ NearestRecords nearest_records(const PackedSubsets& records, const PackedSubsets
     nearest.distances.resize(nearest.records.size());
     const auto r = static_cast<std::size_t>(records.size());
     const auto most = static_cast<std::size_t>(m);
-    for_distances(records, queries, [&](std::int64_t first, std::int64_t count,
-                                        const std::vector<std::int32_t>& found) {
-        // How many records are how far; then the places of those near enough, in record order.
-        std::vector<std::int64_t> places;
-        for (std::size_t q = 0; q < static_cast<std::size_t>(count); ++q) {
-            const std::int32_t* const own = found.data() + q * r;
-            places.assign(static_cast<std::size_t>(records.candidates()) + 1, 0);
-            for (std::size_t i = 0; i < r; ++i) ++places[static_cast<std::size_t>(own[i])];
-            std::int64_t before = 0;
-            for (std::int64_t& place : places) before += std::exchange(place, before);
-            const std::size_t to = (static_cast<std::size_t>(first) + q) * most;
-            for (std::size_t i = 0; i < r; ++i) {
-                std::int64_t& place = places[static_cast<std::size_t>(own[i])];
-                if (place >= m) continue;
-                nearest.records[to + static_cast<std::size_t>(place)] = static_cast<std::int32_t>(i);
-                nearest.distances[to + static_cast<std::size_t>(place)] = own[i];
-                ++place;
+    for_distances(
+        records, queries,
+        [&](std::int64_t first, std::int64_t count, const std::vector<std::int32_t>& found) {
+            // How many records are how far; then the places of those near enough, in record order.
+            std::vector<std::int64_t> places;
+            for (std::size_t q = 0; q < static_cast<std::size_t>(count); ++q) {
+                const std::int32_t* const own = found.data() + q * r;
+                places.assign(static_cast<std::size_t>(records.candidates()) + 1, 0);
+                for (std::size_t i = 0; i < r; ++i) ++places[static_cast<std::size_t>(own[i])];
+                std::int64_t before = 0;
+                for (std::int64_t& place : places) before += std::exchange(place, before);
+                const std::size_t to = (static_cast<std::size_t>(first) + q) * most;
+                for (std::size_t i = 0; i < r; ++i) {
+                    std::int64_t& place = places[static_cast<std::size_t>(own[i])];
+                    if (place >= m) continue;
+                    nearest.records[to + static_cast<std::size_t>(place)] =
+                        static_cast<std::int32_t>(i);
+                    nearest.distances[to + static_cast<std::size_t>(place)] = own[i];
+                    ++place;
+                }
             }
-        }
-    });
+        });
     return nearest;
 }
 

@@ -12,7 +12,6 @@ inline constexpr std::size_t kDistanceQueries = 4;
 
 /// distances[q * records + r] = bits in which query q, of kDistanceQueries, and record r differ.
 void count_differing_bits(const std::uint64_t* records, std::size_t record_count,
-                          const std::uint64_t* queries, std::size_t words,
-                          std::int32_t* distances);
+                          const std::uint64_t* queries, std::size_t words, std::int32_t* distances);
 
 }  // namespace thresher

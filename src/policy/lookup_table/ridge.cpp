@@ -44,15 +44,15 @@ class Ridge final : public SubsetEstimator {
         indicators_ = indicators;
         const at::Tensor effects = at::mv(indicators.t(), process_.alpha()).contiguous();
         effects_.assign(effects.const_data_ptr<double>(), effects.const_data_ptr<double>() + n);
-        base_ = process_.mean() - shares_.dot(effects).item<double>();
+        base_ = process_.base() - shares_.dot(effects).item<double>();
     }
 
-    void estimate(std::span<const std::int32_t> subsets, std::int64_t size, std::span<double> values,
-                  std::span<double> deviations) const override {
+    void estimate(std::span<const std::int32_t> subsets, std::int64_t size,
+                  std::span<double> values, std::span<double> deviations) const override {
         const c10::NoGradGuard no_grad;
         for (std::size_t q = 0; q < values.size(); ++q) {
-            const auto subset = subsets.subspan(q * static_cast<std::size_t>(size),
-                                                static_cast<std::size_t>(size));
+            const auto subset =
+                subsets.subspan(q * static_cast<std::size_t>(size), static_cast<std::size_t>(size));
             values[q] = base_;
             for (const std::int32_t item : subset) {
                 values[q] += effects_[static_cast<std::size_t>(item)];

@@ -89,11 +89,12 @@ std::vector<EstimatorCheck> check_table(const LookupTable& table, const std::str
     std::vector<HeldOut> held_out;
     for (std::int64_t i = 0; i < held; ++i) {
         const std::int64_t row = order(i);
-        held_out.push_back({usable.subsets.members(row),
-                            usable.values[static_cast<std::size_t>(row)], 0.0, 0.0});
+        held_out.push_back(
+            {usable.subsets.members(row), usable.values[static_cast<std::size_t>(row)], 0.0, 0.0});
     }
     std::sort(held_out.begin(), held_out.end(), [](const HeldOut& a, const HeldOut& b) {
-        return std::make_pair(a.subset.size(), a.subset) < std::make_pair(b.subset.size(), b.subset);
+        return std::make_pair(a.subset.size(), a.subset) <
+               std::make_pair(b.subset.size(), b.subset);
     });
     std::vector<EstimatorCheck> checks;
     for (const std::string& name : estimator_names) {
@@ -128,9 +129,9 @@ std::vector<EstimatorCheck> check_table(const LookupTable& table, const std::str
             if (part > 1 || !sizes_differ) continue;
             // Ranges of sizes with as many records each; a size is never in two of them.
             for (std::size_t begin = 0; begin < held_out.size();) {
-                std::size_t end = std::min(
-                    held_out.size(),
-                    begin + std::max<std::size_t>(2, held_out.size() / kSizeRanges));
+                std::size_t end =
+                    std::min(held_out.size(),
+                             begin + std::max<std::size_t>(2, held_out.size() / kSizeRanges));
                 while (end < held_out.size() &&
                        held_out[end].subset.size() == held_out[end - 1].subset.size()) {
                     ++end;

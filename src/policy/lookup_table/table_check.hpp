@@ -15,16 +15,16 @@ namespace thresher {
 
 struct EstimatorCheck {
     std::string estimator;
-    std::int64_t records = 0;            ///< that were fitted
+    std::int64_t records = 0;                    ///< that were fitted
     std::int64_t least_size = 0, most_size = 0;  ///< of the subsets held out
     std::int64_t held_out = 0;
-    double mean_error = 0.0;             ///< mean absolute error
-    double mean_error_of_mean = 0.0;     ///< the same, of predicting the mean of those fitted
+    double mean_error = 0.0;          ///< mean absolute error
+    double mean_error_of_mean = 0.0;  ///< the same, of predicting the mean of those fitted
     double rank_correlation = 0.0, correlation = 0.0;  ///< Spearman, Pearson; 0 where undefined
     /// Shares of records held out that are within 1 and 2 deviations of the estimate; .68 and .95
     /// where these are what they say.
     double within_1 = 0.0, within_2 = 0.0;
-    std::string summary;                 ///< of the estimator
+    std::string summary;  ///< of the estimator
 };
 
 /// Every estimator at a quarter, a half and all of the records that are not held out (a fifth is,

@@ -10,8 +10,7 @@ TableMetric::TableMetric(const LookupTable& table, std::string metric, std::stri
                          const Items& items, const EstimatorOptions& options)
     : metric_(std::move(metric)),
       records_(usable_records(table, metric_)),
-      estimator_(
-          fit_estimator(estimator, {records_.subsets, records_.values}, items, options)) {}
+      estimator_(fit_estimator(estimator, {records_.subsets, records_.values}, items, options)) {}
 
 void TableMetric::evaluate(std::span<const std::int32_t> subsets, std::int64_t size,
                            std::span<double> values) {
@@ -32,8 +31,8 @@ void TableMetric::evaluate(std::span<const std::int32_t> subsets, std::int64_t s
                    subsets.size(), size, values.size());
     PackedSubsets checked(records_.subsets.candidates());
     for (std::size_t q = 0; q < values.size(); ++q) {
-        checked.add(subsets.subspan(q * static_cast<std::size_t>(size),
-                                    static_cast<std::size_t>(size)));
+        checked.add(
+            subsets.subspan(q * static_cast<std::size_t>(size), static_cast<std::size_t>(size)));
     }
     estimator_->estimate(subsets, size, values, deviations);
 }
