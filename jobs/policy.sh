@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Policies beside other ways to choose 10 of 200 candidates: in their own environment, trained there with a table that is refreshed, and in fresh
-# ones, trained in 16 others. Learners are retrained and judged on test points that no policy has seen; docs/policy.md shows the tables.
+# ones, trained in 64 others. Learners are retrained and judged on test points that no policy has seen; docs/policy.md shows the tables.
 # About half an hour on 2 cores.
 #
 #   bash jobs/policy.sh [SEED...]      default: seeds 1 to 3
@@ -28,10 +28,14 @@ compare() {
     shift 2
     local thresher=(mpirun --oversubscribe --bind-to none -n 2 thresher policy)
     local common=("$@" --candidates 200 --seed "$seed" --threads 1 --log-level warning)
-    local own=$out/$name/own-$seed many=$out/$name/many-$seed
+    local own=$out/$name/own-$seed paper=$out/$name/paper-$seed many=$out/$name/many-$seed
     unless_made "$own/policy.h5" "${thresher[@]}" train "${common[@]}" --environments 1 -k 10 --run "$own" --resume
     unless_made "$own.h5" "${thresher[@]}" evaluate "${common[@]}" --environments 1 --own --policy "$own/policy.h5" -o "$own.h5"
-    unless_made "$many/policy.h5" "${thresher[@]}" train "${common[@]}" -k 10 --updates 250 --run "$many" --resume
+    unless_made "$paper/policy.h5" "${thresher[@]}" train "${common[@]}" --environments 1 -k 10 --head walk --estimator knn --records 500 \
+        --refresh-every 0 --entropy-bonus 0 --run "$paper" --resume
+    unless_made "$paper.h5" "${thresher[@]}" evaluate "${common[@]}" --environments 1 --own --policy "$paper/policy.h5" -o "$paper.h5"
+    unless_made "$many/policy.h5" "${thresher[@]}" train "${common[@]}" --environments 64 -k 10 --updates 500 --rewards retrained --run "$many" \
+        --resume
     unless_made "$many.h5" "${thresher[@]}" evaluate "${common[@]}" --policy "$many/policy.h5" -o "$many.h5"
 }
 

@@ -6,18 +6,35 @@
 
 namespace thresher {
 
-#define THRESHER_HEAD(name)                                                                      \
-    void run_##name(const Policy&, const CandidateSet&, const Draw&, Rollouts&);                 \
-    void add_##name##_gradient(const Policy&, const CandidateSet&, const Draw&, const Rollouts&, \
-                               const GradientWeights&, std::span<float>)
+void run_walk(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
+              Rollouts& rollouts);
+void add_walk_gradient(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
+                       const Rollouts& rollouts, const GradientWeights& weights,
+                       std::span<float> gradient);
 
-THRESHER_HEAD(walk);
-THRESHER_HEAD(label_or_not);
-THRESHER_HEAD(sequential);
-THRESHER_HEAD(batch);
-THRESHER_HEAD(plackett_luce);
+void run_label_or_not(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
+                      Rollouts& rollouts);
+void add_label_or_not_gradient(const Policy& policy, const CandidateSet& candidates,
+                               const Draw& draw, const Rollouts& rollouts,
+                               const GradientWeights& weights, std::span<float> gradient);
 
-#undef THRESHER_HEAD
+void run_sequential(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
+                    Rollouts& rollouts);
+void add_sequential_gradient(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
+                             const Rollouts& rollouts, const GradientWeights& weights,
+                             std::span<float> gradient);
+
+void run_batch(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
+               Rollouts& rollouts);
+void add_batch_gradient(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
+                        const Rollouts& rollouts, const GradientWeights& weights,
+                        std::span<float> gradient);
+
+void run_plackett_luce(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
+                       Rollouts& rollouts);
+void add_plackett_luce_gradient(const Policy& policy, const CandidateSet& candidates,
+                                const Draw& draw, const Rollouts& rollouts,
+                                const GradientWeights& weights, std::span<float> gradient);
 
 /// The key of one random number: of a rollout, and its step or candidate.
 inline std::int64_t draw_id(std::int64_t rollout, std::int64_t entry) {
