@@ -28,7 +28,7 @@ struct ReinforceOptions {
     double learning_rate = 1e-2;  ///< of Adam
     double gradient_clip = 1.0;   ///< largest norm of a gradient; 0: any
     std::string baseline = "mean";
-    double entropy_bonus = 0.02;     ///< for the entropy of a rollout's steps, at the first update
+    double entropy_bonus = 0.02;      ///< for the entropy of a rollout's steps, at the first update
     double last_entropy_bonus = 0.0;  ///< at the last update; linear between
     std::int64_t truncation = 0;      ///< > 0: see Draw
     std::int64_t refresh_every = 0;   ///< updates between two refreshes of the metric; 0: never

@@ -110,8 +110,8 @@ struct Case {
                               candidates.features.begin() + (i + 1) * 5);
                 const StepInputs now =
                     make_step_inputs(trace.nearness[index(entry)],
-                              step > 0 && trace.actions[index(entry - rollouts)] != 0,
-                              1.0 - taken[index(k)] / 8.0);
+                                     step > 0 && trace.actions[index(entry - rollouts)] != 0,
+                                     1.0 - taken[index(k)] / 8.0);
                 inputs.insert(inputs.end(), now.begin(), now.end());
                 taken[index(k)] += trace.actions[index(entry)];
             }

@@ -145,8 +145,7 @@ class Backward {
         add_transposed_product(d_output, trial.outputs, d_.output, rows, 1, h);
         add_product(d_output, parts_.output, d_outputs, rows, 1, h);
         lstm_cells_backward(h, trial.gates, walker.cells(), trial.cells, d_outputs, d_cells);
-        add_transposed_product(trial.step_inputs, trial.gates, d_.step, rows, kStepInputs,
-                               gates);
+        add_transposed_product(trial.step_inputs, trial.gates, d_.step, rows, kStepInputs, gates);
         std::vector<float> d_shared(at(gates));
         std::fill(d_cells_.begin(), d_cells_.end(), 0.0F);
         for (std::int64_t row = 0; row < rows; ++row) {

@@ -35,7 +35,7 @@ struct PolicyShape {
 template <class T>
 struct PolicyParts {
     std::span<T> features;     ///< [F, 4 H]
-    std::span<T> step;    ///< [4, 4 H]
+    std::span<T> step;         ///< [4, 4 H]
     std::span<T> recurrent;    ///< [H, 4 H]
     std::span<T> bias;         ///< [4 H]
     std::span<T> output;       ///< [S, H]

@@ -53,8 +53,7 @@ void Sweep::gather_inputs(const SweepTrace& trace, std::int64_t step,
         std::copy_n(projection_.begin() + static_cast<std::ptrdiff_t>(at(candidate) * width), width,
                     gates.begin() + static_cast<std::ptrdiff_t>(at(k) * width));
     }
-    add_product(step_inputs, parts_.step, gates, rollouts_, kStepInputs,
-                4 * policy_.shape.hidden);
+    add_product(step_inputs, parts_.step, gates, rollouts_, kStepInputs, 4 * policy_.shape.hidden);
 }
 
 void Sweep::forward(SweepTrace& trace, const Decide& decide) const {
