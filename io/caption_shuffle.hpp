@@ -1,12 +1,13 @@
 #pragma once
 
 // Captions that go astray: a given share of a new pool's rows gets the caption of another of its
-// rows. Used inside io.
+// images. Used inside io.
 
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "io/derive_plan.hpp"
@@ -33,7 +34,7 @@ class CaptionShuffle {
     void collect(const SourceBlock& block, std::size_t local);
 
     /// The caption of row `local` of a block where it becomes row `written`: its own, or that of
-    /// another row, each with the same probability.
+    /// another row, each with the same probability of those that were not written for its image.
     SourceCaption caption(const SourceBlock& block, std::size_t local, std::int64_t written) const;
 
   private:
@@ -42,6 +43,7 @@ class CaptionShuffle {
     std::vector<std::int64_t> source_rows_, caption_of_;
     std::vector<std::int32_t> tokens_;
     std::vector<std::string> texts_;
+    std::unordered_map<std::int64_t, std::vector<std::int64_t>> places_of_;  ///< by caption_of
 };
 
 }  // namespace thresher::io

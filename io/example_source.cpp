@@ -14,10 +14,8 @@ namespace thresher::io {
 
 namespace {
 
-/// Makes room for n rows of the pool in every column that it has; `columns` is Examples or a
-/// MemoryPool.
-template <class Columns>
-void resize(const PoolInfo& info, std::size_t n, Columns& columns) {
+/// Makes room for n rows of the pool in every column that it has.
+void resize(const PoolInfo& info, std::size_t n, Examples& columns) {
     columns.inputs.resize(n * static_cast<std::size_t>(info.bytes_per_row()));
     columns.targets.resize(n);
     columns.ids.resize(n);
@@ -33,22 +31,15 @@ struct Rows {
     Examples columns;
 
     /// Row `row` of the pool becomes row i of `to`.
-    template <class Columns>
-    void copy(std::int64_t row, Columns& to, std::size_t i) const {
+    void copy(std::int64_t row, Examples& to, std::size_t i) const {
         const auto local = static_cast<std::size_t>(row - rows.begin);
-        const auto copy_column = [&](const auto& from, auto& into) {
+        visit_fields([&](auto field) {
+            const auto& from = columns.*field;
             const std::size_t width = from.size() / static_cast<std::size_t>(rows.size());
             if (width == 0) return;
-            std::memcpy(into.data() + i * width, from.data() + local * width,
+            std::memcpy((to.*field).data() + i * width, from.data() + local * width,
                         width * sizeof(from[0]));
-        };
-        copy_column(columns.inputs, to.inputs);
-        copy_column(columns.targets, to.targets);
-        copy_column(columns.ids, to.ids);
-        copy_column(columns.clean_targets, to.clean_targets);
-        copy_column(columns.tokens, to.tokens);
-        copy_column(columns.image_ids, to.image_ids);
-        copy_column(columns.caption_of, to.caption_of);
+        });
     }
 };
 
@@ -67,12 +58,11 @@ void read_rows(const PoolFile& pool, RowRange range, Rows& rows) {
     if (pool.info().has_caption_of) pool.read_caption_of(range, columns.caption_of);
 }
 
-/// Memory of a row: its inputs, target, id and whatever else the pool has of it.
 std::int64_t cached_bytes_per_row(const PoolInfo& pool) {
-    std::int64_t bytes = pool.bytes_per_row() + 16;
-    if (pool.has_clean_targets) bytes += 8;
-    if (pool.token_length > 0) bytes += 4 * pool.token_length + 8;
-    if (pool.has_caption_of) bytes += 8;
+    Examples row;
+    resize(pool, 1, row);
+    std::int64_t bytes = 0;
+    visit_fields([&](auto field) { bytes += std::ssize(std::as_bytes(std::span(row.*field))); });
     return bytes;
 }
 

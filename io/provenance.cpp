@@ -2,6 +2,7 @@
 
 #include <ctime>
 
+#include "git_commit.hpp"  // made at every build: THRESHER_GIT_COMMIT
 #include "io/hdf5/file.hpp"
 #include "src/base/check.hpp"
 

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <numeric>
 #include <optional>
@@ -87,16 +88,22 @@ void write_curves(Job& job, const std::string& path, const io::RunRecord& record
     log::info("wrote {}", path);
 }
 
-/// One game: how accuracy and loss on the test points go with the labels.
+/// Numbers that a game tells of each round.
+constexpr std::int64_t kTold = 3;
+
+/// One game: accuracy and loss on the test points and seconds, [rounds, kTold].
 std::vector<double> play(const std::string& chooser, const Environment& environment,
                          const Proxy& proxy, std::int64_t b, std::int64_t budget,
                          std::uint64_t seed, std::size_t metric) {
     Situation situation{environment, proxy, {}, metric, seed, 0};
     std::vector<double> curve;
+    auto begin = std::chrono::steady_clock::now();
     const auto note = [&] {
         const auto found = judge(proxy, situation.picked, JudgedOn::test);
-        curve.push_back(found[0]);
-        curve.push_back(-found[1]);
+        const auto end = std::chrono::steady_clock::now();
+        curve.insert(curve.end(),
+                     {found[0], -found[1], std::chrono::duration<double>(end - begin).count()});
+        begin = end;
     };
     note();
     while (std::ssize(situation.picked) + b <= budget) {
@@ -157,7 +164,7 @@ int run(Job& job, const Options& options) {
     io::RunRecord record;
     for (std::size_t i = 0; i < games.size(); ++i) {
         const std::int64_t rounds = options.budget / games[i].b + 1;
-        curves[i].resize(static_cast<std::size_t>(2 * rounds), 0.0);
+        curves[i].resize(static_cast<std::size_t>(kTold * rounds), 0.0);
         // Other ranks have zeros here, so sums are the values.
         collective.all_reduce_sum(std::span(curves[i]));
         const std::string prefix = fmt::format("{}/b{}/", games[i].chooser, games[i].b);
@@ -172,10 +179,14 @@ int run(Job& job, const Options& options) {
         add("labelled", "labels, those to begin with included", [&](std::int64_t round) {
             return static_cast<double>(options.choice.environment.labelled + round * games[i].b);
         });
-        add("test_accuracy", "accuracy on the test points",
-            [&](std::int64_t round) { return curves[i][static_cast<std::size_t>(2 * round)]; });
-        add("test_loss", "mean loss on the test points",
-            [&](std::int64_t round) { return curves[i][static_cast<std::size_t>(2 * round + 1)]; });
+        const auto told = [&](std::int64_t which) {
+            return [&, which](std::int64_t round) {
+                return curves[i][static_cast<std::size_t>(kTold * round + which)];
+            };
+        };
+        add("test_accuracy", "accuracy on the test points", told(0));
+        add("test_loss", "mean loss on the test points", told(1));
+        add("seconds", "time of the round, its choice included", told(2));
     }
     nlohmann::json facts;
     for (const char* name : {"test_accuracy", "test_loss"}) {

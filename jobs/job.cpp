@@ -17,6 +17,7 @@
 #include "mpi/messages.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
+#include "src/base/freed_memory.hpp"
 #include "src/base/log.hpp"
 #include "src/base/text.hpp"
 #include "src/base/thread_team.hpp"
@@ -170,6 +171,7 @@ void Job::start() {
     const int threads = choose_threads(common_.threads, world_);
     use_threads(threads);
     use_model_threads(threads);
+    if (verb_.runs_models) keep_freed_memory();
     // LibTorch asks once whether it has CUDA, and has it only when that part is loaded.
     const std::string& device = common_.device;
     if (device != "cpu" && (device != "auto" || verb_.runs_models)) {

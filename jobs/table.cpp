@@ -27,7 +27,7 @@ namespace {
 
 /// The best tenth of the uniform records is what mutations are made of.
 constexpr double kGoodShare = 0.1;
-constexpr std::int64_t kPart = 512;  ///< records between looks at the stop flag
+constexpr std::int64_t kPart = 2048;  ///< records between looks at the stop flag
 
 struct Options {
     std::string action, output, size = "10", shard, metric = "accuracy",

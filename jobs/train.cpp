@@ -2,6 +2,7 @@
 // priority, into a run directory.
 
 #include <algorithm>
+#include <tuple>
 
 #include "io/block_reader.hpp"
 #include "io/checksum.hpp"
@@ -269,11 +270,23 @@ nlohmann::json report(const Trainer& trainer, TrainEnd end, const std::string& p
                          {"skipped_updates", trainer.skipped_updates()},
                          {"flops", trainer.flops()},
                          {"early_stop", end == TrainEnd::early_stop}};
+    // Names in order, and where they end in numbers by these: recall_at_5 before recall_at_10.
+    const auto by_number = [](const std::string& name) {
+        const std::size_t digits = name.find_last_not_of("0123456789") + 1;
+        return std::tuple(name.substr(0, digits), name.size() - digits, name.substr(digits));
+    };
+    const auto& curves = trainer.curves().evaluations;
+    std::vector<std::string> names;
+    for (const auto& [name, values] : curves) {
+        if (!values.empty() && name != "update") names.push_back(name);
+    }
+    std::sort(names.begin(), names.end(),
+              [&](const auto& a, const auto& b) { return by_number(a) < by_number(b); });
     std::string summary;
-    for (const auto& [name, values] : trainer.curves().evaluations) {
-        if (values.empty() || name == "update") continue;
-        facts[name] = values.back();
-        summary += fmt::format(", {} {:.4f}", name, values.back());
+    for (const std::string& name : names) {
+        const double last = curves.at(name).back();
+        facts[name] = last;
+        summary += fmt::format(", {} {:.4f}", name, last);
     }
     log::info("trained {} updates{}{}, wrote {}", trainer.steps_done(),
               end == TrainEnd::early_stop ? " (stopped early)" : "", summary, path);

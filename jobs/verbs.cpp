@@ -47,7 +47,7 @@ const std::vector<Verb>& verbs() {
          run_loop, true},
         {"table", "what batches are worth by retraining, and estimates for others",
          "mpirun -n 2 thresher table build --environment pool --pool quickstart/clean.h5 "
-         "--components 40 --records 200 -o quickstart/example-table.h5",
+         "--components 40 --test-points 400 --records 200 -o quickstart/example-table.h5",
          run_table},
         {"env", "the games in which batches are chosen: run, oracle, influence",
          "mpirun -n 2 thresher env run --environment ringdup --seeds 2 -o "

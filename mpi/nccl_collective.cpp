@@ -36,6 +36,7 @@ class NcclCollective final : public Collective {
     int rank() const override { return nccl_.mpi().rank(); }
     int size() const override { return nccl_.mpi().size(); }
     std::string_view backend() const override { return "nccl"; }
+    bool reads_device_memory() const override { return true; }
 
   private:
     std::size_t ranks() const { return static_cast<std::size_t>(size()); }
@@ -78,6 +79,19 @@ class NcclCollective final : public Collective {
     void do_sum(std::span<std::int64_t> values) override { all_reduce(values, ncclInt64, ncclSum); }
     void do_sum(std::span<double> values) override { all_reduce(values, ncclFloat64, ncclSum); }
     void do_sum(std::span<float> values) override { all_reduce(values, ncclFloat32, ncclSum); }
+    /// Beside the computation that goes on; what lies on the host is reduced at once.
+    void do_start_sum(std::span<float> values) override {
+        nccl_.use_device();
+        if (values.empty() || !on_device(values.data())) return do_sum(values);
+        const cudaStream_t beside = nccl_.stream_beside();
+        THRESHER_NCCL(ncclAllReduce(values.data(), values.data(), values.size(), ncclFloat32,
+                                    ncclSum, nccl_.raw(), beside));
+    }
+    void do_finish_sums() override {
+        nccl_.use_device();
+        nccl_.wait("ncclAllReduce of gradients");
+    }
+
     void do_min(std::span<std::int64_t> values) override { all_reduce(values, ncclInt64, ncclMin); }
     void do_max(std::span<std::int64_t> values) override { all_reduce(values, ncclInt64, ncclMax); }
 

@@ -59,11 +59,15 @@ NcclCommunicator::NcclCommunicator(Communicator communicator, int device)
     use_device();
     // Ordered with the default stream, where LibTorch computes unless it is told otherwise.
     THRESHER_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamDefault));
+    THRESHER_CUDA(cudaStreamCreateWithFlags(&beside_, cudaStreamNonBlocking));
+    THRESHER_CUDA(cudaEventCreateWithFlags(&asked_for_, cudaEventDisableTiming));
     const ncclResult_t own = ncclCommInitRank(&nccl_, mpi_.size(), id, mpi_.rank());
     int failed = own == ncclSuccess ? 0 : 1;
     THRESHER_MPI(MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_SUM, mpi_.raw()));
     if (failed == 0) return;
     if (nccl_ != nullptr) ncclCommAbort(nccl_);
+    cudaEventDestroy(asked_for_);
+    cudaStreamDestroy(beside_);
     cudaStreamDestroy(stream_);
     check_nccl(own, "ncclCommInitRank");
     fail<Error>("{} of {} ranks could not start NCCL, though this one could", failed, mpi_.size());
@@ -73,6 +77,8 @@ NcclCommunicator::NcclCommunicator(NcclCommunicator&& other) noexcept
     : mpi_(std::move(other.mpi_)),
       device_(other.device_),
       stream_(std::exchange(other.stream_, nullptr)),
+      beside_(std::exchange(other.beside_, nullptr)),
+      asked_for_(std::exchange(other.asked_for_, nullptr)),
       nccl_(std::exchange(other.nccl_, nullptr)),
       buffer_(std::exchange(other.buffer_, nullptr)),
       buffer_bytes_(std::exchange(other.buffer_bytes_, 0)),
@@ -87,6 +93,8 @@ void NcclCommunicator::swap(NcclCommunicator& other) noexcept {
     std::swap(mpi_, other.mpi_);
     std::swap(device_, other.device_);
     std::swap(stream_, other.stream_);
+    std::swap(beside_, other.beside_);
+    std::swap(asked_for_, other.asked_for_);
     std::swap(nccl_, other.nccl_);
     std::swap(buffer_, other.buffer_);
     std::swap(buffer_bytes_, other.buffer_bytes_);
@@ -99,6 +107,8 @@ NcclCommunicator::~NcclCommunicator() {
     // A broken communicator would wait for the rank that is gone.
     broken_ ? ncclCommAbort(nccl_) : ncclCommDestroy(nccl_);
     cudaFree(buffer_);
+    cudaEventDestroy(asked_for_);
+    cudaStreamDestroy(beside_);
     cudaStreamDestroy(stream_);
 }
 
@@ -116,9 +126,20 @@ std::byte* NcclCommunicator::buffer(std::size_t size_bytes) {
     return buffer_;
 }
 
+cudaStream_t NcclCommunicator::stream_beside() {
+    THRESHER_CUDA(cudaEventRecord(asked_for_, cudaStreamLegacy));
+    THRESHER_CUDA(cudaStreamWaitEvent(beside_, asked_for_, 0));
+    return beside_;
+}
+
 void NcclCommunicator::wait(std::string_view operation) {
+    wait_for(stream_, operation);
+    wait_for(beside_, operation);
+}
+
+void NcclCommunicator::wait_for(cudaStream_t stream, std::string_view operation) {
     while (true) {
-        const cudaError_t state = cudaStreamQuery(stream_);
+        const cudaError_t state = cudaStreamQuery(stream);
         if (state == cudaSuccess) return;
         if (state != cudaErrorNotReady) {
             broken_ = true;

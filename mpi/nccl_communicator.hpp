@@ -39,16 +39,22 @@ class NcclCommunicator {
     /// where it grows.
     std::byte* buffer(std::size_t size_bytes);
 
-    /// Waits until all that was put on the stream is done. Throws Error where NCCL reports that the
-    /// network or another rank has failed; the communicator cannot be used after that.
+    /// Another stream, for what runs beside LibTorch's work: what is put on it from here on waits
+    /// for that work as far as it has been asked for, and not for what comes after.
+    cudaStream_t stream_beside();
+
+    /// Waits until all that was put on the streams is done. Throws Error where NCCL reports that
+    /// the network or another rank has failed; the communicator cannot be used after that.
     void wait(std::string_view operation);
 
   private:
     void swap(NcclCommunicator& other) noexcept;
+    void wait_for(cudaStream_t stream, std::string_view operation);
 
     Communicator mpi_;
     int device_;
-    cudaStream_t stream_ = nullptr;
+    cudaStream_t stream_ = nullptr, beside_ = nullptr;
+    cudaEvent_t asked_for_ = nullptr;
     ncclComm_t nccl_ = nullptr;
     std::byte* buffer_ = nullptr;
     std::size_t buffer_bytes_ = 0;

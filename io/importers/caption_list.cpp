@@ -27,16 +27,24 @@ std::string file_of(const std::string& name) { return fs::path(name).filename().
 
 /// The captions file among the files.
 std::string find_captions(const SourceFiles& files, const std::string& wanted) {
-    if (!wanted.empty()) {
-        THRESHER_CHECK_AS(FileError, files.has(wanted), "{}: holds no file {} (--captions)",
-                          files.path(), wanted);
-        return wanted;
-    }
-    std::vector<std::string> tables, annotations;
+    if (files.has(wanted)) return wanted;
+    std::vector<std::string> tables, annotations, readable;
     for (const std::string& name : files.names()) {
         const std::string file = file_of(name);
         if (file == "captions.tsv") tables.push_back(name);
         if (file.starts_with("captions") && file.ends_with(".json")) annotations.push_back(name);
+        if (file.ends_with(".tsv") || file.ends_with(".json")) readable.push_back(name);
+    }
+    if (!wanted.empty()) {
+        const std::vector<std::string> ends = files.ending_with(wanted);
+        THRESHER_CHECK_AS(FileError, ends.size() <= 1,
+                          "{}: holds several files {} ({}); give one of them to --captions",
+                          files.path(), wanted, fmt::join(ends, ", "));
+        THRESHER_CHECK_AS(FileError, !ends.empty(),
+                          "{}: holds no file {} (--captions); of .tsv and .json there are: {}",
+                          files.path(), wanted,
+                          readable.empty() ? "none" : fmt::format("{}", fmt::join(readable, ", ")));
+        return ends[0];
     }
     const auto& found = tables.empty() ? annotations : tables;
     THRESHER_CHECK_AS(FileError, !found.empty(),
@@ -86,11 +94,13 @@ class Collector {
     std::unordered_map<std::string, std::size_t> image_of_;
 };
 
-/// captions.tsv: a header, then a line a caption; images are named from its own folder on.
+/// captions.tsv: a header, then a line a caption; images are named from its own folder on, or by
+/// how their names end where there is one such file alone.
 class CaptionTable {
   public:
-    CaptionTable(const ImportOptions& options, std::string name, Collector& into)
-        : options_(options), name_(std::move(name)), into_(into) {}
+    CaptionTable(const SourceFiles& files, const ImportOptions& options, std::string name,
+                 Collector& into)
+        : files_(files), options_(options), name_(std::move(name)), into_(into) {}
 
     void read(std::string_view text) {
         std::string_view line;
@@ -159,9 +169,21 @@ class CaptionTable {
                 return into_.refuse(number, fmt::format("{}: \"{}\" is no class", place, name));
             }
         }
-        const fs::path folder = fs::path(name_).parent_path();
-        into_.add((folder / fields[file_]).lexically_normal().generic_string(), std::move(caption),
-                  place);
+        const std::string file = image_file(fields[file_]);
+        if (is_utf8(file) && !files_.has(file)) {
+            const auto ends = files_.ending_with(std::string(fields[file_]));
+            if (ends.size() == 1) return into_.add(ends[0], std::move(caption), place);
+            if (ends.size() > 1) {
+                return into_.refuse(number,
+                                    fmt::format("{}: several files are called {} ({})", place,
+                                                fields[file_], fmt::join(ends, ", ")));
+            }
+        }
+        into_.add(file, std::move(caption), place);
+    }
+
+    std::string image_file(std::string_view name) const {
+        return (fs::path(name_).parent_path() / name).lexically_normal().generic_string();
     }
 
     std::int64_t class_of(const std::string& name) {
@@ -170,6 +192,7 @@ class CaptionTable {
         return known->second;
     }
 
+    const SourceFiles& files_;
     const ImportOptions& options_;
     std::string name_;
     Collector& into_;
@@ -200,9 +223,6 @@ void read_coco(const SourceFiles& files, const std::string& name, Collector& int
     using Json = nlohmann::json;
     check(has(json, "images", &Json::is_array) && has(json, "annotations", &Json::is_array),
           "it lacks one of the two lists");
-    // Images lie in a folder that the JSON does not name.
-    std::unordered_map<std::string, std::vector<std::string>> by_file;
-    for (const std::string& file : files.names()) by_file[file_of(file)].push_back(file);
     std::unordered_map<std::int64_t, std::size_t> place_of;
     std::vector<std::string> image_files;
     for (const auto& image : json["images"]) {
@@ -210,11 +230,12 @@ void read_coco(const SourceFiles& files, const std::string& name, Collector& int
             has(image, "id", &Json::is_number_integer) && has(image, "file_name", &Json::is_string),
             fmt::format("image {} lacks its id or file_name", image_files.size()));
         const std::string file = image.at("file_name");
-        const auto found = by_file.find(file_of(file));
-        check(found == by_file.end() || found->second.size() == 1,
-              fmt::format("the image {} is there more than once", file));
+        // Images lie in a folder that the JSON does not name.
+        const auto found = files.ending_with(file_of(file));
+        check(found.size() <= 1, fmt::format("the image {} is there more than once ({})", file,
+                                             fmt::join(found, ", ")));
         place_of[image.at("id")] = image_files.size();
-        image_files.push_back(found == by_file.end() ? file : found->second[0]);
+        image_files.push_back(found.empty() ? file : found[0]);
     }
     std::vector<std::vector<Caption>> captions(image_files.size());
     std::int64_t position = 0;
@@ -250,7 +271,7 @@ CaptionList list_captions(const SourceFiles& files, const ImportOptions& options
                           options.target_column, name);
         read_coco(files, name, collector);
     } else {
-        CaptionTable(options, name, collector).read(files.read(name));
+        CaptionTable(files, options, name, collector).read(files.read(name));
     }
     CaptionList& list = collector.list();
     THRESHER_CHECK_AS(FileError, !list.images.empty(), "{}: {} has no usable caption{}",

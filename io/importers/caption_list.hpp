@@ -30,8 +30,9 @@ struct CaptionList {
     std::vector<QuarantinedRow> bad;       ///< by position: no such image, no usable caption
 };
 
-/// Reads options.captions; where that is empty captions.tsv, or the one captions*.json. Throws
-/// FileError where there is no such file, or it has no usable caption; UsageError for columns that
+/// Reads options.captions, of which the end of the name will do; where that is empty captions.tsv,
+/// or the one captions*.json. Throws FileError where there is no such file, or it has no usable
+/// caption; UsageError for columns that
 /// it does not have.
 CaptionList list_captions(const SourceFiles& files, const ImportOptions& options);
 

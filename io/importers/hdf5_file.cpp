@@ -1,11 +1,56 @@
-// A user's own HDF5 file, copied into a pool with the layout and the attributes that Thresher
-// likes.
+// A user's own HDF5 file, or another pool, copied into a pool with the layout and the attributes
+// that Thresher likes.
 
 #include "io/importers/formats.hpp"
 #include "io/importers/import_sink.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::io {
+namespace {
+
+/// The captions of a block of rows, as one row after the other asks for them.
+class Captions {
+  public:
+    explicit Captions(const PoolFile& source) : source_(source) {}
+
+    bool exist() const { return source_.info().token_length > 0; }
+
+    TextSchema schema() const {
+        if (!exist()) return {};
+        return {.length = source_.info().token_length,
+                .vocabulary = source_.vocabulary(),
+                .caption_bytes = std::max<std::int64_t>(1, source_.caption_bytes()),
+                .image_ids = source_.has_image_ids(),
+                .caption_of = source_.info().has_caption_of};
+    }
+
+    void read(RowRange rows) {
+        if (!exist()) return;
+        const auto count = static_cast<std::size_t>(rows.size());
+        tokens_.resize(count * static_cast<std::size_t>(source_.info().token_length));
+        image_ids_.resize(count);
+        caption_of_.resize(count);
+        source_.read_tokens(rows, tokens_);
+        source_.read_image_ids(rows, image_ids_);
+        source_.read_caption_of(rows, caption_of_);
+        texts_ = source_.read_captions(rows);
+    }
+
+    CaptionRow row(std::size_t i) const {
+        if (!exist()) return {};
+        const auto length = static_cast<std::size_t>(source_.info().token_length);
+        return {std::span(tokens_).subspan(i * length, length), texts_[i], image_ids_[i],
+                caption_of_[i]};
+    }
+
+  private:
+    const PoolFile& source_;
+    std::vector<std::int32_t> tokens_;
+    std::vector<std::int64_t> image_ids_, caption_of_;
+    std::vector<std::string> texts_;
+};
+
+}  // namespace
 
 ImportReport import_hdf5(const ImportOptions& options, const Provenance& provenance) {
     const PoolFile source = open_pool(options.source, options.paths);
@@ -21,6 +66,8 @@ ImportReport import_hdf5(const ImportOptions& options, const Provenance& provena
     schema.clean_targets = info.has_clean_targets;
     schema.class_names = info.class_names;
     schema.classes = info.classes;
+    Captions captions(source);
+    schema.text = captions.schema();
     ImportSink sink(options, schema, provenance);
     std::vector<std::byte> inputs;
     std::vector<std::int64_t> targets, clean_targets, ids;
@@ -37,6 +84,7 @@ ImportReport import_hdf5(const ImportOptions& options, const Provenance& provena
         if (info.has_clean_targets) source.read_clean_targets(rows, clean_targets);
         source.read_ids(rows, ids);
         const std::vector<std::string> names = source.read_names(rows);
+        captions.read(rows);
         const std::vector<QuarantinedRow> bad = source.bad_targets(rows);
         auto next_bad = bad.begin();
         for (std::size_t i = 0; i < count; ++i) {
@@ -46,7 +94,7 @@ ImportReport import_hdf5(const ImportOptions& options, const Provenance& provena
             }
             sink.add(begin + static_cast<std::int64_t>(i),
                      std::span(inputs).subspan(i * row_bytes, row_bytes), targets[i], ids[i],
-                     names[i], clean_targets[i]);
+                     names[i], clean_targets[i], captions.row(i));
         }
     }
     return sink.finish();

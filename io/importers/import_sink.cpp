@@ -131,6 +131,7 @@ void ImportSink::add(std::int64_t position, std::span<const std::byte> inputs, s
         captions_.emplace_back(caption.text);
     }
     if (schema_.text.image_ids) image_ids_.push_back(caption.image_id);
+    if (schema_.text.caption_of) caption_of_.push_back(caption.caption_of);
     if (std::cmp_greater_equal(inputs_.size(), block_rows_ * info_.bytes_per_row())) flush();
 }
 
@@ -154,6 +155,7 @@ void ImportSink::flush() {
     rows.tokens = tokens_;
     rows.captions = captions_;
     rows.image_ids = image_ids_;
+    rows.caption_of = caption_of_;
     writer_.append(rows);
     statistics_.add_block(inputs_);
     inputs_.clear();
@@ -164,6 +166,7 @@ void ImportSink::flush() {
     tokens_.clear();
     captions_.clear();
     image_ids_.clear();
+    caption_of_.clear();
 }
 
 ImportReport ImportSink::finish() {

@@ -40,7 +40,7 @@ class ChannelStatistics {
 struct CaptionRow {
     std::span<const std::int32_t> tokens = {};
     std::string_view text = {};
-    std::int64_t image_id = -1;
+    std::int64_t image_id = -1, caption_of = -1;
 };
 
 class ImportSink {
@@ -72,7 +72,7 @@ class ImportSink {
     ChannelStatistics statistics_;
     std::int64_t block_rows_;
     std::vector<std::byte> inputs_;
-    std::vector<std::int64_t> targets_, clean_targets_, ids_, image_ids_;
+    std::vector<std::int64_t> targets_, clean_targets_, ids_, image_ids_, caption_of_;
     std::vector<std::int32_t> tokens_;
     std::vector<std::string> names_, captions_;
     std::vector<QuarantinedRow> bad_;

@@ -27,6 +27,9 @@ SourceFiles::SourceFiles(const std::string& path) : path_(path) {
     } else {
         list_folder();
     }
+    for (const auto& [name, place] : files_) {
+        by_last_part_[fs::path(name).filename().string()].push_back(name);
+    }
 }
 
 void SourceFiles::list_folder() {
@@ -57,6 +60,16 @@ void SourceFiles::list_archive() {
 std::vector<std::string> SourceFiles::names() const {
     std::vector<std::string> names;
     for (const auto& [name, place] : files_) names.push_back(name);
+    return names;
+}
+
+std::vector<std::string> SourceFiles::ending_with(const std::string& name) const {
+    const auto found = by_last_part_.find(fs::path(name).filename().string());
+    if (found == by_last_part_.end()) return {};
+    std::vector<std::string> names;
+    for (const std::string& file : found->second) {
+        if (file == name || file.ends_with("/" + name)) names.push_back(file);
+    }
     return names;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace thresher::io {
@@ -18,6 +19,8 @@ class SourceFiles {
     bool has(const std::string& name) const { return files_.contains(name); }
     /// With folders, in alphabetical order.
     std::vector<std::string> names() const;
+    /// Those whose name is this one, or ends with it after a folder; in the same order.
+    std::vector<std::string> ending_with(const std::string& name) const;
     /// The whole file. Throws FileError. Thread-safe.
     std::string read(const std::string& name) const;
 
@@ -32,6 +35,7 @@ class SourceFiles {
     std::string path_;
     bool is_archive_;
     std::map<std::string, Place> files_;
+    std::unordered_map<std::string, std::vector<std::string>> by_last_part_;  ///< without folders
 };
 
 }  // namespace thresher::io

@@ -9,10 +9,11 @@ namespace thresher::jobs {
 
 void MethodOptions::set(TrainOptions& train) const {
     train.method = method;
-    train.filter_ratio = filter_ratio;
+    train.filter_ratio = chosen().acquisition.empty() ? 0.0 : filter_ratio;
     train.temperature = temperature;
     train.chunks = chunks;
-    train.scoring = {scoring_resolution, scoring_dtype == "bf16"};
+    train.importance_weights = importance_weights;
+    train.scoring = {scoring_resolution, scoring_dtype == "bf16", score_clip};
 }
 
 void add_method_options(CLI::App& app, MethodOptions& options) {
@@ -28,6 +29,14 @@ void add_method_options(CLI::App& app, MethodOptions& options) {
         ->group(group);
     app.add_option("--chunks", options.chunks,
                    "jest: draws that make up a batch, each made given those before it")
+        ->group(group);
+    app.add_flag("--importance-weights", options.importance_weights,
+                 "Weigh the loss of each row that was drawn so that it is on average that of all "
+                 "candidates")
+        ->group(group);
+    app.add_option("--score-clip", options.score_clip,
+                   "Limit scores to +- this before the temperature, so that one candidate cannot "
+                   "take the whole choice; 0 = leave them as they are")
         ->group(group);
     app.add_option("--scoring-resolution", options.scoring_resolution,
                    "Candidates are scored on images whose sides are scaled by this, 0 to 1; models "
@@ -92,7 +101,9 @@ void check_method(const MethodOptions& options) {
     note(reference || (makes_one && options.online.empty()), !options.reference.empty(),
          "--reference");
     note(reference, !options.reference_losses.empty(), "--reference-losses");
+    note(!method.acquisition.empty(), options.filter_ratio > 1.0, "--filter-ratio");
     note(method.selector == "softmax", options.temperature != 1.0, "--temperature");
+    note(!method.acquisition.empty() && !method.joint, options.score_clip != 0.0, "--score-clip");
     note(method.joint, options.chunks != MethodOptions{}.chunks, "--chunks");
     if (!unread.empty())
         log::warn("method {} does not read {} here", method.name, fmt::join(unread, ", "));

@@ -18,7 +18,8 @@ struct MethodOptions {
     TowerOptions online_towers;
     double filter_ratio = 0.0, temperature = 1.0;
     std::int64_t chunks = 16;
-    double scoring_resolution = 1.0;
+    bool importance_weights = false;
+    double score_clip = 0.0, scoring_resolution = 1.0;
     std::string scoring_dtype = "float32";
 
     const Method& chosen() const { return find_method(method); }

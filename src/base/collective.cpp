@@ -48,6 +48,18 @@ void Collective::all_reduce_sum(std::span<float> values) {
     do_sum(values);
 }
 
+void Collective::start_all_reduce_sum(std::span<float> values) {
+    Operation operation(traffic_, observer_, "start of an all-reduce (sum, float32)",
+                        values.size_bytes());
+    do_start_sum(values);
+}
+
+void Collective::finish_all_reduces() {
+    if (observer_ != nullptr) observer_->begin("all-reduces (sum, float32) that were started");
+    do_finish_sums();
+    if (observer_ != nullptr) observer_->end();
+}
+
 void Collective::all_reduce_min(std::span<std::int64_t> values) {
     Operation operation(traffic_, observer_, "all-reduce (min)", values.size_bytes());
     do_min(values);

@@ -83,6 +83,14 @@ class Collective {
     void all_reduce_sum(std::span<std::int64_t> values);
     void all_reduce_sum(std::span<double> values);
     void all_reduce_sum(std::span<float> values);
+    /// As all_reduce_sum, without waiting: `values` must stay and be left alone until
+    /// finish_all_reduces(), which waits for all that were started. A body may do all of it at
+    /// once. No other operation may come in between, and from one thread at a time.
+    void start_all_reduce_sum(std::span<float> values);
+    void finish_all_reduces();
+    /// Whether the spans of sums may lie in the memory of this rank's GPU.
+    virtual bool reads_device_memory() const { return false; }
+
     void all_reduce_min(std::span<std::int64_t> values);
     void all_reduce_max(std::span<std::int64_t> values);
 
@@ -147,6 +155,8 @@ class Collective {
     virtual void do_sum(std::span<std::int64_t> values) = 0;
     virtual void do_sum(std::span<double> values) = 0;
     virtual void do_sum(std::span<float> values) = 0;
+    virtual void do_start_sum(std::span<float> values) { do_sum(values); }
+    virtual void do_finish_sums() {}
     virtual void do_min(std::span<std::int64_t> values) = 0;
     virtual void do_max(std::span<std::int64_t> values) = 0;
     virtual void do_broadcast(std::span<std::byte> bytes, int root) = 0;

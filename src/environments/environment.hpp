@@ -1,7 +1,7 @@
 #pragma once
 
-// A game in which choosing a batch is learned: candidates whose targets the chooser does not know, a
-// labelled set to begin with, and examples on which a learner is judged after it was trained on
+// A game in which choosing a batch is learned: candidates whose targets the chooser does not know,
+// a labelled set to begin with, and examples on which a learner is judged after it was trained on
 // both. Plain data, made once from a seed: every episode starts from it again.
 
 #include <cstdint>

@@ -108,6 +108,13 @@ void RecordWorkers::evaluate(std::int64_t question, std::span<const std::int32_t
     passed_s_ += seconds_since(begin);
 }
 
+/// Subsets of the next batch: fewer towards the end, so that no rank has much left when others have
+/// nothing.
+std::int64_t RecordWorkers::next_batch(const Work& work) const {
+    const std::int64_t left = work.count - work.next;
+    return std::min(left, std::clamp(left / (4 * all_.size()), kLastBatch, kBatch));
+}
+
 void RecordWorkers::hand_out(Work& work) {
     for (int rank = 1; rank < all_.size(); ++rank) {
         std::int64_t& outstanding = outstanding_[static_cast<std::size_t>(rank)];
@@ -115,7 +122,7 @@ void RecordWorkers::hand_out(Work& work) {
         const std::int64_t left = (work.count - work.next + kBatch - 1) / kBatch;
         const std::int64_t most = left >= all_.size() ? kOutstanding : 1;
         while (outstanding < most && work.next < work.count) {
-            const std::int64_t count = std::min(kBatch, work.count - work.next);
+            const std::int64_t count = next_batch(work);
             const Head head{work.question, work.next, count, work.size};
             messages_->send(rank, pack(head, work.part(work.next, count)));
             work.next += count;
@@ -144,7 +151,7 @@ bool RecordWorkers::take(Work& work, std::chrono::microseconds patience) {
 }
 
 void RecordWorkers::work_here(Work& work) {
-    const std::int64_t first = work.next, count = std::min(kBatch, work.count - first);
+    const std::int64_t first = work.next, count = next_batch(work);
     work.next += count;
     const auto begin = Clock::now();
     evaluate_(work.question, work.part(first, count), work.size,

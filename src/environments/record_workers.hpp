@@ -25,7 +25,8 @@ class RecordWorkers {
     /// Records [first, first + count) are there, and took so many seconds each.
     using Done = std::function<void(std::int64_t first, std::int64_t count, double seconds)>;
 
-    static constexpr std::int64_t kBatch = 32;       ///< subsets of a message
+    static constexpr std::int64_t kBatch = 32;       ///< subsets of a message, at most
+    static constexpr std::int64_t kLastBatch = 8;    ///< the fewest, so that all end together
     static constexpr std::int64_t kOutstanding = 2;  ///< batches that a rank may have
     static constexpr std::int64_t kMostUnsent = 2 * kOutstanding + 2;  ///< of its Messages
 
@@ -53,6 +54,7 @@ class RecordWorkers {
 
   private:
     struct Work;
+    std::int64_t next_batch(const Work& work) const;
     void hand_out(Work& work);
     bool take(Work& work, std::chrono::microseconds patience);
     void work_here(Work& work);

@@ -56,6 +56,19 @@ struct Examples {
     std::vector<std::int64_t> caption_of;
 };
 
+/// Calls visit(&Examples::inputs), and so on for every field: what is added to Examples is added
+/// here.
+template <class Visit>
+void visit_fields(const Visit& visit) {
+    visit(&Examples::inputs);
+    visit(&Examples::targets);
+    visit(&Examples::ids);
+    visit(&Examples::clean_targets);
+    visit(&Examples::tokens);
+    visit(&Examples::image_ids);
+    visit(&Examples::caption_of);
+}
+
 /// Examples by position in [0, size()); a whole pool, or chosen rows of one. Every rank sees all of
 /// them.
 class ExampleSource {

@@ -1,6 +1,6 @@
 #include "src/pool/memory_source.hpp"
 
-#include <cstring>
+#include <algorithm>
 
 #include "src/base/check.hpp"
 
@@ -8,11 +8,10 @@ namespace thresher {
 
 namespace {
 
-/// Nothing of what the pool does not have.
+/// Values of one row; 0 of what the pool does not have.
 template <class T>
-std::span<const T> part(const std::vector<T>& values, std::size_t first, std::size_t count) {
-    if (values.empty()) return {};
-    return std::span(values).subspan(first, count);
+std::int64_t row_width(const MemoryPool& pool, const std::vector<T>& values) {
+    return std::ssize(values) / std::max<std::int64_t>(1, pool.info.rows);
 }
 
 class MemoryBlocks final : public BlockSource {
@@ -32,15 +31,16 @@ class MemoryBlocks final : public BlockSource {
     bool next(Block& block) override {
         if (next_ >= blocks_.end) return false;
         block.rows = partition_.block(next_++);
-        const auto first = static_cast<std::size_t>(block.rows.begin);
-        const auto count = static_cast<std::size_t>(block.rows.size());
-        const auto row_bytes = static_cast<std::size_t>(pool_.info.bytes_per_row());
-        block.inputs = std::span(pool_.inputs).subspan(first * row_bytes, count * row_bytes);
-        block.ids = std::span(pool_.ids).subspan(first, count);
-        block.targets = part(pool_.targets, first, count);
-        block.image_ids = part(pool_.image_ids, first, count);
-        const auto length = static_cast<std::size_t>(pool_.info.token_length);
-        block.tokens = part(pool_.tokens, first * length, count * length);
+        const auto part = [&](const auto& values) {
+            const std::int64_t width = row_width(pool_, values);
+            return std::span(values).subspan(static_cast<std::size_t>(block.rows.begin * width),
+                                             static_cast<std::size_t>(block.rows.size() * width));
+        };
+        block.inputs = part(pool_.inputs);
+        block.targets = part(pool_.targets);
+        block.ids = part(pool_.ids);
+        block.tokens = part(pool_.tokens);
+        block.image_ids = part(pool_.image_ids);
         return true;
     }
 
@@ -58,32 +58,21 @@ class MemoryExamples final : public ExampleSource {
     std::int64_t size() const override { return pool_.info.rows; }
 
     void fetch(std::span<const std::int64_t> positions, Examples& examples) override {
-        const auto row_bytes = static_cast<std::size_t>(pool_.info.bytes_per_row());
-        examples.inputs.resize(positions.size() * row_bytes);
-        examples.targets.resize(positions.size());
-        examples.ids.resize(positions.size());
-        examples.clean_targets.clear();
-        examples.tokens.clear();
-        examples.image_ids.clear();
-        examples.caption_of.clear();
-        const auto length = static_cast<std::size_t>(pool_.info.token_length);
-        const auto append = [](auto& to, const auto& from, std::size_t first, std::size_t count) {
-            const auto values = part(from, first, count);
-            to.insert(to.end(), values.begin(), values.end());
-        };
-        for (std::size_t i = 0; i < positions.size(); ++i) {
-            THRESHER_CHECK(positions[i] >= 0 && positions[i] < size(),
-                           "position {} is outside the pool's {} rows", positions[i], size());
-            const auto row = static_cast<std::size_t>(positions[i]);
-            std::memcpy(examples.inputs.data() + i * row_bytes,
-                        pool_.inputs.data() + row * row_bytes, row_bytes);
-            examples.targets[i] = pool_.targets.empty() ? -1 : pool_.targets[row];
-            examples.ids[i] = pool_.ids[row];
-            append(examples.clean_targets, pool_.clean_targets, row, 1);
-            append(examples.tokens, pool_.tokens, row * length, length);
-            append(examples.image_ids, pool_.image_ids, row, 1);
-            append(examples.caption_of, pool_.caption_of, row, 1);
+        for (const std::int64_t position : positions) {
+            THRESHER_CHECK(position >= 0 && position < size(),
+                           "position {} is outside the pool's {} rows", position, size());
         }
+        visit_fields([&](auto field) {
+            const auto& from = pool_.*field;
+            auto& to = examples.*field;
+            const std::int64_t width = row_width(pool_, from);
+            to.clear();
+            for (const std::int64_t position : positions) {
+                const auto row = from.begin() + position * width;
+                to.insert(to.end(), row, row + width);
+            }
+        });
+        if (pool_.targets.empty()) examples.targets.assign(positions.size(), -1);
     }
 
   private:

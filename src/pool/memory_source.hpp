@@ -6,15 +6,9 @@
 
 namespace thresher {
 
-struct MemoryPool {
+/// All its rows; of targets there may be none.
+struct MemoryPool : Examples {
     PoolInfo info;
-    std::vector<std::byte> inputs;            ///< [rows, ...]
-    std::vector<std::int64_t> targets;        ///< [rows] or empty
-    std::vector<std::int64_t> ids;            ///< [rows]
-    std::vector<std::int64_t> clean_targets;  ///< [rows] or empty
-    std::vector<std::int32_t> tokens;         ///< [rows, L] or empty
-    std::vector<std::int64_t> image_ids;      ///< [rows] or empty
-    std::vector<std::int64_t> caption_of;     ///< [rows] or empty
 };
 
 /// Streams the blocks that `rank` of `ranks` owns. `pool` must outlive it.

@@ -60,6 +60,10 @@ BatchGradient::BatchGradient(Model& model, const PoolInfo& pool, const TrainOpti
     shard_gradients_ =
         reproducible_ ? at::zeros({own, parameters_.size()}, options_of) : gradient_.unsqueeze(0);
     shard_statistics_ = at::zeros({own, statistics_.size()}, options_of);
+    if (!reproducible_ && collective.size() > 1 && !model.spec().towers &&
+        (gradient_.is_cpu() || collective.reads_device_memory())) {
+        buckets_.emplace(parameters_, gradient_, collective);
+    }
     broadcast(collective, parameters_.values());
     broadcast(collective, statistics_.values());
     for (const NamedTensor& counter : counters_) broadcast(collective, counter.tensor);
@@ -67,19 +71,32 @@ BatchGradient::BatchGradient(Model& model, const PoolInfo& pool, const TrainOpti
 
 BatchGradient::~BatchGradient() { parameters_.bind_gradients(at::Tensor()); }
 
-TrainSums BatchGradient::compute(const Examples& own, std::int64_t batch_rows, std::int64_t step,
-                                 Phases& phases) {
+TrainSums BatchGradient::compute(const Examples& own, std::span<const float> weights,
+                                 std::int64_t batch_rows, std::int64_t step, Phases& phases) {
     std::vector<TrainSums> sums;
     {
-        const auto timer = phases.time("compute");
-        agree(collective_, [&] { sums = learn_own_shards(own, batch_rows, step); });
+        std::optional<Phases::Timer> timer(std::in_place, phases, "compute");
+        agree(collective_, [&] {
+            const auto finish_sums = [&] {
+                if (!buckets_) return;
+                timer.emplace(phases, "reduce");
+                buckets_->finish();
+            };
+            try {
+                sums = learn_own_shards(own, weights, batch_rows, step);
+            } catch (...) {
+                finish_sums();  // the others are in them, and are told of the failure afterwards
+                throw;
+            }
+            finish_sums();
+        });
         loss_->compare(
             collective_, plan_.rank_rows(batch_rows, collective_.rank()).begin, batch_rows,
             [&](std::size_t shard) { bind_shard(shard); }, sums);
     }
     const auto timer = phases.time("reduce");
     const c10::NoGradGuard no_grad;
-    reduce(shard_gradients_, gradient_);
+    if (!buckets_) reduce(shard_gradients_, gradient_);
     reduce_statistics(batch_rows);
     TrainSums total;
     tree_all_reduce<double>(
@@ -92,8 +109,9 @@ TrainSums BatchGradient::compute(const Examples& own, std::int64_t batch_rows, s
     return total;
 }
 
-std::vector<TrainSums> BatchGradient::learn_own_shards(const Examples& own, std::int64_t batch_rows,
-                                                       std::int64_t step) {
+std::vector<TrainSums> BatchGradient::learn_own_shards(const Examples& own,
+                                                       std::span<const float> weights,
+                                                       std::int64_t batch_rows, std::int64_t step) {
     const c10::NoGradGuard no_grad;
     const at::Tensor statistics_before = statistics_.values().clone();
     std::vector<at::Tensor> counters_before;
@@ -116,7 +134,8 @@ std::vector<TrainSums> BatchGradient::learn_own_shards(const Examples& own, std:
             counters_[i].tensor.copy_(counters_before[i]);
         }
         model_.seed_dropout(random.bits(shard));
-        sums.push_back(loss_->learn(static_cast<std::size_t>(index), own,
+        if (buckets_ && shard + 1 == end_shard_) buckets_->expect_last();
+        sums.push_back(loss_->learn(static_cast<std::size_t>(index), own, weights,
                                     {rows.begin - first_row, rows.end - first_row}, batch_rows));
         shard_statistics_[index].copy_(statistics_.values());
     }
@@ -131,7 +150,8 @@ void BatchGradient::bind_shard(std::size_t shard) {
 /// Sums rows over all ranks: in the fixed tree, or as the ranks' own sums happen to be added.
 void BatchGradient::reduce(const at::Tensor& own, const at::Tensor& total) {
     if (total.numel() == 0) return;
-    const at::Tensor total_host = total.is_cpu() ? total : at::empty_like(total, at::kCPU);
+    const bool in_place = total.is_cpu() || (!reproducible_ && collective_.reads_device_memory());
+    const at::Tensor total_host = in_place ? total : at::empty_like(total, at::kCPU);
     if (reproducible_) {
         const at::Tensor own_host = own.cpu();
         tree_all_reduce<float>(collective_, plan_.shards, first_shard_, span_of(own_host),
@@ -141,7 +161,7 @@ void BatchGradient::reduce(const at::Tensor& own, const at::Tensor& total) {
         if (own.const_data_ptr() != total_host.const_data_ptr()) total_host.copy_(own.sum(0));
         if (collective_.size() > 1) collective_.all_reduce_sum(span_of(total_host));
     }
-    if (!total.is_cpu()) total.copy_(total_host);
+    if (!in_place) total.copy_(total_host);
 }
 
 void BatchGradient::reduce_statistics(std::int64_t batch_rows) {

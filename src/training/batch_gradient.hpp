@@ -8,6 +8,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "src/base/collective.hpp"
@@ -16,6 +18,7 @@
 #include "src/pool/example_source.hpp"
 #include "src/training/batch_loss.hpp"
 #include "src/training/flat_tensors.hpp"
+#include "src/training/gradient_buckets.hpp"
 #include "src/training/shard_plan.hpp"
 #include "src/training/train_options.hpp"
 
@@ -33,10 +36,10 @@ class BatchGradient {
     /// Fills gradient() with that of the mean loss over the usable rows of the batch, of which
     /// `own` holds this rank's rows as shard_plan() deals them out, and averages the running
     /// statistics that the shards leave behind. Rows without a usable target, or without a caption
-    /// where pairs are learned, count in no sum.
-    /// Dropout is keyed by (seed, step, shard). Collective.
-    TrainSums compute(const Examples& own, std::int64_t batch_rows, std::int64_t step,
-                      Phases& phases);
+    /// where pairs are learned, count in no sum. `weights` [own rows] multiply the losses; empty: 1
+    /// each. Dropout is keyed by (seed, step, shard). Collective.
+    TrainSums compute(const Examples& own, std::span<const float> weights, std::int64_t batch_rows,
+                      std::int64_t step, Phases& phases);
 
     const FlatTensors& parameters() const { return parameters_; }
     const FlatTensors& statistics() const { return statistics_; }
@@ -45,8 +48,8 @@ class BatchGradient {
     const at::Tensor& gradient() const { return gradient_; }  ///< [parameters().size()]
 
   private:
-    std::vector<TrainSums> learn_own_shards(const Examples& own, std::int64_t batch_rows,
-                                            std::int64_t step);
+    std::vector<TrainSums> learn_own_shards(const Examples& own, std::span<const float> weights,
+                                            std::int64_t batch_rows, std::int64_t step);
     /// Makes backward add to the gradient of an own shard, counted from 0.
     void bind_shard(std::size_t shard);
     void reduce(const at::Tensor& own, const at::Tensor& total);
@@ -62,6 +65,8 @@ class BatchGradient {
     FlatTensors parameters_, statistics_;
     std::vector<NamedTensor> counters_;
     at::Tensor gradient_;
+    /// Of losses that learn() goes backward through, where it does not matter who is added first.
+    std::optional<GradientBuckets> buckets_;
     at::Tensor
         shard_gradients_;  ///< [own shards, parameters], or [1, parameters] where they add up
     at::Tensor shard_statistics_;  ///< [own shards, statistics], as each shard left them

@@ -27,9 +27,10 @@ class BatchLoss {
     virtual ~BatchLoss() = default;
 
     /// Forward of the rows of `own` that make up a shard of a batch of `batch_rows`; backward too,
-    /// where a row's loss is its own. `shard` counts the rank's own from 0. Local.
-    virtual TrainSums learn(std::size_t shard, const Examples& own, RowRange rows,
-                            std::int64_t batch_rows) = 0;
+    /// where a row's loss is its own, and then multiplied by its one of `weights` [own rows] unless
+    /// there are none. `shard` counts the rank's own from 0. Local.
+    virtual TrainSums learn(std::size_t shard, const Examples& own, std::span<const float> weights,
+                            RowRange rows, std::int64_t batch_rows) = 0;
 
     /// The rest of a loss that compares the rows of all shards, the own ones from `first_row` of
     /// the batch on: completes the sums of the own shards, and goes backward through each after
@@ -50,7 +51,7 @@ std::unique_ptr<BatchLoss> make_class_loss(Model& model, const PoolInfo& pool,
 
 /// Softmax or sigmoid over all pairs of a batch (src/training/contrastive.hpp), for a model that
 /// reads captions. The activations of all own shards are kept until compare(). Throws UsageError
-/// where labels are to be smoothed.
+/// where labels are to be smoothed or rows weighed.
 std::unique_ptr<BatchLoss> make_pair_loss(Model& model, const PoolInfo& pool,
                                           const TrainOptions& options);
 

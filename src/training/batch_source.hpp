@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "src/base/phases.hpp"
 #include "src/pool/example_source.hpp"
@@ -16,6 +17,7 @@ namespace thresher {
 struct Batch {
     const Examples* own = nullptr;  ///< this rank's rows
     std::int64_t rows = 0;          ///< over all ranks
+    std::vector<float> weights;     ///< of this rank's rows; empty: 1 each
     /// The rows it was chosen from; the same as above where all were kept.
     const Examples* own_candidates = nullptr;
     std::int64_t candidates = 0;

@@ -23,7 +23,7 @@ Batch BatchStream::next(std::int64_t step, std::int64_t steps, Phases& phases) {
         agree(collective_, [&] { read(step, steps); });
     }
     const std::int64_t candidates = super_batches_.rows(step);
-    Batch batch{&candidates_, candidates, &candidates_, candidates};
+    Batch batch{&candidates_, candidates, {}, &candidates_, candidates};
     if (!scorer_) return batch;
     std::vector<float> scores;
     {
@@ -34,6 +34,7 @@ Batch BatchStream::next(std::int64_t step, std::int64_t steps, Phases& phases) {
     const SubBatch sub_batch = choose(step, scores);
     batch.own = &chosen_;
     batch.rows = std::ssize(sub_batch.places);
+    batch.weights = sub_batch.weights_of(plan_.rank_rows(batch.rows, collective_.rank()));
     batch.candidate_score = sub_batch.candidate_score;
     batch.chosen_score = sub_batch.chosen_score;
     batch.without_score = sub_batch.without_score;

@@ -16,7 +16,7 @@ class ClassLoss final : public BatchLoss {
           reader_(model.spec(), pool.element_type, pool.scale, model.device()),
           label_smoothing_(options.label_smoothing) {}
 
-    TrainSums learn(std::size_t, const Examples& own, RowRange rows,
+    TrainSums learn(std::size_t, const Examples& own, std::span<const float> weights, RowRange rows,
                     std::int64_t batch_rows) override {
         const c10::AutoGradMode gradients_on(true);
         TrainSums sums;
@@ -44,7 +44,9 @@ class ClassLoss final : public BatchLoss {
                 .to(inputs.device());
         const at::Tensor logits = model_.forward(inputs).logits;
         const at::Tensor loss =
-            at::cross_entropy_loss(logits, target, {}, at::Reduction::Sum, -1, label_smoothing_);
+            weights.empty()
+                ? losses(logits, target, at::Reduction::Sum)
+                : losses(logits, target, at::Reduction::None).dot(part_of(weights, rows, inputs));
         loss.div(static_cast<double>(batch_rows)).backward();
         sums.loss = loss.item<double>();
         sums.correct =
@@ -55,6 +57,18 @@ class ClassLoss final : public BatchLoss {
     }
 
   private:
+    at::Tensor losses(const at::Tensor& logits, const at::Tensor& target,
+                      at::Reduction::Reduction reduction) const {
+        return at::cross_entropy_loss(logits, target, {}, reduction, -1, label_smoothing_);
+    }
+
+    static at::Tensor part_of(std::span<const float> weights, RowRange rows,
+                              const at::Tensor& like) {
+        std::vector<float> part(weights.begin() + rows.begin, weights.begin() + rows.end);
+        return at::from_blob(part.data(), {rows.size()}, at::TensorOptions(at::kFloat))
+            .to(like.options(), false, true);
+    }
+
     Model& model_;
     InputReader reader_;
     double label_smoothing_;

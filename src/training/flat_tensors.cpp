@@ -16,14 +16,15 @@ constexpr std::int64_t kAlignment = 16;
 
 FlatTensors::FlatTensors(const std::vector<NamedTensor>& tensors) {
     const c10::NoGradGuard no_grad;
-    for (const NamedTensor& entry : tensors) parts_.push_back({entry.tensor, 0});
+    for (const NamedTensor& entry : tensors) parts_.push_back({entry.tensor, {}});
     const auto vectors = std::stable_partition(
         parts_.begin(), parts_.end(), [](const Part& part) { return part.tensor.dim() >= 2; });
     std::int64_t size = 0;
     for (auto part = parts_.begin(); part != parts_.end(); ++part) {
         if (part == vectors) matrices_ = size;
-        part->begin = size;
+        part->values.begin = size;
         size += (part->tensor.numel() + kAlignment - 1) / kAlignment * kAlignment;
+        part->values.end = size;
     }
     if (vectors == parts_.end()) matrices_ = size;
     const auto options =
@@ -31,7 +32,7 @@ FlatTensors::FlatTensors(const std::vector<NamedTensor>& tensors) {
     values_ = at::zeros({size}, options.requires_grad(false).memory_format(std::nullopt));
     for (Part& part : parts_) {
         const at::Tensor view =
-            values_.narrow(0, part.begin, part.tensor.numel()).view(part.tensor.sizes());
+            values_.narrow(0, part.values.begin, part.tensor.numel()).view(part.tensor.sizes());
         view.copy_(part.tensor);
         part.tensor.set_data(view);
     }
@@ -40,9 +41,9 @@ FlatTensors::FlatTensors(const std::vector<NamedTensor>& tensors) {
 void FlatTensors::bind_gradients(const at::Tensor& gradients) {
     for (Part& part : parts_) {
         part.tensor.mutable_grad() =
-            gradients.defined()
-                ? gradients.narrow(0, part.begin, part.tensor.numel()).view(part.tensor.sizes())
-                : at::Tensor();
+            gradients.defined() ? gradients.narrow(0, part.values.begin, part.tensor.numel())
+                                      .view(part.tensor.sizes())
+                                : at::Tensor();
     }
 }
 

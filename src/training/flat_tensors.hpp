@@ -9,6 +9,7 @@
 
 #include "src/models/model.hpp"
 #include "src/models/tensors.hpp"
+#include "src/pool/blocks.hpp"
 
 namespace thresher {
 
@@ -24,15 +25,17 @@ class FlatTensors {
         return matrices_;
     }  ///< values that belong to matrices and kernels
 
+    /// One of the tensors, and where its values lie, padding included; in order of their places.
+    struct Part {
+        at::Tensor tensor;
+        RowRange values;
+    };
+    const std::vector<Part>& parts() const { return parts_; }
+
     /// Makes backward add to `gradients` [size()]. An undefined tensor detaches the gradients.
     void bind_gradients(const at::Tensor& gradients);
 
   private:
-    struct Part {
-        at::Tensor tensor;
-        std::int64_t begin;
-    };
-
     std::vector<Part> parts_;
     at::Tensor values_;
     std::int64_t matrices_ = 0;

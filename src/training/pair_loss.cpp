@@ -45,10 +45,14 @@ class PairLoss final : public BatchLoss {
         THRESHER_CHECK_AS(UsageError, options.label_smoothing == 0.0,
                           "label smoothing is {}, but captions are no labels; allowed: 0",
                           options.label_smoothing);
+        THRESHER_CHECK_AS(UsageError, !options.importance_weights,
+                          "importance weights were asked for, but a contrastive loss compares the "
+                          "pairs of a batch and is no sum over them that weights could set right; "
+                          "leave --importance-weights out");
     }
 
-    TrainSums learn(std::size_t shard, const Examples& own, RowRange rows,
-                    std::int64_t batch_rows) override;
+    TrainSums learn(std::size_t shard, const Examples& own, std::span<const float> weights,
+                    RowRange rows, std::int64_t batch_rows) override;
     void compare(Collective& collective, std::int64_t first_row, std::int64_t batch_rows,
                  const std::function<void(std::size_t)>& bind, std::span<TrainSums> sums) override;
 
@@ -62,7 +66,8 @@ class PairLoss final : public BatchLoss {
     std::vector<std::int64_t> rows_;  ///< of the same: image id, and whether there is a caption
 };
 
-TrainSums PairLoss::learn(std::size_t shard, const Examples& own, RowRange rows, std::int64_t) {
+TrainSums PairLoss::learn(std::size_t shard, const Examples& own, std::span<const float>,
+                          RowRange rows, std::int64_t) {
     const c10::AutoGradMode gradients_on(true);
     const Towers& towers = *model_.spec().towers;
     const auto length = static_cast<std::size_t>(towers.token_length);

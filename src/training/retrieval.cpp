@@ -1,6 +1,7 @@
 #include "src/training/retrieval.hpp"
 
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/log_sigmoid.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -29,12 +30,31 @@ struct Rows {
     std::vector<std::int64_t> has_caption;  ///< [n], 0 or 1
 };
 
-Rows embed(const Model& model, BlockSource& source, Collective& collective, double& scale) {
+/// What makes a loss of products.
+struct Loss {
+    ContrastiveKind kind;
+    double scale = 1.0, bias = 0.0;
+
+    /// [q] of products [q, m], of which `own` are those of pairs and `others` do not count.
+    at::Tensor of(const at::Tensor& products, const at::Tensor& own,
+                  const at::Tensor& others) const {
+        const at::Tensor logits = products.mul(scale);
+        if (kind == ContrastiveKind::softmax) {
+            return logits.masked_fill(others, kLowest).logsumexp(1).sub_(logits.masked_select(own));
+        }
+        const at::Tensor sign = own.to(logits.scalar_type()).mul_(2).sub_(1);
+        return at::log_sigmoid(logits.add(bias).mul_(sign)).masked_fill(others, 0.0).sum(1).neg();
+    }
+};
+
+Rows embed(const Model& model, BlockSource& source, Collective& collective, Loss& loss) {
     const c10::InferenceMode inference;
     Rows rows;
     const PoolInfo& pool = source.info();
     ModelRunner runner(model, pool, 0);
-    scale = runner.model().pair_scale().scale.item<double>();
+    const PairScale pair_scale = runner.model().pair_scale();
+    loss.scale = pair_scale.scale.item<double>();
+    loss.bias = pair_scale.bias.item<double>();
     const auto size = static_cast<std::size_t>(model.embedding_size());
     const auto length = static_cast<std::size_t>(pool.token_length);
     Block block;
@@ -78,7 +98,7 @@ struct Found {
 /// Searches for the rows `queries`, whose embeddings are [q, d]; `one_each`: an image is in the
 /// gallery once, so that one place is right.
 Found search(const Gallery& gallery, const at::Tensor& embeddings, const at::Tensor& queries,
-             const at::Tensor& query_ids, double scale, bool one_each) {
+             const at::Tensor& query_ids, const Loss& loss, bool one_each) {
     const at::Tensor products = embeddings.matmul(gallery.embeddings.t());
     const at::Tensor rows = queries.unsqueeze(1);
     const at::Tensor same = query_ids.unsqueeze(1).eq(gallery.image_ids);
@@ -90,10 +110,7 @@ Found search(const Gallery& gallery, const at::Tensor& embeddings, const at::Ten
             .logical_not_()
             .logical_or_(products.eq(best).logical_and_(gallery.rows.lt(rows)))
             .logical_and_(same.logical_not());
-    const at::Tensor logits = products.mul(scale);
-    const at::Tensor others = same.logical_and(own.logical_not());
-    return {before.sum(1),
-            logits.masked_fill(others, kLowest).logsumexp(1).sub_(logits.masked_select(own))};
+    return {before.sum(1), loss.of(products, own, same.logical_and(own.logical_not()))};
 }
 
 at::Tensor matrix(std::vector<float>& values, std::int64_t width) {
@@ -122,12 +139,12 @@ struct Sums {
 
 class Search {
   public:
-    Search(Rows rows, std::int64_t width, double scale)
+    Search(Rows rows, std::int64_t width, const Loss& loss)
         : all_(std::move(rows)),
           images_(matrix(all_.images, width)),
           captions_(matrix(all_.captions, width)),
           image_ids_(vector(all_.image_ids)),
-          scale_(scale) {
+          loss_(loss) {
         std::unordered_set<std::int64_t> seen;
         for (std::size_t i = 0; i < all_.image_ids.size(); ++i) {
             if (all_.has_caption[i] == 0) continue;
@@ -172,18 +189,21 @@ class Search {
         const at::Tensor ids = texts_.image_ids.narrow(0, from, count);
         const at::Tensor images = images_.index_select(0, queries);
         const at::Tensor captions = texts_.embeddings.narrow(0, from, count);
-        const Found texts = search(texts_, images, queries, ids, scale_, false);
-        const Found pictures = search(pictures_, captions, queries, ids, scale_, true);
+        const Found texts = search(texts_, images, queries, ids, loss_, false);
+        const Found pictures = search(pictures_, captions, queries, ids, loss_, true);
         const at::Tensor first = vector(is_first_).narrow(0, from, count).ne(0);
         Counts::add(texts.before.masked_select(first), counts.image_to_text);
         Counts::add(pictures.before, counts.text_to_image);
-        sums.loss += 0.5 * texts.loss.add(pictures.loss).sum(at::kDouble).item<double>();
+        // The sigmoid loss has each pair of all images and captions once.
+        sums.loss += loss_.kind == ContrastiveKind::softmax
+                         ? 0.5 * texts.loss.add(pictures.loss).sum(at::kDouble).item<double>()
+                         : texts.loss.sum(at::kDouble).item<double>();
         sums.alignment += images.mul(captions).sum(at::kDouble).item<double>();
     }
 
     Rows all_;
     at::Tensor images_, captions_, image_ids_;
-    double scale_;
+    Loss loss_;
     std::vector<std::int64_t> with_caption_, first_;  ///< rows
     std::vector<std::int64_t> is_first_;              ///< of with_caption_: the first of its image
     Gallery texts_, pictures_;
@@ -191,13 +211,14 @@ class Search {
 
 }  // namespace
 
-Retrieval evaluate_retrieval(const Model& model, BlockSource& source, Collective& collective) {
+Retrieval evaluate_retrieval(const Model& model, BlockSource& source, Collective& collective,
+                             ContrastiveKind kind) {
     const PoolInfo& pool = source.info();
     const BlockPartition partition{pool.rows, pool.block_rows, collective.size()};
     const RowRange blocks = partition.owned_blocks(collective.rank());
     source.rewind();
     Rows own;
-    double scale = 1.0;
+    Loss loss{kind};
     agree(collective, [&] {
         THRESHER_CHECK_AS(UsageError, model.spec().towers.has_value(),
                           "{} reads no captions, so it finds no images by them; use a two-tower",
@@ -206,9 +227,9 @@ Retrieval evaluate_retrieval(const Model& model, BlockSource& source, Collective
                        "pool {} has no captions, so images cannot be found by them; use a pool of "
                        "thresher import image-text",
                        pool.path);
-        own = embed(model, source, collective, scale);
+        own = embed(model, source, collective, loss);
     });
-    Search searched(gather(collective, own), model.embedding_size(), scale);
+    Search searched(gather(collective, own), model.embedding_size(), loss);
     THRESHER_CHECK(searched.pairs() > 0, "none of the {} rows of pool {} has a caption", pool.rows,
                    pool.path);
     Counts counts;

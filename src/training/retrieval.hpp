@@ -9,6 +9,7 @@
 #include "src/base/collective.hpp"
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
+#include "src/training/train_options.hpp"
 
 namespace thresher {
 
@@ -24,8 +25,9 @@ struct Retrieval {
     /// row.
     std::array<double, kRecallAt.size()> image_to_text{}, text_to_image{};
     double alignment = 0.0;  ///< mean of image . caption
-    /// Mean of the softmax losses in both directions, in nats: of an image's caption among it and
-    /// all captions of other images, and of a caption's image among all images.
+    /// Softmax: mean of the losses in both directions, in nats: of an image's caption among it and
+    /// all captions of other images, and of a caption's image among all images. Sigmoid: the
+    /// training loss with all pairs in one batch, so it grows with their number.
     double mean_loss = 0.0;
 
     /// Mean of both directions; `index` into kRecallAt.
@@ -37,6 +39,7 @@ struct Retrieval {
 /// Streams the blocks that the ranks own. Every rank then holds all embeddings, 8 d bytes a row,
 /// and compares those of its own rows with them, a few at a time. The model is not changed. Throws
 /// UsageError unless it reads captions, Error where there are none. Collective.
-Retrieval evaluate_retrieval(const Model& model, BlockSource& source, Collective& collective);
+Retrieval evaluate_retrieval(const Model& model, BlockSource& source, Collective& collective,
+                             ContrastiveKind loss = ContrastiveKind::softmax);
 
 }  // namespace thresher

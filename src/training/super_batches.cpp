@@ -47,6 +47,7 @@ SubBatch SuperBatches::choose(Collective& collective, std::int64_t step,
     selector.beta = 1.0 / options_.temperature;
     selector.seed = options_.seed;
     selector.round = static_cast<std::uint32_t>(step);
+    selector.inclusion = options_.importance_weights;
     return choose_sub_batch(collective, values, kept(step), selector);
 }
 

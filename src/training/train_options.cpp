@@ -71,6 +71,8 @@ void check_options(const TrainOptions& options) {
     check_count("chunks", options.chunks, 1);
     check(options.scoring.resolution > 0.0 && options.scoring.resolution <= 1.0,
           "scoring-resolution", options.scoring.resolution, "above 0, up to 1");
+    check(options.scoring.clip >= 0.0 && std::isfinite(options.scoring.clip), "score-clip",
+          options.scoring.clip, "above 0, or 0 for scores as they are");
     check_count("evaluate-every", options.evaluate_every, 0);
     check_count("patience", options.patience, 0);
     check_count("logical-shards", options.logical_shards, 1);
@@ -102,6 +104,12 @@ void check_options(const TrainOptions& options) {
         !find_method(options.method).joint || options.contrastive == ContrastiveKind::sigmoid,
         "method {} chooses pairs by their sigmoid loss, but the learner is trained by "
         "another; give --contrastive sigmoid",
+        options.method);
+    THRESHER_CHECK_AS(
+        UsageError, !options.importance_weights || draws_rows(find_method(options.method)),
+        "importance weights make up for the odds at which single rows are drawn, but method {} "
+        "draws none; leave --importance-weights out, or give --method hard-learner, "
+        "easy-reference or learnability",
         options.method);
 }
 
@@ -138,6 +146,10 @@ std::vector<std::pair<std::string, std::string>> describe(const TrainOptions& op
             add("temperature", options.temperature);
         }
         if (find_method(options.method).joint) add("chunks", options.chunks);
+        if (draws_rows(find_method(options.method))) {
+            add("importance-weights", options.importance_weights);
+        }
+        if (options.scoring.clip > 0.0) add("score-clip", options.scoring.clip);
         add("scoring-resolution", options.scoring.resolution);
         add("scoring-dtype", options.scoring.bf16 ? "bf16" : "float32");
     }

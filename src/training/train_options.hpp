@@ -16,10 +16,11 @@ enum class ScheduleKind { constant, cosine };
 enum class AugmentKind { none, crop_flip };
 enum class ContrastiveKind { softmax, sigmoid };
 
-/// How candidates are scored, where that may cost less than training does.
+/// How candidates are scored, which may cost less than training does.
 struct ScoringForm {
     double resolution = 1.0;  ///< the sides of images are scaled by it
     bool bf16 = false;        ///< convolutions and products are computed in bfloat16
+    double clip = 0.0;        ///< scores are limited to [-clip, clip]; 0: they are not
 };
 
 struct TrainOptions {
@@ -44,6 +45,8 @@ struct TrainOptions {
     double filter_ratio = 0.0;  ///< rho: candidates for each row trained on; 0 = the method's own
     double temperature = 1.0;   ///< rows are drawn in proportion to softmax(score / temperature)
     std::int64_t chunks = 16;   ///< jest: draws that make up a batch, each given those before
+    /// Weigh drawn rows so that their loss is on average that of all candidates; of classes alone.
+    bool importance_weights = false;
     ScoringForm scoring;
     bool skip_nan = false;  ///< leave out an update whose loss or gradient is not finite
 

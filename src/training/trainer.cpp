@@ -199,8 +199,9 @@ struct Trainer::Body {
             before[i] = models[i]->running_values();
             const bool all = models[i] == reference.get();
             const Examples& own = all ? *batch.own_candidates : *batch.own;
-            sums[i] =
-                models[i]->batch.compute(own, all ? batch.candidates : batch.rows, step, phases);
+            sums[i] = models[i]->batch.compute(
+                own, all ? std::span<const float>() : std::span<const float>(batch.weights),
+                all ? batch.candidates : batch.rows, step, phases);
             const auto gradient = models[i]->batch.gradient().sum().item<double>();
             if (!diverged.empty() || (std::isfinite(sums[i].loss) && std::isfinite(gradient)))
                 continue;
@@ -281,7 +282,7 @@ struct Trainer::Body {
         numbers.since = TrainSums{};
         if (validation == nullptr) return;
         const auto timer = phases.time("evaluate");
-        const auto result = validate(learner.model, *validation, collective);
+        const auto result = validate(learner.model, *validation, options.contrastive, collective);
         for (const auto& [name, value] : result) values["validation_" + name].push_back(value);
         if (options.patience == 0) return;
         const auto evaluation = std::ssize(values["update"]) - 1;

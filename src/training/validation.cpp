@@ -7,13 +7,14 @@
 namespace thresher {
 
 std::map<std::string, double> validate(const Model& model, ExampleSource& source,
-                                       Collective& collective) {
+                                       ContrastiveKind contrastive, Collective& collective) {
     if (!model.spec().towers) {
         const Evaluation result = evaluate(model, source, collective);
         return {{"loss", result.mean_loss}, {"accuracy", result.accuracy()}};
     }
-    const Retrieval result = evaluate_retrieval(
-        model, *blocks_of_examples(source, collective.rank(), collective.size()), collective);
+    const Retrieval result =
+        evaluate_retrieval(model, *blocks_of_examples(source, collective.rank(), collective.size()),
+                           collective, contrastive);
     std::map<std::string, double> values{{"loss", result.mean_loss},
                                          {"alignment", result.alignment}};
     for (std::size_t i = 0; i < kRecallAt.size(); ++i) {

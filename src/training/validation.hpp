@@ -6,13 +6,14 @@
 #include "src/base/collective.hpp"
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
+#include "src/training/train_options.hpp"
 
 namespace thresher {
 
 /// What the curves keep of a model's evaluation, by name: loss and accuracy or, of a model that
-/// reads captions, loss, alignment and recall_at_1, _5 and _10, the mean of both directions.
-/// Collective.
+/// reads captions, its loss by `contrastive`, alignment and recall_at_1, _5 and _10, the mean of
+/// both directions. Collective.
 std::map<std::string, double> validate(const Model& model, ExampleSource& source,
-                                       Collective& collective);
+                                       ContrastiveKind contrastive, Collective& collective);
 
 }  // namespace thresher

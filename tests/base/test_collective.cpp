@@ -1,5 +1,6 @@
 // The same expectations for every body of Collective.
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -58,6 +59,23 @@ TEST_CASE("sums of small whole floats are exact in any order", "[collective]") {
         CHECK_ON_RANK(collective,
                       floats == std::vector<float>{static_cast<float>(collective.size()),
                                                    static_cast<float>(sum)});
+    });
+}
+
+TEST_CASE("sums that were started are there when all are finished", "[collective]") {
+    on_all_ranks([](Collective& collective) {
+        std::vector<float> first(1000, 1.0F), second{static_cast<float>(collective.rank())};
+        for (int time = 1; time <= 2; ++time) {
+            std::fill(first.begin(), first.end(), 1.0F);
+            collective.start_all_reduce_sum(std::span(first));
+            collective.start_all_reduce_sum(std::span(second));
+            collective.finish_all_reduces();
+            CHECK_ON_RANK(collective,
+                          first == std::vector<float>(1000, static_cast<float>(collective.size())));
+        }
+        const auto sum = static_cast<float>(sum_of_ranks(collective) * collective.size());
+        CHECK_ON_RANK(collective, second == std::vector<float>{sum});
+        collective.finish_all_reduces();  // of none
     });
 }
 

@@ -3,7 +3,6 @@
 // What the benchmarks share: the best time of several, options from the command line, and scores
 // from a raw file of little-endian floats.
 
-#include <sys/resource.h>
 #include <time.h>
 
 #include <algorithm>
@@ -42,11 +41,15 @@ double wall_seconds(const Body& body) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-/// The most memory that this process has had so far, in bytes.
+/// The most memory that this process has had so far, in bytes. Not getrusage()'s, which begins with
+/// the peak of the process that started this one.
 inline std::int64_t peak_bytes() {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    return std::int64_t{usage.ru_maxrss} * 1024;
+    std::ifstream status("/proc/self/status");
+    for (std::string word; status >> word;) {
+        std::int64_t kibibytes = 0;
+        if (word == "VmHWM:" && status >> kibibytes) return kibibytes * 1024;
+    }
+    throw Error("/proc/self/status has no VmHWM, the peak memory of the process");
 }
 
 /// The least of the times it is told.

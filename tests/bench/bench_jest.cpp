@@ -59,7 +59,7 @@ int main(int argc, char** argv) {
     const auto ranks = static_cast<int>(count("--ranks", "1"));
     const auto threads = static_cast<int>(count("--threads", "1"));
     JointDraw draw{.chunks = count("--chunks", "16"), .seed = 1};
-    draw.size = joint_sub_batch_size(candidates, number("--filter-ratio", "0.8"), draw.chunks);
+    draw.size = std::llround(static_cast<double>(candidates) / number("--filter-ratio", "5"));
     use_threads(threads);
     at::set_num_threads(threads);
     const c10::NoGradGuard no_grad;

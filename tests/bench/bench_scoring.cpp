@@ -14,6 +14,7 @@
 #include <numeric>
 
 #include "src/acquisition/acquisition.hpp"
+#include "src/base/freed_memory.hpp"
 #include "src/base/thread_team.hpp"
 #include "src/models/model.hpp"
 #include "src/models/tensors.hpp"
@@ -66,6 +67,7 @@ int main(int argc, char** argv) {
     const int repeats = std::stoi(bench::option(argc, argv, "--repeats", "3"));
     use_threads(threads);
     use_model_threads(threads);
+    keep_freed_memory();  // as the program does
 
     const MemoryPool pool = random_images(rows);
     const auto model = make_model(spec_for_pool(name, pool.info), 1);

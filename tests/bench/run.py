@@ -227,7 +227,7 @@ sys.exit(code)
 
 def jest(bench):
     """Joint choices of a fifth and of half of the candidates against LibTorch's products."""
-    for filter_ratio in (0.8, 0.5):
+    for filter_ratio in (5, 2):
         line = last_json(output_of([bench.program("jest"), "--filter-ratio", filter_ratio,
                                     "--repeats", 5]))
         yield line | {"load": load()}

@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
-# Runs all benchmarks and writes their figures into docs/results.md; about twenty minutes.
+# Builds, runs all benchmarks and writes their figures into docs/results.md; about twenty minutes.
 #
 #   bash tests/bench/run.sh              everything
 #   bash tests/bench/run.sh selection    one part: selection, process, traffic, scoring, loader,
 #                                        acquisitions, joint, jest, scale, table, training, policy
 #
-# Build first (cmake --preset release && cmake --build --preset release). The Python rivals run in
-# .venv-bench, which this script makes; the part "loader" needs PyTorch there (a large download):
-# set THRESHER_BENCH_TORCH=1 to have it installed, otherwise that part is left out. With it come the
-# rivals of "acquisitions" and "joint"; what does not install is left out of the tables.
+# The Python rivals run in .venv-bench, which this script makes; the part "loader" needs PyTorch there
+# (a large download): set THRESHER_BENCH_TORCH=1 to have it installed, otherwise that part is left out.
+# With it come the rivals of "acquisitions" and "joint"; what does not install is left out of the tables.
 #
 #   THRESHER_BUILD       build directory (default: build)
 #   THRESHER_BENCH_DATA  where the scores are written, 9 GB (default: a directory under TMPDIR)
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-build=${THRESHER_BUILD:-$root/build}
+# shellcheck source=jobs/setup.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../jobs/setup.sh"
+
+install_packages
+install_python
+build_target all
 venv=$root/.venv-bench
 
 if [ ! -x "$venv/bin/python" ]; then

@@ -285,7 +285,8 @@ def table(lines):
 
 
 def training(lines):
-    table = head("an update of 32 rows, one thread", "Thresher [ms]", "against", "[ms]", "ratio", "bar", "met")
+    table = head("an update, of 32 rows if not said otherwise, one thread", "Thresher [ms]", "against", "[ms]", "ratio", "bar",
+                 "met")
     for line in lines:
         if "step_s" in line:
             what = f"learnability, {line['learner']} learner, {line['scorers']} scorers, rho 2"

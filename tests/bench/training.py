@@ -10,6 +10,11 @@ from measure import keep_best, last_json, load, output_of, over_ranks
 ROWS, BATCH, REPEATS = 8192, 32, 3
 OPTIMIZER = ("--optimizer", "adamw", "--learning-rate", 0.001, "--weight-decay", 0.01)
 
+# Two-towers: that of jobs/configs/activeclip.toml, and one whose towers are both transformers, in the default sizes.
+PAIRS, TOKENS, VOCABULARY = 64, 8, 1000
+TOWERS = {"cnn": {"text-width": 64, "text-layers": 1, "embedding-size": 64},
+          "vit-tiny": {"text-width": 128, "text-layers": 2, "embedding-size": 128}}
+
 
 def make_pool(path):
     random = np.random.default_rng(1)
@@ -20,18 +25,47 @@ def make_pool(path):
         targets.attrs["class_names"] = [str(label) for label in range(10)]
 
 
-def seconds_of_update(bench, pool, model, updates, *options):
+def make_pair_pool(path):
+    """Images with captions of 2 tokens and more."""
+    random = np.random.default_rng(1)
+    tokens = random.integers(1, VOCABULARY, (ROWS, TOKENS), dtype=np.int32)
+    tokens[np.arange(TOKENS) >= random.integers(2, TOKENS + 1, (ROWS, 1))] = 0
+    with h5py.File(path, "w") as file:
+        inputs = file.create_dataset("/inputs", data=random.integers(0, 256, (ROWS, 3, 32, 32), dtype=np.uint8))
+        inputs.attrs["scale"] = 1 / 255
+        file.create_dataset("/tokens", data=tokens).attrs["vocabulary"] = VOCABULARY
+
+
+def seconds_of_update(bench, pool, model, updates, *options, batch=BATCH):
     """Seconds by phase of one update, start-up and checkpoints left out."""
     facts = last_json(output_of(
         [bench.thresher, "train", "--pool", pool, "--model", model, "--dropout", 0, "--updates", updates, "--batch-size",
-         BATCH, *OPTIMIZER, "--threads", 1, "--run", bench.data / f"run-{model}", "--overwrite", "--json", "--progress",
+         batch, *OPTIMIZER, "--threads", 1, "--run", bench.data / f"run-{model}", "--overwrite", "--json", "--progress",
          "none", *options]))
     phases = ("read", "score", "choose", "compute", "reduce", "update")
     return {phase: facts["seconds"].get(phase, 0.0) / updates for phase in phases}
 
 
+def seconds_in_torch(network, loss_of, batch, updates):
+    """Seconds of one update as people write it; loss_of(rows) gives the loss of these rows."""
+    import torch
+
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.001, weight_decay=0.01)
+    order = torch.randperm(ROWS)
+    begin = None
+    warm_up = max(1, updates // 10)
+    for update in range(warm_up + updates):
+        if update == warm_up:
+            begin = time.perf_counter()
+        loss = loss_of(order[update * batch % (ROWS - batch):][:batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return (time.perf_counter() - begin) / updates
+
+
 def update_in_torch(pool, model, updates):
-    """Seconds of one update as people write it, the examples in memory as bytes."""
+    """The examples in memory as bytes."""
     import torch
 
     from loader import make_network
@@ -39,18 +73,20 @@ def update_in_torch(pool, model, updates):
     with h5py.File(pool) as file:
         inputs, targets = torch.from_numpy(file["/inputs"][:]), torch.from_numpy(file["/targets"][:])
     network = make_network(model).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.001, weight_decay=0.01)
-    order = torch.randperm(ROWS)
-    begin = None
-    for update in range(updates + updates // 10):
-        if update == updates // 10:
-            begin = time.perf_counter()  # the first ones warm up
-        rows = order[update * BATCH % (ROWS - BATCH):][:BATCH]
-        loss = torch.nn.functional.cross_entropy(network(inputs[rows].float().mul_(1 / 255)), targets[rows])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return (time.perf_counter() - begin) / updates
+    return seconds_in_torch(
+        network, lambda rows: torch.nn.functional.cross_entropy(network(inputs[rows].float().mul_(1 / 255)), targets[rows]),
+        BATCH, updates)
+
+
+def pair_update_in_torch(pool, image, updates):
+    import torch
+
+    from two_tower import TwoTower
+
+    with h5py.File(pool) as file:
+        inputs, tokens = torch.from_numpy(file["/inputs"][:]), torch.from_numpy(file["/tokens"][:])
+    network = TwoTower(image, VOCABULARY, TOKENS, *TOWERS[image].values()).train()
+    return seconds_in_torch(network, lambda rows: network(inputs[rows].float().mul_(1 / 255), tokens[rows]), PAIRS, updates)
 
 
 def prioritised(bench, pool, learner, updates):
@@ -99,8 +135,19 @@ def against_torch(bench, pool, model, updates):
     return {"benchmark": "training", "model": model, **best, "load": load()}
 
 
+def pairs_against_torch(bench, pool, image, updates):
+    shape = [part for name, value in TOWERS[image].items() for part in (f"--{name}", value)]
+    best = {}
+    for _ in range(REPEATS):
+        ours = seconds_of_update(bench, pool, "two-tower", updates, "--image-tower", image, *shape, batch=PAIRS)
+        keep_best(best, {"thresher_s": sum(ours.values()), "torch_s": pair_update_in_torch(pool, image, updates)})
+    return {"benchmark": "training", "model": f"two-tower of {image} and {TOWERS[image]['text-layers']} layers of text, "
+            f"{PAIRS} pairs", **best, "load": load()}
+
+
 def training(bench):
-    """An update of learnability against its parts, and with an actor; one of uniform training against PyTorch eager."""
+    """An update of learnability against its parts, and with an actor; of uniform training, of classes and of pairs,
+    against PyTorch eager."""
     pool = bench.data / "pool-training.h5"
     make_pool(pool)
     yield prioritised(bench, pool, "resnet18", 8)
@@ -112,3 +159,7 @@ def training(bench):
     torch.set_num_threads(1)
     for model, updates in (("mlp", 1000), ("cnn", 100)):
         yield against_torch(bench, pool, model, updates)
+    pairs = bench.data / "pool-pairs.h5"
+    make_pair_pool(pairs)
+    for image, updates in (("cnn", 100), ("vit-tiny", 8)):
+        yield pairs_against_torch(bench, pairs, image, updates)

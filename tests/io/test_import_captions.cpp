@@ -141,6 +141,46 @@ TEST_CASE("COCO's captions are rows that share their image") {
     CHECK(inputs[4] == std::byte{10});
 }
 
+TEST_CASE("a file of captions is found by the end of its name, below one folder or several") {
+    const bool archive = GENERATE(false, true);
+    Source source({{"coco/train2017/a.png", image_of(10)},
+                   {"coco/train2017/b.png", image_of(20)},
+                   {"coco/annotations/captions_train2017.json", kCoco},
+                   {"coco/annotations/captions_val2017.json", "{}"},
+                   {"coco/old/captions_val2017.json", "{}"}},
+                  archive);
+    source.options.captions = "annotations/captions_train2017.json";
+    CHECK(source.run().pool.rows == 3);
+    source.options.overwrite = Overwrite::yes;
+    source.options.captions = "captions_val2017.json";
+    CHECK(contains(source.failure(),
+                   "holds several files captions_val2017.json "
+                   "(coco/annotations/captions_val2017.json, coco/old/captions_val2017.json)"));
+    // Whole folders and files alone.
+    source.options.captions = "train2017.json";
+    CHECK(contains(source.failure(),
+                   "holds no file train2017.json (--captions); of .tsv and .json there are: "
+                   "coco/annotations/captions_train2017.json, coco/annotations/captions_val2017"));
+}
+
+TEST_CASE("an image that a table names is found by the end of its name, if there is one alone") {
+    const std::string table =
+        "file\tcaption\nimages/a.png\ta red square\nb.png\ta small dog\nc.png\ta cat\n";
+    Source source({{"pack/images/a.png", image_of(10)},
+                   {"pack/images/b.png", image_of(20)},
+                   {"pack/images/c.png", image_of(30)},
+                   {"pack/more/c.png", image_of(40)},
+                   {"pack/text/captions.tsv", table}},
+                  GENERATE(false, true));
+    CHECK(contains(source.failure(),
+                   "line 4: several files are called c.png (pack/images/c.png, pack/more/c.png)"));
+    source.options.max_bad = BadLimit::parse("1");
+    const ImportReport report = source.run();
+    REQUIRE(report.pool.rows == 2);
+    CHECK(open_pool(source.options.output).read_captions({0, 2}) ==
+          std::vector<std::string>{"a red square", "a small dog"});
+}
+
 TEST_CASE("blocks and examples bring the captions along") {
     const TemporaryDirectory directory;
     Source source({{"a.png", image_of(10)}, {"b.png", image_of(20)}, {"captions.json", kCoco}},
@@ -298,7 +338,8 @@ TEST_CASE("sources without captions, with several, or with something else are re
     several.options.captions = "pack/captions.tsv";
     CHECK(several.run().pool.rows == 3);
     several.options.captions = "captions.tsv";
-    CHECK(contains(several.failure(), "holds no file captions.tsv (--captions)"));
+    CHECK(contains(several.failure(),
+                   "holds several files captions.tsv (more/captions.tsv, pack/captions.tsv)"));
 }
 
 TEST_CASE("an archive that is compressed, cut or none is refused") {

@@ -8,7 +8,8 @@ import unittest
 
 from support import ENVIRONMENT, THRESHER, JobTest
 
-VERBS = ("import", "derive", "predict", "score", "select", "label", "train", "evaluate", "loop", "cost", "policy", "info", "list")
+VERBS = ("import", "derive", "predict", "score", "select", "label", "train", "evaluate", "loop", "table", "env", "policy", "cost", "info",
+         "list")
 
 
 class Examples(JobTest):

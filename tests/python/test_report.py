@@ -250,6 +250,21 @@ class Numbers(ReportTest):
             file["ledger/seconds/read"] = numpy.array([2.0])
         self.assertNotIn("Who waited", self.report(self.path("run")))
 
+    def test_influence_of_candidates_over_the_plane(self):
+        with self.file("i.h5", "run") as file:
+            file["curves/influence/test_loss"] = [-0.5, 0.25, 0.25, 0.0]
+            file["curves/influence/test_accuracy"] = [0.5, 0.0, 0.0, 0.0]
+            for name in ("x", "y", "target", "id"):
+                file[f"curves/candidates/{name}"] = [0.0, 1.0, 2.0, 3.0]
+        text = self.report(self.path("i.h5"))
+        self.row(text, "test loss", "0", "-0.5", "0.25", "50 %")
+        self.row(text, "test accuracy", "0.125", "0", "0.5", "25 %")
+        self.assertIn("Effect of labelling each of 4 candidates", text)
+        self.assertNotIn("Not shown", text)
+        with self.file("i.h5", "run") as file:  # without a plane: not shown, and no error
+            file["curves/influence/test_loss"] = [-0.5, 0.25]
+        self.assertNotIn("Effect of labelling", self.report(self.path("i.h5")))
+
     def test_curves_that_are_empty_or_of_another_shape_are_named(self):
         with self.file("run/run.h5", "run") as file:
             file["curves/steps/loss"] = [2.0, NAN, 1.0]

@@ -91,10 +91,12 @@ TEST_CASE("with scores that are never behind, training with actors is co-located
     }
 }
 
-TEST_CASE("inputs that are shipped, and a reference that is trained, change no bit") {
+TEST_CASE("inputs that are shipped, a reference that is trained and weights change no bit") {
     const MemoryPool pool = noisy_pool(101, 0.3);
     TrainOptions options = options_for("learnability");
     options.filter_ratio = 3.0;
+    options.importance_weights = true;
+    options.scoring.clip = 0.5;
     const Run run{.train_reference = true};
     const Result expected = co_located(pool, options, run);
     for (const int learners : {1, 2}) {

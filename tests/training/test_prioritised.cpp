@@ -96,6 +96,8 @@ TEST_CASE("prioritised training has the same bits for 1, 2, 3 and 4 ranks") {
     }
     TrainOptions options = options_for("learnability");
     options.filter_ratio = 3.0;
+    options.importance_weights = true;
+    options.scoring.clip = 0.5;
     const Roles roles{.online = true, .reference = true, .train_reference = true};
     const Result one = train_over(1, pool, options, roles);
     for (const int ranks : {2, 4}) CHECK(train_over(ranks, pool, options, roles) == one);
@@ -431,6 +433,13 @@ TEST_CASE("prioritised training that cannot go well is refused or ends with an e
     options = options_for("uniform");
     options.filter_ratio = 2.0;
     CHECK_THROWS_WITH(start(options), thresher::test::contains("1 for method uniform"));
+    for (const char* method : {"uniform", "rho-loss", "jest"}) {
+        options = options_for(method);
+        options.contrastive = ContrastiveKind::sigmoid;
+        options.importance_weights = true;
+        CHECK_THROWS_WITH(start(options), thresher::test::contains("importance weights") &&
+                                              thresher::test::contains(method));
+    }
 
     MemoryPool other = byte_pool(8, {1, 16, 16}, 4);
     const auto misfit = make_model(small_spec(other.info), 1);

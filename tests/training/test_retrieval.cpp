@@ -15,6 +15,7 @@
 #include "src/models/token_reader.hpp"
 #include "src/pool/example_blocks.hpp"
 #include "src/training/evaluate.hpp"
+#include "src/training/trainer.hpp"
 #include "tests/models/model_bytes.hpp"
 #include "tests/strategy/predict_all.hpp"
 #include "tests/support/catch.hpp"
@@ -25,9 +26,10 @@ using thresher::test::contains;
 
 namespace {
 
-Retrieval alone(const Model& model, const MemoryPool& pool) {
+Retrieval alone(const Model& model, const MemoryPool& pool,
+                ContrastiveKind loss = ContrastiveKind::softmax) {
     const auto collective = make_local_collective();
-    return evaluate_retrieval(model, *stream_blocks(pool, 0, 1), *collective);
+    return evaluate_retrieval(model, *stream_blocks(pool, 0, 1), *collective, loss);
 }
 
 /// [rows][rows]: products of images and captions, from embeddings of all at once.
@@ -100,6 +102,37 @@ TEST_CASE("recall, alignment and loss are those found by sorting everything") {
         CHECK(result.text_to_image[k] == Approx(text_to_image[k]));
         CHECK(result.recall(k) == Approx(0.5 * (image_to_text[k] + text_to_image[k])));
     }
+}
+
+TEST_CASE("the sigmoid loss is that of one batch of all pairs, in training as in validation") {
+    MemoryPool pool = pair_pool(15, 3, 0.2);
+    std::fill_n(pool.tokens.begin() + 6 * 7, 6, 0);  // row 7 has no caption
+    const auto model = make_model(pair_spec(pool.info), 5);
+    const auto products = products_of(*model, pool);
+    const PairScale now = model->pair_scale();
+    const auto scale = now.scale.item<double>(), bias = now.bias.item<double>();
+    double loss = 0.0;
+    for (std::size_t i = 0; i < products.size(); ++i) {
+        for (std::size_t j = 0; j < products.size(); ++j) {
+            if (i == 7 || j == 7 || (i != j && i / 3 == j / 3)) continue;
+            const double logit = scale * products[i][j] + bias;
+            loss += std::log1p(std::exp(i == j ? -logit : logit)) / 44.0;
+        }
+    }
+    const Retrieval found = alone(*model, pool, ContrastiveKind::sigmoid);
+    CHECK(found.mean_loss == Approx(loss));
+    CHECK(found.image_to_text == alone(*model, pool).image_to_text);
+
+    const auto source = all_examples(pool), held_out = all_examples(pool);
+    const auto collective = make_local_collective();
+    TrainOptions options;
+    options.contrastive = ContrastiveKind::sigmoid;
+    options.updates = 1;
+    options.learning_rate = 1e-12;  // the model stays as it is
+    Trainer trainer(*model, *source, held_out.get(), options, *collective);
+    trainer.run();
+    CHECK(trainer.curves().steps.at("loss")[0] == Approx(loss));
+    CHECK(trainer.curves().evaluations.at("validation_loss")[0] == Approx(loss));
 }
 
 TEST_CASE(

@@ -6,12 +6,14 @@
 #include <c10/core/GradMode.h>
 
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "src/base/check.hpp"
 #include "src/models/input_reader.hpp"
 #include "src/models/tensors.hpp"
 #include "src/training/prioritised/candidate_scorer.hpp"
+#include "src/training/prioritised/sub_batch.hpp"
 #include "src/training/trainer.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/toy_pool.hpp"
@@ -105,6 +107,48 @@ TEST_CASE("bfloat16 scores are those of float32 to its eight bits, and training 
     }
 }
 
+TEST_CASE("a score that is limited does not take the whole choice") {
+    const MemoryPool pool = byte_pool(8, {4}, 2);
+    const Examples candidates = fetch_all(pool);
+    const float infinity = std::numeric_limits<float>::infinity();
+    // Under easy-reference, whose score is the reference's loss with its sign changed.
+    const std::vector<float> losses{-1000.0F, 0.0F,          0.5F,     -0.5F,
+                                    1000.0F,  std::nanf(""), infinity, 1.0F};
+    const auto scores_at = [&](double clip) {
+        CandidateScorer scorer(find_method("easy-reference"), {nullptr, nullptr, losses}, pool.info,
+                               {.clip = clip});
+        std::vector<float> scores(8);
+        scorer.score(candidates, candidates.ids, std::vector<RowRange>{{0, 8}}, scores);
+        return scores;
+    };
+    const std::vector<float> limited = scores_at(1.0), whole = scores_at(0.0);
+    const std::vector<float> expected{1.0F, 0.0F, -0.5F, 0.5F, -1.0F, 0.0F, 0.0F, -1.0F};
+    for (std::size_t i = 0; i < 8; ++i) {
+        if (!std::isfinite(losses[i])) {
+            CHECK_FALSE(std::isfinite(limited[i]));
+        } else {
+            CHECK(limited[i] == expected[i]);
+            CHECK(whole[i] == -losses[i]);
+        }
+    }
+    const auto alone = make_local_collective();
+    const int rounds = 20000;
+    const auto share_of_the_first = [&](const std::vector<float>& scores) {
+        double taken = 0.0;
+        for (int round = 0; round < rounds; ++round) {
+            const Selector selector{.name = "softmax", .round = static_cast<std::uint32_t>(round)};
+            if (choose_sub_batch(*alone, scores, 1, selector).places.front() == 0) ++taken;
+        }
+        return taken / rounds;
+    };
+    CHECK(share_of_the_first(whole) == 1.0);
+    double sum = 0.0;
+    for (const double score : {1.0, 0.0, -0.5, 0.5, -1.0, -1.0}) sum += std::exp(score);
+    const double share = std::exp(1.0) / sum;
+    CHECK(std::abs(share_of_the_first(limited) - share) <
+          4.5 * std::sqrt(share * (1.0 - share) / rounds));
+}
+
 TEST_CASE("models that take images of one size are not scored at another") {
     const MemoryPool pool = byte_pool(8, {1, 28, 28}, 4);
     for (const char* name : {"mlp", "cnn", "vit-tiny"}) {
@@ -115,5 +159,7 @@ TEST_CASE("models that take images of one size are not scored at another") {
     TrainOptions options;
     options.method = "hard-learner";
     options.scoring.resolution = 1.5;
-    CHECK_THROWS_WITH(check_options(options), contains("scoring-resolution is 1.5"));
+    options.scoring.clip = -1.0;
+    CHECK_THROWS_WITH(check_options(options), contains("scoring-resolution is 1.5") &&
+                                                  contains("score-clip is -1, allowed: above 0"));
 }

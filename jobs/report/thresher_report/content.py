@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy
 
-from thresher_report import __version__, charts, page, roles, runs, style
+from thresher_report import __version__, charts, influence, page, roles, runs, style
 from thresher_report.files import ReportError, attributes, kind_of, open_file, short_names
 from thresher_report.pool import Pool
 from thresher_report.runs import read_run
@@ -193,6 +193,11 @@ class _Report:
     # Runs
 
     def _run(self, run):
+        influences = influence.split(run.curves)
+        if influences:
+            x, y, effects = influences
+            self._section(f"Influence of single candidates: {run.name}", self._picture(influence.chart(run.name, x, y, effects)),
+                          page.table(("change of", "mean", "lowest", "highest", "raised by"), influence.table_rows(effects)))
         if run.loops:
             self._loops(run)
         if run.curves:
@@ -209,7 +214,7 @@ class _Report:
                     self._fact(style.percent(curve[-1]), f"validation accuracy of {run.name} at the end")
             self._section(f"Training: {run.name}", self._picture(chart),
                           page.table(("curve", "last", "best", "evaluations"), rows) if rows else "")
-        if not run.loops and not run.curves:
+        if not run.loops and not run.curves and not influences:
             self._section(f"Run: {run.name}", page.paragraph("This run has no curves yet.", "note"))
         if run.not_shown:
             self.page.sections[-1].parts.append(page.paragraph(

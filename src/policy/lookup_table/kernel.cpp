@@ -1,9 +1,4 @@
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/eye.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/linalg_cholesky_ex.h>
-#include <ATen/ops/linalg_solve_triangular.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/mv.h>
 #include <ATen/ops/zeros.h>
@@ -15,6 +10,7 @@
 
 #include "src/policy/lookup_table/estimator.hpp"
 #include "src/policy/lookup_table/gaussian_process.hpp"
+#include "src/policy/lookup_table/pair_kernels.hpp"
 
 namespace thresher {
 
@@ -38,125 +34,6 @@ constexpr double kLengths[] = {0.25, 0.5, 1.0, 2.0}, kWidths[] = {0.5, 1.0, 2.0,
 at::Tensor matrix(std::int64_t rows, std::int64_t columns) {
     return at::zeros({rows, columns}, at::TensorOptions(at::kDouble));
 }
-
-/// The sum over pairs of exp(-|f_i - f_j|^2 / (2 l^2)) as the product of what two subsets are
-/// mapped to: the sums over their items of phi_i [landmarks], with phi_i . phi_j the similarity of
-/// two items as far as the landmarks tell (Nystroem; exact where all candidates are landmarks).
-class PairMap {
-  public:
-    PairMap() = default;
-    PairMap(const Items& items, const Landmarks& landmarks, double length) {
-        const std::int64_t n = items.rows, m = landmarks.count();
-        std::vector<float> values = landmarks.similarities(length * items.length);
-        const at::Tensor similarities =
-            at::from_blob(values.data(), {n, m}, at::TensorOptions(at::kFloat)).to(at::kDouble);
-        at::Tensor own = at::empty({m, m}, at::TensorOptions(at::kDouble));
-        for (std::int64_t i = 0; i < m; ++i) {
-            own[i].copy_(similarities[landmarks.rows()[static_cast<std::size_t>(i)]]);
-        }
-        own.diagonal().add_(1e-6);
-        const auto [factor, info] = at::linalg_cholesky_ex(own);
-        phi_ = at::linalg_solve_triangular(factor, similarities.t(), false).t().contiguous();
-    }
-
-    const at::Tensor& items() const { return phi_; }  ///< [N, landmarks]
-
-    /// Adds phi of the items of a subset to `to` [landmarks].
-    void add(std::span<const std::int32_t> subset, double* to) const {
-        const std::int64_t m = phi_.size(1);
-        const double* const data = phi_.const_data_ptr<double>();
-        for (const std::int32_t item : subset) {
-            const double* const row = data + item * m;
-            for (std::int64_t l = 0; l < m; ++l) to[l] += row[l];
-        }
-    }
-
-  private:
-    at::Tensor phi_;
-};
-
-/// How many candidates two subsets share, less what the records share on average: what a candidate
-/// has to itself, however like another it is (its class, for one).
-class SharedItems {
-  public:
-    SharedItems() = default;
-    SharedItems(const PackedSubsets& subsets, std::span<const std::size_t> rows)
-        : shares_(static_cast<std::size_t>(subsets.candidates()), 0.0) {
-        PackedSubsets chosen(subsets.candidates());
-        for (const std::size_t row : rows) {
-            chosen.add_packed(subsets[static_cast<std::int64_t>(row)]);
-            for (const std::int32_t item : subsets.members(static_cast<std::int64_t>(row))) {
-                shares_[static_cast<std::size_t>(item)] += 1.0 / static_cast<double>(rows.size());
-            }
-        }
-        const std::int64_t r = chosen.size();
-        const auto distances = subset_distances(chosen, chosen);
-        for (const double share : shares_) square_ += share * share;
-        for (std::int64_t i = 0; i < r; ++i) {
-            members_.push_back(chosen.members(i));
-            of_records_.push_back(mean_of(members_.back()));
-        }
-        kernel_ = matrix(r, r);
-        double* to = kernel_.mutable_data_ptr<double>();
-        for (std::size_t i = 0; i < members_.size(); ++i) {
-            for (std::size_t j = 0; j < members_.size(); ++j, ++to) {
-                const double sizes = static_cast<double>(members_[i].size() + members_[j].size());
-                const double distance = distances[i * members_.size() + j];
-                *to = 0.5 * (sizes - distance) - of_records_[i] - of_records_[j] + square_;
-            }
-        }
-        const double mean = kernel_.diagonal().mean().item<double>();
-        scale_ = mean > 0.0 ? 1.0 / mean : 1.0;
-        kernel_.mul_(scale_);
-    }
-
-    const at::Tensor& kernel() const { return kernel_; }  ///< [R, R], a mean of 1 on its diagonal
-
-    /// Of a subset with the records [R], and with itself behind them.
-    std::vector<double> row(std::span<const std::int32_t> subset) const {
-        std::vector<std::uint8_t> marks(shares_.size(), 0);
-        for (const std::int32_t item : subset) marks[static_cast<std::size_t>(item)] = 1;
-        const double own = mean_of(subset);
-        std::vector<double> values;
-        for (std::size_t i = 0; i < members_.size(); ++i) {
-            double shared = 0.0;
-            for (const std::int32_t item : members_[i])
-                shared += marks[static_cast<std::size_t>(item)];
-            values.push_back(scale_ * (shared - own - of_records_[i] + square_));
-        }
-        values.push_back(scale_ * (static_cast<double>(subset.size()) - 2.0 * own + square_));
-        return values;
-    }
-
-    /// Adds `factor` times the effect of each candidate [N] to `effects`, where the records have
-    /// these weights; returns what is the same for all subsets.
-    double add_effects(const double* weights, double factor, std::vector<double>& effects) const {
-        std::vector<double> own(shares_.size(), 0.0);
-        double total = 0.0, constant = 0.0;
-        for (std::size_t i = 0; i < members_.size(); ++i) {
-            const double weight = factor * scale_ * weights[i];
-            for (const std::int32_t item : members_[i])
-                own[static_cast<std::size_t>(item)] += weight;
-            total += weight;
-            constant += weight * (square_ - of_records_[i]);
-        }
-        for (std::size_t i = 0; i < own.size(); ++i) effects[i] += own[i] - total * shares_[i];
-        return constant;
-    }
-
-  private:
-    double mean_of(std::span<const std::int32_t> subset) const {
-        double sum = 0.0;
-        for (const std::int32_t item : subset) sum += shares_[static_cast<std::size_t>(item)];
-        return sum;
-    }
-
-    std::vector<double> shares_;  ///< [N] of the records that hold each candidate
-    std::vector<std::vector<std::int32_t>> members_;
-    std::vector<double> of_records_;  ///< [R] sums of shares_
-    at::Tensor kernel_;
-    double square_ = 0.0, scale_ = 1.0;
-};
 
 class Kernel final : public SubsetEstimator {
   public:

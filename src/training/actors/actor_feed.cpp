@@ -179,6 +179,7 @@ Batch ActorFeed::next(std::int64_t step, std::int64_t, Phases& phases) {
     gather_rows(step, sub_batch);
     batch.own = &chosen_;
     batch.rows = std::ssize(sub_batch.places);
+    batch.weights = sub_batch.weights_of(plan_.rank_rows(batch.rows, learners_.rank()));
     batch.own_candidates = &candidates_;
     batch.candidates = super_batches_.rows(step);
     batch.candidate_score = sub_batch.candidate_score;

@@ -5,7 +5,6 @@
 #include <c10/core/GradMode.h>
 
 #include <cstring>
-#include <tuple>
 #include <type_traits>
 
 #include "src/base/check.hpp"
@@ -75,16 +74,6 @@ class Reader {
     const Message& message_;
     std::span<const std::byte> left_;
 };
-
-/// What a row consists of; what is added to Examples is added here.
-constexpr std::tuple kFields{&Examples::inputs,        &Examples::targets, &Examples::ids,
-                             &Examples::clean_targets, &Examples::tokens,  &Examples::image_ids,
-                             &Examples::caption_of};
-
-template <class Visit>
-void visit_fields(const Visit& visit) {
-    std::apply([&](auto... field) { (visit(field), ...); }, kFields);
-}
 
 template <class Visit>
 void visit_tensors(std::span<Model* const> models, const Visit& visit) {

@@ -216,6 +216,11 @@ void CandidateScorer::score(const Examples& candidates, std::span<const std::int
         view.losses["reference"] = reference_losses_;
     }
     find_acquisition(method_.acquisition).score(view, scores);
+    if (form_.clip == 0.0) return;
+    const auto most = static_cast<float>(form_.clip);
+    for (float& score : scores) {
+        if (std::isfinite(score)) score = std::clamp(score, -most, most);
+    }
 }
 
 double CandidateScorer::losses(Model& model, const InputReader& reader, const Examples& candidates,

@@ -40,7 +40,7 @@ class CandidateScorer {
     /// Fills `scores` [n, layout().values()] for candidates at these positions [n] of the source.
     /// The models run in eval mode and are back in their own afterwards. Rows are worked on piece
     /// by piece, so that the bits depend on the pieces alone. A row whose target is unknown, or
-    /// whose caption is empty, gets NaN. Local.
+    /// whose caption is empty, gets NaN; a score that is not finite is not limited. Local.
     void score(const Examples& candidates, std::span<const std::int64_t> positions,
                std::span<const RowRange> pieces, std::span<float> scores);
 

@@ -16,14 +16,6 @@ std::vector<float> gathered(Collective& collective, std::span<const double> own)
 
 }  // namespace
 
-std::int64_t joint_sub_batch_size(std::int64_t candidates, double filter_ratio,
-                                  std::int64_t chunks) {
-    // Rounded: 163840 (1 - 0.8) / 16 is 2047.9999999999995 in floating-point numbers.
-    const double draws =
-        static_cast<double>(candidates) * (1.0 - filter_ratio) / static_cast<double>(chunks);
-    return chunks * std::max<std::int64_t>(1, std::llround(draws));
-}
-
 SubBatch draw_joint_sub_batch(Collective& collective, std::span<const double> own_diagonal,
                               const JointDraw& draw, const AddPairSums& add_sums) {
     THRESHER_CHECK(draw.size > 0 && draw.chunks > 0,

@@ -27,11 +27,6 @@ struct JointDraw {
     std::int64_t update = 0;
 };
 
-/// What a choice keeps of `candidates` at JEST's filter ratio f (0.8: a fifth is kept) in chunks of
-/// equal size: chunks * round(candidates (1 - f) / chunks), at least one a chunk.
-std::int64_t joint_sub_batch_size(std::int64_t candidates, double filter_ratio,
-                                  std::int64_t chunks);
-
 /// Chooses by the pairwise scores of the two models, which `draw.size` of the candidates of all
 /// ranks are kept. The scores in the result are means of S_ii. Candidates whose S_ii is not finite
 /// are never chosen; where fewer than `size` are left all of them are, where none is the first

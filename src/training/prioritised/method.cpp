@@ -58,4 +58,6 @@ const Method& find_method(std::string_view name) {
 bool needs_online(const Method& method) { return reads(method, "losses/learner"); }
 bool needs_reference(const Method& method) { return reads(method, "losses/reference"); }
 
+bool draws_rows(const Method& method) { return method.selector == "softmax" && !method.joint; }
+
 }  // namespace thresher

@@ -30,5 +30,7 @@ const Method& find_method(std::string_view name);
 /// Whether the scores are made from the losses of this role.
 bool needs_online(const Method& method);
 bool needs_reference(const Method& method);
+/// Whether rows are drawn one by one, so that each has odds of its own.
+bool draws_rows(const Method& method);
 
 }  // namespace thresher

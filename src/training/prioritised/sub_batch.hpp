@@ -20,6 +20,13 @@ struct SubBatch {
     std::int64_t without_score = 0;    ///< candidates whose score is not finite
     double candidate_score = 0.0;      ///< mean over the others; NaN where there are none
     double chosen_score = 0.0;         ///< mean over the chosen ones
+    /// Of the places, where asked for: b / (B inclusion), with b chosen out of B that have a score
+    /// (Selection::inclusion). The mean over the b of weight x f is on average that of f over the
+    /// B. Empty: 1 each.
+    std::vector<float> weights;
+
+    /// Those of some of the places.
+    std::vector<float> weights_of(RowRange chosen) const;
 };
 
 /// The candidates at `places`, ascending, with the means of the finite ones of all `scores` and of
@@ -32,7 +39,8 @@ SubBatch first_candidates(std::int64_t candidates, std::int64_t size);
 /// Chooses `size` candidates by the scores that the ranks hold of consecutive parts of the
 /// super-batch; a score that is not finite is never chosen. Where fewer have one, as many as have;
 /// where none has, the first `size`, so that an update without a target teaches nothing, as it does
-/// under uniform training. The same on every rank, and for any number of them. Collective.
+/// under uniform training. With `selector.inclusion` they get weights. The same on every rank, and
+/// for any number of them. Collective.
 SubBatch choose_sub_batch(Collective& collective, std::span<const float> own_scores,
                           std::int64_t size, const Selector& selector);
 
