@@ -13,6 +13,8 @@ namespace thresher {
 
 namespace {
 
+constexpr std::int64_t kOutputs = std::int64_t{1} << 16;  // that have noise of their own
+
 std::int64_t one_output(std::int64_t) { return 1; }
 std::int64_t one_output_a_pick(std::int64_t picks) { return picks; }
 std::int64_t one_step_a_candidate(std::int64_t candidates, std::int64_t) { return candidates; }
@@ -59,6 +61,10 @@ void check_draw(const Head& head, const Policy& policy, const CandidateSet& cand
                       "the head {} of this policy was trained for batches of {}, but {} are to be "
                       "picked; pick fewer, or train one for so many",
                       head.name, policy.shape.outputs, picks);
+    THRESHER_CHECK_AS(UsageError, head.outputs(2) == 1 || picks <= kOutputs,
+                      "the head {} keys its noise by the pick, {} at most; {} are to be picked: "
+                      "pick fewer, or take another head",
+                      head.name, kOutputs, picks);
 }
 
 Rollouts draw_batches(const Policy& policy, const CandidateSet& candidates, const Draw& draw) {

@@ -37,7 +37,7 @@ struct Rollouts {
 struct GradientWeights {
     std::span<const float> advantages;    ///< [K, T], of the log-probability of each step
     double entropy = 0.0;                 ///< of the entropies of all steps
-    std::span<const float> value_errors;  ///< [K, T]: reward less value; or empty
+    std::span<const float> value_errors;  ///< [K, T]: standardised reward less value; or empty
 };
 
 struct Head {
