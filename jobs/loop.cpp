@@ -382,6 +382,9 @@ int run_loop(Job& job) {
     job.start();
     install_stop_signals();
     check_loop_options(options);
+    for (const Method& method : options.methods()) {
+        check_policy(job, method.choice, method.acquisition);
+    }
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()),
                                job.collective());
     job.log_to(run.log_file());

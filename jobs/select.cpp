@@ -123,6 +123,7 @@ Outcome choose_from_stream(Job& job, const SelectOptions& options, std::uint32_t
     const auto stream = open_stream(job, source, needs);
     const auto target = open_target_stream(job, source, needs);
     check_costs(job, options.choice, stream->total_rows());
+    check_policy(job, options.choice, acquisition);
     const Marks marks = mark_rows(job, options, {stream->owned_rows(), stream->ids()});
     Choice choice = choose(job, *stream, options.choice, acquisition, options.k, round,
                            marks.excluded, {marks.labelled, target.get()});

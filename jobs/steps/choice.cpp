@@ -233,6 +233,17 @@ void check_costs(Job& job, const ChoiceOptions& options, std::int64_t total_rows
     });
 }
 
+void check_policy(Job& job, const ChoiceOptions& options, const std::string& acquisition) {
+    if (acquisition != kPolicy) return;
+    agree(job.collective(), [&] {
+        const std::string head = io::read_policy(options.policy).policy.head;
+        THRESHER_CHECK_AS(UsageError, find_head(head).exact,
+                          "{} was trained with the head {}, which labels as many as it likes, but "
+                          "a batch here has exactly k; train one with another --head",
+                          options.policy, head);
+    });
+}
+
 std::vector<std::string_view> needs_of_choice(const ChoiceOptions& options,
                                               const std::string& acquisition) {
     std::vector<std::string> names;
@@ -342,7 +353,6 @@ Choice choose_by_policy(Job& job, PredictionStream& stream, const ChoiceOptions&
                                  .log_probs = candidates.log_probs,
                                  .samples = stream.shape().samples,
                                  .classes = stream.shape().classes,
-                                 .losses = {},
                                  .labelled_embeddings = labelled.embeddings},
                                 trained.feature_kinds);
             const Rollouts drawn = draw_batches(trained.policy, set,

@@ -46,6 +46,10 @@ void check_choice(const ChoiceOptions& options, const std::string& acquisition, 
 /// `total_rows` rows: said before the work, not after. Collective.
 void check_costs(Job& job, const ChoiceOptions& options, std::int64_t total_rows);
 
+/// Throws the same error on all ranks where `acquisition` is a policy that cannot be read, or whose
+/// batches have no fixed size: said before the work, not after. Collective.
+void check_policy(Job& job, const ChoiceOptions& options, const std::string& acquisition);
+
 /// Words of Acquisition::needs that the choice reads.
 std::vector<std::string_view> needs_of_choice(const ChoiceOptions& options,
                                               const std::string& acquisition);
