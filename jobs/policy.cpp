@@ -65,7 +65,8 @@ class PolicyTraining {
             [this](std::int64_t update, std::size_t ground, auto batches) {
                 return refresh(update, ground, batches);
             });
-        settings_ = options.settings(grounds_.front().open.checksum);
+        settings_ =
+            options.settings(grounds_.front().open.checksum, grounds_.front().proxy->describe());
     }
 
     void resume() {
@@ -98,7 +99,8 @@ class PolicyTraining {
             }
             for (const std::string& warning : agent_->new_warnings()) log::warn("{}", warning);
             progress->update(agent_->updates_done(),
-                             fmt::format("gain {:+.2f} SD", agent_->curves().at("gain").back()));
+                             fmt::format("{} {:+.2f} SD{}", estimated("gain"),
+                                         agent_->curves().at("gain").back(), retrained_note()));
             const Due due = clock_.due(job_.collective());
             if (due == Due::nothing) continue;
             write_checkpoint();
@@ -144,17 +146,41 @@ class PolicyTraining {
                    static_cast<double>(count);
         };
         job_.print(fmt::format(
-            "reward {:+.2f} standard deviations of random batches, entropy {:.0f} % of the uniform "
+            "{} {:+.2f} standard deviations of random batches{}, entropy {:.0f} % of the uniform "
             "law's, in the last updates of {}; wrote {}",
-            last("gain"), 100.0 * last("entropy"), agent_->updates_done(), run_.file("policy.h5")));
-        return {{"updates", agent_->updates_done()},
-                {"gain", last("gain")},
-                {"entropy", last("entropy")},
-                {"records", records()},
-                {"environments", grounds_.size()}};
+            estimated("reward"), last("gain"), retrained_note(), 100.0 * last("entropy"),
+            agent_->updates_done(), run_.file("policy.h5")));
+        nlohmann::json facts{{"updates", agent_->updates_done()},
+                             {from_table() ? "estimated_gain" : "gain", last("gain")},
+                             {"entropy", last("entropy")},
+                             {"records", records()},
+                             {"environments", grounds_.size()}};
+        if (const auto gain = retrained_gain()) facts["retrained_gain"] = *gain;
+        return facts;
     }
 
   private:
+    bool from_table() const { return grounds_.front().table != nullptr; }
+
+    std::string estimated(const char* what) const {
+        return fmt::format("{}{}", from_table() ? "estimated " : "", what);
+    }
+
+    /// Of the last refresh that had proposals to retrain.
+    std::optional<double> retrained_gain() const {
+        const auto found = agent_->curves().find("retrained_gain");
+        if (found == agent_->curves().end()) return std::nullopt;
+        const std::vector<double>& gains = found->second;
+        const auto last = std::find_if(gains.rbegin(), gains.rend(),
+                                       [](double gain) { return std::isfinite(gain); });
+        return last == gains.rend() ? std::nullopt : std::optional(*last);
+    }
+
+    std::string retrained_note() const {
+        const auto gain = retrained_gain();
+        return gain ? fmt::format(" ({:+.2f} retrained at the last refresh)", *gain) : "";
+    }
+
     std::span<const TrainingEnvironment> training_environments() {
         for (std::size_t i = 0; i < grounds_.size(); ++i) {
             Ground& ground = grounds_[i];
@@ -177,6 +203,11 @@ class PolicyTraining {
         if (!grounds_[ground].table) return std::nullopt;
         const auto timer = job_.phases().time("refresh");
         const RefreshReport report = grounds_[ground].table->refresh(batches, options_.picks);
+        if (!std::isfinite(report.retrained)) {
+            log::info("update {}, {}: no proposal of {} without a record", update,
+                      environments_[ground].name, options_.picks);
+            return report;
+        }
         log::info("update {}, {}: proposals predicted {:.4f}, retrained {:.4f}, off by {:.4f}",
                   update, environments_[ground].name, report.predicted, report.retrained,
                   report.error);

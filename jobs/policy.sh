@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Policies beside other ways to choose 10 of 200 candidates: in their own environment, trained there with a table that is refreshed, and in fresh
-# ones, trained in 64 others. Learners are retrained and judged on test points that no policy has seen; docs/policy.md shows the tables.
+# ones, trained in 64 others. Learners are retrained and judged on test points that are in no training of that environment
+# (those of a pool may be candidates of other environments); docs/policy.md shows the tables.
 # About half an hour on 2 cores.
 #
 #   bash jobs/policy.sh [SEED...]      default: seeds 1 to 3

@@ -15,6 +15,10 @@ void add_shared_options(CLI::App& app, PolicyOptions& options) {
     app.add_option("--environments", options.environments,
                    "How many, each made from a seed of its own")
         ->check(CLI::PositiveNumber);
+    app.add_option("--table", options.tables,
+                   "Files of thresher table build, one of each environment: makes theirs, and "
+                   "begins with their records")
+        ->check(CLI::ExistingFile);
     app.add_option("--metric", options.metric, "Of a retrained proxy: accuracy or negative-loss");
 }
 
@@ -62,7 +66,7 @@ void add_policy_training_options(CLI::App& app, PolicyOptions& options) {
                    "table: updates between two refreshes; 0 = never")
         ->default_val(10);
     app.add_option("--refreshed", options.table.refreshed,
-                   "table: batches retrained in a refresh, a quarter of them random");
+                   "table: batches retrained in a refresh; a quarter or more are random");
     app.add_option("--run", options.run, "Directory for policy.h5, run.h5, checkpoints and log.txt")
         ->required();
     app.add_flag("--resume", options.resume, "Go on from the run's last checkpoint");
@@ -119,11 +123,13 @@ Policy PolicyOptions::untrained(std::int64_t width, std::uint64_t seed) const {
     return make_policy(head, {width, hidden, find_head(head).outputs(picks)}, logit_bound, seed);
 }
 
-std::map<std::string, std::string> PolicyOptions::settings(const std::string& checksum) const {
+std::map<std::string, std::string> PolicyOptions::settings(const std::string& checksum,
+                                                           const std::string& proxy) const {
     const ReinforceOptions chosen = reinforce(0);
     return {
         {"environment", checksum},
         {"environments", std::to_string(environments)},
+        {"proxy", proxy},
         {"metric", metric},
         {"head", fmt::format("{}, hidden {}, bound {}", head, hidden, logit_bound)},
         {"features", fmt::format("{}", fmt::join(features, ","))},
@@ -135,10 +141,18 @@ std::map<std::string, std::string> PolicyOptions::settings(const std::string& ch
         {"baseline", chosen.baseline},
         {"entropy-bonus", fmt::format("{} to {}", chosen.entropy_bonus, chosen.last_entropy_bonus)},
         {"truncation", std::to_string(chosen.truncation)},
+        {"tables", fmt::format("{}", fmt::join(tables, ","))},
         {"rewards", rewards == "table" ? fmt::format("table by {}, {} records, {} every {} updates",
                                                      table.estimator, table.records,
                                                      table.refreshed, chosen.refresh_every)
                                        : rewards}};
+}
+
+void check_tables(const PolicyOptions& options) {
+    THRESHER_CHECK_AS(UsageError,
+                      options.tables.empty() || std::ssize(options.tables) == options.environments,
+                      "--table names {} files, but --environments is {}; give one of each",
+                      options.tables.size(), options.environments);
 }
 
 void check_policy_options(const PolicyOptions& options) {
@@ -148,6 +162,10 @@ void check_policy_options(const PolicyOptions& options) {
     for (const std::string& kind : options.features) static_cast<void>(find_feature_kind(kind));
     check_environment_options(options.choice.environment);
     check_options(options.reinforce(0));
+    THRESHER_CHECK_AS(UsageError, options.tables.empty() || options.rewards == "table",
+                      "--table is where rewards are looked up; it does not go with --rewards {}",
+                      options.rewards);
+    check_tables(options);
     THRESHER_CHECK_AS(UsageError, options.picks <= options.choice.environment.candidates,
                       "-k is {}, but an environment has {} candidates; pick fewer, or ask for more "
                       "--candidates",

@@ -18,6 +18,7 @@ struct PolicyOptions {
     EnvironmentChoice choice;
     std::int64_t environments = 16, picks = 10;
     std::string metric = "accuracy";
+    std::vector<std::string> tables;  ///< one of each environment, or none
 
     // train alone
     std::string head = "sequential", rewards = "table";
@@ -42,8 +43,9 @@ struct PolicyOptions {
     /// A policy for `width` features that has learned nothing.
     Policy untrained(std::int64_t width, std::uint64_t seed) const;
     /// Everything that a resumed run must have in common with its first part. `checksum` is of the
-    /// first environment.
-    std::map<std::string, std::string> settings(const std::string& checksum) const;
+    /// first environment, `proxy` what its proxy says of itself.
+    std::map<std::string, std::string> settings(const std::string& checksum,
+                                                const std::string& proxy) const;
 };
 
 /// The action, which is the first argument.
@@ -51,6 +53,8 @@ void add_action(CLI::App& app);
 void add_policy_training_options(CLI::App& app, PolicyOptions& options);
 void add_policy_evaluation_options(CLI::App& app, PolicyOptions& options);
 
+/// Throws UsageError unless there is no table, or one of each environment. Local.
+void check_tables(const PolicyOptions& options);
 /// Throws UsageError for what can be refused before anything is made. Local.
 void check_policy_options(const PolicyOptions& options);
 

@@ -4,6 +4,7 @@
 // sees them and what batches of them are worth.
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "jobs/options/policy_options.hpp"
@@ -18,12 +19,14 @@ struct Ground {
     std::uint64_t seed = 0;
     std::unique_ptr<Proxy> proxy;
     CandidateSet candidates;
+    std::optional<LookupTable> built;        ///< what --table names
     std::unique_ptr<ProxyMetric> retrained;  ///< on the reward points, by this rank alone
     std::unique_ptr<SharedMetric> reward;    ///< the same, shared out over the ranks
     std::unique_ptr<RefreshedTable> table;   ///< where rewards are looked up
 };
 
-/// Environment number `number` of the job's seed: fresh ones have numbers of their own.
+/// Environment number `number` of the job's seed: fresh ones have numbers of their own. Where there
+/// is a table of that number, the environment that it was built in.
 Ground make_ground(Job& job, const PolicyOptions& options, std::span<const std::string> features,
                    std::int64_t number);
 

@@ -75,14 +75,22 @@ Spread spread_of(std::span<const double> values) {
     return {mean, std::sqrt(squares / count)};
 }
 
+bool differ_by_more_than_rounding(const Spread& spread) {
+    return spread.deviation > 1e-12 * std::abs(spread.mean);
+}
+
+Spread spread_of_finite(std::vector<double> values) {
+    std::erase_if(values, [](double value) { return !std::isfinite(value); });
+    return spread_of(values);
+}
+
 std::vector<float> advantages_of(const Baseline& baseline, std::span<const double> rewards,
                                  std::span<const float> values, std::int64_t steps) {
     std::vector<double> differences(rewards.size() * static_cast<std::size_t>(steps));
     baseline.subtract(rewards, values, differences);
     const Spread spread = spread_of(rewards);
     std::vector<float> advantages(differences.size());
-    // Rewards that are all the same differ from their mean by rounding alone, and teach nothing.
-    if (spread.deviation <= 1e-12 * std::abs(spread.mean)) return advantages;
+    if (!differ_by_more_than_rounding(spread)) return advantages;  // they teach nothing
     for (std::size_t i = 0; i < advantages.size(); ++i) {
         advantages[i] = static_cast<float>(differences[i] / spread.deviation);
     }

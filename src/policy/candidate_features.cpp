@@ -90,12 +90,6 @@ void fill_margin(const CandidateInputs& inputs, float* features, std::int64_t st
     });
 }
 
-void fill_loss(const CandidateInputs& inputs, float* features, std::int64_t stride) {
-    for (std::int64_t row = 0; row < inputs.rows; ++row) {
-        features[row * stride] = inputs.losses[at(row)];
-    }
-}
-
 void fill_distance_to_labelled(const CandidateInputs& inputs, float* features,
                                std::int64_t stride) {
     std::vector<double> distances(at(inputs.rows));
@@ -136,16 +130,12 @@ constexpr FeatureKind kKinds[]{
      "labelled"},
     {"isolation", "mean distance to the nearest candidates", one, fill_isolation, "embeddings"},
     {"embedding", "the embedding, or a random projection of it; for pools that share a model",
-     embedding_width, fill_embedding, "embeddings"},
-    {"loss", "of the current model, where targets are known", one, fill_loss, "losses/learner"}};
+     embedding_width, fill_embedding, "embeddings"}};
 
 bool offers(const CandidateInputs& inputs, std::string_view need) {
     if (need == "log_probs") return !inputs.log_probs.empty();
     if (need == "embeddings") return !inputs.embeddings.empty();
-    if (need == "labelled") {
-        return !inputs.embeddings.empty() && !inputs.labelled_embeddings.empty();
-    }
-    return !inputs.losses.empty();
+    return !inputs.embeddings.empty() && !inputs.labelled_embeddings.empty();
 }
 
 void standardise(CandidateSet& candidates, std::int64_t column) {
@@ -182,7 +172,7 @@ const FeatureKind& find_feature_kind(std::string_view name) {
 std::vector<std::string> default_feature_kinds() {
     std::vector<std::string> names;
     for (const FeatureKind& kind : kKinds) {
-        if (kind.name != "embedding" && kind.name != "loss") names.emplace_back(kind.name);
+        if (kind.name != "embedding") names.emplace_back(kind.name);
     }
     return names;
 }

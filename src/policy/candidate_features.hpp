@@ -21,7 +21,6 @@ struct CandidateInputs {
     std::int64_t embedding_size = 0;    ///< d
     std::span<const float> log_probs;   ///< [N, S, C], natural logarithm
     std::int64_t samples = 1, classes = 0;
-    std::span<const float> losses;               ///< [N], by the current model, where known
     std::span<const float> labelled_embeddings;  ///< [m, d]
 };
 
@@ -38,7 +37,7 @@ std::span<const FeatureKind> feature_kinds();
 /// Throws UsageError, listing the known ones.
 const FeatureKind& find_feature_kind(std::string_view name);
 
-/// All kinds but "embedding", which other pools may not share, and "loss", which needs targets.
+/// All kinds but "embedding", which other pools may not share.
 std::vector<std::string> default_feature_kinds();
 
 /// Features of these kinds, standardised over the candidates (0 where all are the same), with

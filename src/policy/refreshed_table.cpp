@@ -1,8 +1,10 @@
 #include "src/policy/refreshed_table.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "src/base/check.hpp"
 #include "src/random/permutation.hpp"
@@ -11,12 +13,14 @@ namespace thresher {
 
 namespace {
 
+constexpr std::int64_t kTries = 8;  // to find a random subset that is new
+
 std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
 
 }  // namespace
 
 RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& options,
-                               Collective& collective)
+                               Collective& collective, const LookupTable* start)
     : truth_(truth),
       options_(options),
       collective_(collective),
@@ -31,6 +35,15 @@ RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& o
                       "a table of {} records and {} a refresh was asked for; it needs 2 and 1 at "
                       "the least",
                       options.records, options.refreshed);
+    if (start != nullptr) {
+        const UsableRecords usable = usable_records(*start, std::string(truth_.name()));
+        for (std::int64_t i = 0; i < usable.subsets.size(); ++i) {
+            const std::vector<std::int32_t> members = usable.subsets.members(i);
+            add(members, std::ssize(members), std::span(usable.values).subspan(at(i), 1));
+        }
+        fit();
+        return;
+    }
     const std::int64_t sizes = options.most - options.least + 1;
     for (std::int64_t extra = 0; extra < sizes; ++extra) {
         const std::int64_t size = options.least + extra;
@@ -52,40 +65,67 @@ void RefreshedTable::evaluate(std::span<const std::int32_t> subsets, std::int64_
 }
 
 RefreshReport RefreshedTable::refresh(std::span<const std::int32_t> batches, std::int64_t size) {
-    const std::int64_t random = options_.refreshed / 4, width = size;
-    std::int64_t proposed = std::min(options_.refreshed - random,
-                                     std::ssize(batches) / std::max<std::int64_t>(1, size));
-    collective_.broadcast(std::span(&proposed, 1));
-    std::vector<std::int32_t> subsets(at(proposed * width));
-    if (collective_.is_root()) {
-        std::copy_n(batches.begin(), proposed * width, subsets.begin());
-    }
-    collective_.broadcast(std::span(subsets));
-    std::vector<double> predicted(at(proposed));
-    evaluate(subsets, size, predicted);
-    for (std::int64_t i = 0; i < options_.refreshed - proposed; ++i) {
-        draw_random(table_.size() + i, size, subsets);
-    }
+    Chosen chosen;
+    if (collective_.is_root()) chosen = choose(batches, size);
+    std::array<std::int64_t, 2> counts{chosen.proposed, std::ssize(chosen.subsets)};
+    collective_.broadcast(std::span<std::int64_t>(counts));
+    chosen.subsets.resize(at(counts[1]));
+    collective_.broadcast(std::span(chosen.subsets));
+    if (chosen.subsets.empty()) return {};  // every subset of this size has its record
+    const std::span<const std::int32_t> subsets(chosen.subsets);
+    std::vector<double> predicted(at(counts[0]));
+    evaluate(subsets.first(predicted.size() * at(size)), size, predicted);
     const std::vector<double> retrained = retrain(subsets, size);
     add(subsets, size, retrained);
     fit();
 
     RefreshReport report;
-    std::vector<double> of_proposed;
-    double count = 0.0, squares = 0.0;
+    report.spread = spread_of_finite(retrained).deviation;
+    std::vector<double> of_predicted, of_retrained, squares;
     for (std::size_t i = 0; i < predicted.size(); ++i) {
-        if (!std::isfinite(predicted[i]) || !std::isfinite(retrained[i])) continue;
-        report.predicted += predicted[i];
-        of_proposed.push_back(retrained[i]);
-        squares += (predicted[i] - retrained[i]) * (predicted[i] - retrained[i]);
-        count += 1.0;
+        const double error = predicted[i] - retrained[i];
+        if (!std::isfinite(error)) continue;
+        of_predicted.push_back(predicted[i]);
+        of_retrained.push_back(retrained[i]);
+        squares.push_back(error * error);
     }
-    const Spread all = spread_of(retrained);
-    report.predicted /= std::max(1.0, count);
-    report.retrained = spread_of(of_proposed).mean;
-    report.error = std::sqrt(squares / std::max(1.0, count));
-    report.spread = all.deviation;
+    if (squares.empty()) return report;
+    report.predicted = spread_of(of_predicted).mean;
+    report.retrained = spread_of(of_retrained).mean;
+    report.error = std::sqrt(spread_of(squares).mean);
     return report;
+}
+
+RefreshedTable::Chosen RefreshedTable::choose(std::span<const std::int32_t> batches,
+                                              std::int64_t size) const {
+    // A subset retrains to the same bits: a twin tells nothing, and estimators that leave one out
+    // would take it for the absence of noise.
+    std::set<std::vector<std::uint64_t>> known;
+    for (std::int64_t i = 0; i < table_.size(); ++i) {
+        const auto bits = table_.subsets[i];
+        known.emplace(bits.begin(), bits.end());
+    }
+    Chosen chosen;
+    const auto take = [&](std::span<const std::int32_t> subset) {
+        PackedSubsets packed(items_.rows);
+        packed.add(subset);
+        const auto bits = packed.bits();
+        if (!known.emplace(bits.begin(), bits.end()).second) return false;
+        chosen.subsets.insert(chosen.subsets.end(), subset.begin(), subset.end());
+        return true;
+    };
+    const std::int64_t proposals = options_.refreshed - options_.refreshed / 4;
+    for (std::size_t i = 0; i < batches.size() && chosen.proposed < proposals; i += at(size)) {
+        chosen.proposed += take(batches.subspan(i, at(size)));
+    }
+    std::int64_t random = options_.refreshed - chosen.proposed;
+    // Where nearly all subsets have their record, it does without.
+    for (std::int64_t i = 0; random > 0 && i < kTries * options_.refreshed; ++i) {
+        std::vector<std::int32_t> subset;
+        draw_random(table_.size() + i, size, subset);
+        random -= take(subset);
+    }
+    return chosen;
 }
 
 void RefreshedTable::draw_random(std::int64_t number, std::int64_t size,

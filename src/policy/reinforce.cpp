@@ -36,10 +36,9 @@ std::vector<double> metric_of(const TrainingEnvironment& environment,
     return found;
 }
 
-/// Of the finite values.
-Spread spread_of_finite(std::vector<double> values) {
-    std::erase_if(values, [](double value) { return !std::isfinite(value); });
-    return spread_of(values);
+/// In standard deviations of random batches above their mean.
+double gain_of(double reward, const Spread& random) {
+    return random.deviation > 0.0 ? (reward - random.mean) / random.deviation : 0.0;
 }
 
 /// The share of the picks that are among the 2 b candidates of the highest, or lowest, difficulty.
@@ -115,7 +114,7 @@ Reinforce::Reinforce(Policy policy, std::span<const TrainingEnvironment> environ
     }
     measure_random();
     const bool differ = std::any_of(random_.begin(), random_.end(), [](const Spread& spread) {
-        return spread.deviation > 1e-12 * std::abs(spread.mean);
+        return differ_by_more_than_rounding(spread);
     });
     THRESHER_CHECK(differ,
                    "all of {} random batches of {} have the same {} ({}), in every environment: "
@@ -180,7 +179,7 @@ void Reinforce::update() {
     const std::vector<float> advantages =
         advantages_of(baseline_, rewards, rollouts.values, rollouts.steps);
     std::vector<float> errors;
-    if (baseline_.learns_values && spread.deviation > 0.0) {
+    if (baseline_.learns_values && differ_by_more_than_rounding(spread)) {
         for (std::size_t i = 0; i < rollouts.values.size(); ++i) {
             const double reward = rewards[i / static_cast<std::size_t>(rollouts.steps)];
             errors.push_back(static_cast<float>((reward - spread.mean) / spread.deviation) -
@@ -207,8 +206,7 @@ void Reinforce::update() {
 
 void Reinforce::refresh() {
     bool refitted = false;
-    RefreshReport sum;
-    double count = 0.0;
+    std::vector<RefreshReport> reports(environments_.size());
     for (std::size_t i = 0; i < environments_.size(); ++i) {
         const Rollouts proposed =
             draw_batches(policy_, environments_[i].candidates, draw_for(updates_done_));
@@ -220,19 +218,26 @@ void Reinforce::refresh() {
         const auto report = refresh_(updates_done_, i, batches);
         if (!report) continue;
         refitted = true;
-        count += 1.0;
-        sum.predicted += report->predicted;
-        sum.retrained += report->retrained;
-        sum.error += report->error;
-        sum.spread += report->spread;
+        reports[i] = *report;
     }
     if (!refitted) return;
     measure_random();
-    curves_["refresh_update"].push_back(static_cast<double>(updates_done_));
-    curves_["predicted"].push_back(sum.predicted / count);
-    curves_["retrained"].push_back(sum.retrained / count);
-    curves_["estimate_error"].push_back(sum.error / count);
-    curves_["retrained_spread"].push_back(sum.spread / count);
+    // Over the environments whose proposals were retrained; NaN where there is none.
+    const auto mean = [&](const auto& value_of) {
+        std::vector<double> values;
+        for (std::size_t i = 0; i < reports.size(); ++i) {
+            if (std::isfinite(reports[i].retrained)) values.push_back(value_of(i));
+        }
+        return values.empty() ? std::nan("") : spread_of_finite(values).mean;
+    };
+    const auto add = [&](const char* name, double value) { curves_[name].push_back(value); };
+    add("refresh_update", static_cast<double>(updates_done_));
+    add("predicted", mean([&](std::size_t i) { return reports[i].predicted; }));
+    add("retrained", mean([&](std::size_t i) { return reports[i].retrained; }));
+    add("retrained_gain",
+        mean([&](std::size_t i) { return gain_of(reports[i].retrained, random_[i]); }));
+    add("estimate_error", mean([&](std::size_t i) { return reports[i].error; }));
+    add("retrained_spread", mean([&](std::size_t i) { return reports[i].spread; }));
 }
 
 void Reinforce::record(const TrainingEnvironment& environment, const Rollouts& rollouts,
@@ -247,7 +252,7 @@ void Reinforce::record(const TrainingEnvironment& environment, const Rollouts& r
     add("environment", static_cast<double>(place));
     add("reward", reward);
     add("reward_spread", spread.deviation);
-    add("gain", random.deviation > 0.0 ? (reward - random.mean) / random.deviation : 0.0);
+    add("gain", gain_of(reward, random));
     add("entropy",
         spread_of(rollouts.entropies).mean / std::max(1e-300, uniform_entropies_[place]));
     add("hard_share", share_of_extremes(environment.candidates, rollouts, options_.picks, true));

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -46,11 +47,12 @@ struct TrainingEnvironment {
 };
 
 /// What a refresh found: of the batches that were proposed, what the metric foretold and what
-/// retraining gave.
+/// retraining gave; NaN where none had both.
 struct RefreshReport {
-    double predicted = 0.0, retrained = 0.0;  ///< means
-    double error = 0.0;                       ///< root mean square of their difference
-    double spread = 0.0;                      ///< standard deviation of what was retrained
+    static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+    double predicted = kNone, retrained = kNone;  ///< means
+    double error = kNone;                         ///< root mean square of their difference
+    double spread = kNone;                        ///< standard deviation of what was retrained
 };
 
 /// Told, for each environment, batches [Q, b] that the policy proposes after so many updates; may
@@ -75,7 +77,8 @@ class Reinforce {
     /// One value an update: gain (the mean reward in standard deviations of random batches above
     /// their mean), reward, reward_spread, entropy (a share of the uniform law's), gradient_norm,
     /// hard_share and easy_share (of the picks among the 2 b hardest and easiest), labels, price.
-    /// And one a refresh: predicted, retrained, estimate_error, retrained_spread, refresh_update.
+    /// And one a refresh: predicted, retrained, retrained_gain (as gain), estimate_error,
+    /// retrained_spread, refresh_update; NaN where no proposal was retrained.
     const Curves& curves() const { return curves_; }
     /// Signatures of failure that showed in the last update for the first time.
     const std::vector<std::string>& new_warnings() const { return new_warnings_; }

@@ -32,7 +32,7 @@ std::optional<std::string> stalled(const Curves& curves, std::int64_t updates) {
     const auto gain = curve(curves, "gain");
     if (2 * std::ssize(gain) < updates || gain.size() < 2 * kWindow) return std::nullopt;
     const double before = mean(gain.first(kWindow)), now = mean(gain.last(kWindow));
-    if (!(now - before < 0.25)) return std::nullopt;
+    if (!(now - before < 0.25 && now < 1.0)) return std::nullopt;  // or it learned at once
     return fmt::format(
         "the reward is {:+.2f} standard deviations of random batches, after {:+.2f} "
         "in the first {} updates",
@@ -41,10 +41,17 @@ std::optional<std::string> stalled(const Curves& curves, std::int64_t updates) {
 
 /// The first refreshes find what the first records could not tell; so later ones count.
 std::optional<std::string> table_too_small(const Curves& curves, std::int64_t) {
-    const auto errors = curve(curves, "estimate_error"),
-               spreads = curve(curves, "retrained_spread");
+    const auto every_error = curve(curves, "estimate_error"),
+               every_spread = curve(curves, "retrained_spread");
+    std::vector<double> errors, spreads;
+    for (std::size_t i = 0; i < every_error.size(); ++i) {
+        if (std::isnan(every_error[i])) continue;  // nothing new was proposed
+        errors.push_back(every_error[i]);
+        spreads.push_back(every_spread[i]);
+    }
     if (errors.size() < 2 * kRefreshes) return std::nullopt;
-    const double error = mean(errors.last(kRefreshes)), spread = mean(spreads.last(kRefreshes));
+    const double error = mean(std::span(errors).last(kRefreshes));
+    const double spread = mean(std::span(spreads).last(kRefreshes));
     if (!(error > spread)) return std::nullopt;
     return fmt::format(
         "estimates are off by {:.3g} (root mean square), and rewards differ by {:.3g}", error,

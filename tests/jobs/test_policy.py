@@ -37,6 +37,8 @@ class Policy(JobTest):
         for ranks in (0, 2, 3):
             facts = self.train_policy(f"run{ranks}", ranks=ranks).json()
             self.assertEqual(facts["records"], 2 * (40 + 2 * 16))  # two environments, refreshed at 5 and 10
+            self.assertTrue(numpy.isfinite([facts["estimated_gain"], facts["retrained_gain"]]).all())
+            self.assertNotIn("gain", facts)
             with h5py.File(self.policy(f"run{ranks}")) as file:
                 parameters.append(file["parameters"][:].tobytes())
                 self.assertEqual(file.attrs["head"], "sequential")
@@ -65,14 +67,40 @@ class Policy(JobTest):
         predictions = self.make_predictions()
         for head in ("sequential", "walk", "batch", "plackett-luce", "label-or-not"):
             self.train_policy(head, "--head", head, "--baseline", "value")
-            self.run_ok("policy", "select", "--policy", self.policy(head), "--predictions", predictions, "--labelled",
-                        self.labelled(), "-k", 4, "-o", self.path(f"{head}.h5"))
+            pick = ("policy", "select", "--policy", self.policy(head), "--predictions", predictions, "--labelled",
+                    self.labelled(), "-k", 4, "-o", self.path(f"{head}.h5"))
+            if head == "label-or-not":
+                self.assert_fails(2, ["label-or-not", "exactly k"], *pick)
+                facts = self.run_ok("policy", "evaluate", "--policy", self.policy(head), *SMALL[:6], "--environments", 2,
+                                    "--choosers", "margin", "--random-batches", 20, "--json").json()
+                self.assertGreater(facts["labels"], 0)
+                self.assertNotEqual(facts["labels"], facts["k"])
+                continue
+            self.run_ok(*pick)
             ids, scores = self.batch(f"{head}.h5")
-            if head != "label-or-not":
-                self.assertEqual(len(ids), 4)
+            self.assertEqual(len(ids), 4)
             self.assertEqual(len(set(ids)), len(ids))
             self.assertFalse(set(ids) & {3, 7, 11})
             numpy.testing.assert_array_less(scores, 1e-6)  # logarithms of probabilities
+
+    def test_training_begins_from_tables_of_the_same_environment(self):
+        ring = ("--environment", "ring", "--candidates", 30, "--reward-points", 200)
+        tables = [self.path(f"table{seed}.h5") for seed in (5, 6)]
+        for seed, table in zip((5, 6), tables):
+            self.run_ok("table", "build", *ring, "--subset-size", "3-5", "--records", 60, "--seed", seed, "-o", table)
+        few = ("policy", "train", "--environment", "ring", "--candidates", 30, "--updates", 7, "--refresh-every", 5, "--json", "--table", *tables)
+        train = (*few, "--reward-points", 200, "--environments", 2, "-k", 4)
+        facts = [self.run_ok(*train, "--run", self.path(f"run{ranks}"), ranks=ranks).json() for ranks in (0, 2)]
+        for name in ("estimated_gain", "retrained_gain", "records"):
+            self.assertEqual(facts[0][name], facts[1][name])
+        self.assertEqual(facts[0]["records"], 2 * (60 + 16))
+        self.run_ok("policy", "evaluate", "--policy", self.policy("run0"), *SMALL[:8], "--own", "--table", *tables, "--choosers", "margin")
+        other = ("--run", self.path("other"))
+        self.assert_fails(2, ["2 files", "--environments is 3"], *few, *other, "--environments", 3, "-k", 4)
+        self.assert_fails(2, ["table5.h5", "other candidates"], *few, *other, "--environments", 2, "-k", 4, "--reward-points", 300)
+        self.assert_fails(2, ["table5.h5", "another proxy", "50 steps"], *train, *other, "--proxy-steps", 50)
+        self.assert_fails(2, ["3 to 5", "-k is 8"], *few, *other, "--reward-points", 200, "--environments", 2, "-k", 8)
+        self.assert_fails(2, ["--rewards retrained"], *train, *other, "--rewards", "retrained")
 
     def test_a_pick_is_the_same_over_ranks_and_keeps_to_the_candidates(self):
         self.train_policy("run")
@@ -137,6 +165,9 @@ class Policy(JobTest):
         self.assert_fails(2, ["the action comes first"], "policy", "--run", self.path("other"))
         self.assert_fails(2, ["begun with other settings", "head was"], "policy", "train", *SMALL, "--updates", 12, "--records", 40,
                           "--refresh-every", 5, "--run", self.path("default"), "--resume", "--head", "walk")
+        # Records of two proxies do not mix.
+        self.assert_fails(2, ["begun with other settings", "proxy was"], "policy", "train", *SMALL, "--updates", 12, "--records", 40,
+                          "--refresh-every", 5, "--run", self.path("default"), "--resume", "--proxy-steps", 50)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ struct Three {
                 .embedding_size = 2,
                 .log_probs = log_probs,
                 .classes = 2,
-                .losses = {},
                 .labelled_embeddings = labelled};
     }
 };
@@ -108,7 +107,6 @@ TEST_CASE("large embeddings are projected in the same way for every pool") {
                                 .embeddings = of,
                                 .embedding_size = 100,
                                 .log_probs = {},
-                                .losses = {},
                                 .labelled_embeddings = {}},
                                std::vector<std::string>{"embedding"});
     };
@@ -123,7 +121,6 @@ TEST_CASE("kinds of features that cannot be made are refused by name") {
     const auto make = [&](std::vector<std::string> kinds) {
         return make_candidates(inputs, kinds);
     };
-    CHECK_THROWS_WITH(make({"loss"}), contains("the feature loss, which needs losses/learner"));
     CHECK_THROWS_WITH(make({"colour"}), contains("unknown kind of feature \"colour\"; known: "));
     CHECK_THROWS_WITH(make({"margin", "margin"}), contains("the feature margin was named twice"));
     CHECK_THROWS_WITH(make({}), contains("none were named"));

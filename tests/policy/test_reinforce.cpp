@@ -221,10 +221,18 @@ TEST_CASE("signatures of failure are told once, with the number that shows them"
     CHECK_THAT(stalls[0], contains("reward stalls: the reward is +0.10"));
     CHECK(new_signatures(curves, 100, reported).empty());  // once
 
+    reported.clear();
+    curves["gain"] = std::vector<double>(60, 2.0);
+    CHECK(new_signatures(curves, 100, reported).empty());  // it learned within the first updates
+    reported = {"reward stalls"};
+
     curves.clear();
     curves["estimate_error"] = {9.0, 2.0, 2.0, 2.0, 2.0};
     curves["retrained_spread"] = {1.5, 1.5, 1.5, 1.5, 1.5};
     CHECK(new_signatures(curves, 100, reported).empty());  // refreshes may yet mend it
+    curves["estimate_error"].push_back(std::nan(""));      // nothing new was proposed
+    curves["retrained_spread"].push_back(9.0);
+    CHECK(new_signatures(curves, 100, reported).empty());
     curves["estimate_error"].push_back(2.0);
     curves["retrained_spread"].push_back(1.5);
     CHECK_THAT(new_signatures(curves, 100, reported).at(0),
