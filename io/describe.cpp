@@ -11,6 +11,7 @@
 #include "io/batch_file.hpp"
 #include "io/hdf5/file.hpp"
 #include "io/lookup_table_file.hpp"
+#include "io/policy_file.hpp"
 #include "io/pool_file.hpp"
 #include "io/predictions_file.hpp"
 #include "io/provenance.hpp"
@@ -202,6 +203,22 @@ void describe_batch(Lines& lines, const std::string& path) {
     if (!batch.names.empty()) lines.add("first names", some(batch.names, 3));
 }
 
+void describe_policy(Lines& lines, const std::string& path) {
+    const TrainedPolicy trained = read_policy(path);
+    lines.add("head", trained.policy.head);
+    lines.add("reads", fmt::format("{}", fmt::join(trained.feature_kinds, ", ")));
+    lines.add("hidden size", fmt::format("{}", trained.policy.shape.hidden));
+    lines.add("parameters", fmt::format("{}", trained.policy.parameters.size()));
+    lines.add("trained for",
+              fmt::format("batches of {} in {}", trained.picks, trained.environment));
+    const auto gain = trained.curves.find("gain");
+    if (gain != trained.curves.end() && !gain->second.empty()) {
+        lines.add("last gain", fmt::format("{:+.2f} standard deviations of random batches, after "
+                                           "{} updates",
+                                           gain->second.back(), gain->second.size()));
+    }
+}
+
 void describe_run_file(Lines& lines, const std::string& path) {
     const RunRecord run = read_run(path);
     for (const auto& [name, curve] : run.curves) {
@@ -245,6 +262,8 @@ std::string describe_hdf5(const std::string& path) {
         describe_scores(lines, path);
     } else if (format == "thresher-batch") {
         describe_batch(lines, path);
+    } else if (format == "thresher-policy") {
+        describe_policy(lines, path);
     } else if (format == "thresher-table") {
         describe_table(lines, path);
     } else if (format == "thresher-run") {

@@ -61,6 +61,8 @@ class Job {
     void log_to(const std::string& path);
 
     const CommonOptions& common() const { return common_; }
+    /// Those behind the verb, as they were given.
+    const std::vector<std::string>& arguments() const { return arguments_; }
     Collective& collective() { return *collective_; }
     const std::string& device() const { return device_; }
     /// The device that an option other than --device names: auto, cpu, cuda or cuda:N. Throws

@@ -12,6 +12,8 @@
 #include "src/base/check.hpp"
 #include "src/environments/environments.hpp"
 #include "src/models/model.hpp"
+#include "src/policy/candidate_features.hpp"
+#include "src/policy/heads/heads.hpp"
 #include "src/policy/lookup_table/estimator.hpp"
 #include "src/selection/select.hpp"
 #include "src/strategy/strategy.hpp"
@@ -109,6 +111,23 @@ std::string importer_table() {
     return text;
 }
 
+std::string head_table() {
+    std::string text = "Heads of policies (how their outputs become a batch)\n";
+    for (const Head& head : heads()) {
+        text += fmt::format("  {:<20} {}\n  {:<20} {}   [{}]\n", head.name, head.description, "",
+                            head.formula, head.source);
+    }
+    return text;
+}
+
+std::string feature_table() {
+    std::string text = "Features that policies read of candidates\n";
+    for (const FeatureKind& kind : feature_kinds()) {
+        text += fmt::format("  {:<20} {}   needs {}\n", kind.name, kind.description, kind.need);
+    }
+    return text;
+}
+
 template <auto kEntries>
 nlohmann::json names_of() {
     nlohmann::json names = nlohmann::json::array();
@@ -130,6 +149,8 @@ constexpr Table kTables[]{{"strategies", strategy_table, names_of<strategies>},
                           {"models", model_table, names_of<built_in_models>},
                           {"environments", environment_table, names_of<environments>},
                           {"estimators", estimator_table, names_of<estimators>},
+                          {"heads", head_table, names_of<heads>},
+                          {"features", feature_table, names_of<feature_kinds>},
                           {"importers", importer_table, names_of<io::importers>}};
 
 }  // namespace
@@ -139,7 +160,7 @@ int run_list(Job& job) {
     job.options().add_option(
         "table", wanted,
         "strategies, acquisitions, joint, selectors, methods, models, environments, estimators, "
-        "importers; none: all");
+        "heads, features, importers; none: all");
     job.start();
     std::vector<std::string_view> known;
     for (const Table& table : kTables) known.push_back(table.name);

@@ -214,10 +214,9 @@ class Loop {
             const bool initial = state_.pending_scores.empty();
             const Selector selector = method.choice.selector.selector(
                 job_.common().seed, static_cast<std::uint32_t>(std::max<std::int64_t>(0, cycle)));
-            io::Batch batch =
-                initial ? describe_batch({}, "random", {}, false)
-                        : describe_batch(method.choice, method.acquisition, selector,
-                                         find_joint_acquisition(method.acquisition) != nullptr);
+            io::Batch batch = initial ? describe_batch({}, "random", {}, false)
+                                      : describe_batch(method.choice, method.acquisition, selector,
+                                                       picks_jointly(method.acquisition));
             batch.ids = state_.pending;
             batch.scores = state_.pending_scores;
             batch.scores.resize(batch.ids.size(), std::numeric_limits<float>::quiet_NaN());
@@ -383,6 +382,9 @@ int run_loop(Job& job) {
     job.start();
     install_stop_signals();
     check_loop_options(options);
+    for (const Method& method : options.methods()) {
+        check_policy(job, method.choice, method.acquisition);
+    }
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()),
                                job.collective());
     job.log_to(run.log_file());

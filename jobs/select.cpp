@@ -6,8 +6,7 @@
 #include <optional>
 
 #include "io/batch_file.hpp"
-#include "io/labelling/tasks.hpp"
-#include "jobs/steps/choice.hpp"
+#include "jobs/select.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -15,18 +14,7 @@
 
 namespace thresher::jobs {
 
-namespace {
-
-struct SelectOptions {
-    ScoreSourceOptions source;
-    ChoiceOptions choice;
-    std::int64_t k = 0;
-    std::vector<std::string> exclude, exports;
-    io::TaskOptions tasks;
-    std::string output;
-};
-
-void add_options(CLI::App& app, SelectOptions& options) {
+void add_select_options(CLI::App& app, SelectOptions& options) {
     add_score_source_options(app, options.source, true);
     app.add_option("-k,--k", options.k, "Rows to pick");
     app.add_option("--budget", options.choice.budget,
@@ -50,9 +38,10 @@ void add_options(CLI::App& app, SelectOptions& options) {
     app.add_option("--image-prefix", options.tasks.image_prefix,
                    "--export label-studio: put before each name, to make what the tool fetches");
     app.add_option("-o,--output", options.output,
-                   "Batch file to write; a .csv for people goes beside it")
-        ->required();
+                   "Batch file to write; a .csv for people goes beside it");
 }
+
+namespace {
 
 void check_options(const SelectOptions& options) {
     const ScoreSourceOptions& source = options.source;
@@ -134,6 +123,7 @@ Outcome choose_from_stream(Job& job, const SelectOptions& options, std::uint32_t
     const auto stream = open_stream(job, source, needs);
     const auto target = open_target_stream(job, source, needs);
     check_costs(job, options.choice, stream->total_rows());
+    check_policy(job, options.choice, acquisition);
     const Marks marks = mark_rows(job, options, {stream->owned_rows(), stream->ids()});
     Choice choice = choose(job, *stream, options.choice, acquisition, options.k, round,
                            marks.excluded, {marks.labelled, target.get()});
@@ -144,8 +134,7 @@ Outcome choose_from_stream(Job& job, const SelectOptions& options, std::uint32_t
 io::Batch make_batch(const SelectOptions& options, const Outcome& outcome,
                      const Selector& selector) {
     const Selection& selection = outcome.choice.selection;
-    const bool jointly =
-        options.source.scores.empty() && find_joint_acquisition(outcome.acquisition) != nullptr;
+    const bool jointly = options.source.scores.empty() && picks_jointly(outcome.acquisition);
     io::Batch batch = describe_batch(options.choice, outcome.acquisition, selector, jointly);
     batch.ids = selection.ids;
     batch.scores = selection.scores;
@@ -201,8 +190,13 @@ void write_outcome(Job& job, const SelectOptions& options, const Outcome& outcom
 
 int run_select(Job& job) {
     SelectOptions options;
-    add_options(job.options(), options);
+    add_select_options(job.options(), options);
+    job.options().get_option("--output")->required();
     job.start();
+    return select_batch(job, options);
+}
+
+int select_batch(Job& job, SelectOptions& options) {
     options.choice.cost_file = options.source.pool.path;
     check_options(options);
     const ScoreSourceOptions& source = options.source;

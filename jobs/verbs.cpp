@@ -57,6 +57,11 @@ const std::vector<Verb>& verbs() {
          "thresher cost --learner resnet18 --online cnn --reference cnn --speedup 0.26 --pool "
          "quickstart/clean.h5",
          run_cost},
+        {"policy", "learn to select: train a policy in environments, pick with it, and judge it",
+         "mpirun -n 2 thresher policy train --environment ring -k 5 --environments 4 --updates 50 "
+         "--run "
+         "quickstart/example-policy",
+         run_policy, true},
         {"info", "what a Thresher file holds, or what this build can do",
          "thresher info quickstart/clean.h5", run_info},
         {"list",

@@ -33,6 +33,7 @@ int run_table(Job& job);
 int run_env(Job& job);
 int run_info(Job& job);
 int run_cost(Job& job);
+int run_policy(Job& job);
 int run_list(Job& job);
 
 }  // namespace thresher::jobs

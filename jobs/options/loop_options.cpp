@@ -71,10 +71,10 @@ std::vector<Method> LoopOptions::methods() const {
                                   "acquisition+selector:beta, as in bald+power:8",
                                   text);
             }
-        } else if (find_joint_acquisition(text) != nullptr) {
+        } else if (picks_jointly(text)) {
             method.choice.selector = {};  // --selector is for those that score each row
         }
-        if (find_joint_acquisition(method.acquisition) == nullptr) method.choice.candidates = 0;
+        if (!picks_jointly(method.acquisition)) method.choice.candidates = 0;
         methods.push_back(std::move(method));
     }
     return methods;
@@ -108,6 +108,7 @@ std::map<std::string, std::string> LoopOptions::settings(const TrainOptions& tra
     settings["model"] = to_json(model.spec(pool_info));
     settings["reference"] = io::inputs_checksum(reference);
     settings["acquisitions"] = fmt::format("{}", fmt::join(acquisitions, ","));
+    settings["policy"] = io::inputs_checksum(choice.policy);
     settings["balance"] = choice.balance;
     settings["datasets"] = describe_datasets(pool);
     settings["selector"] =

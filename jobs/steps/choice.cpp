@@ -6,10 +6,13 @@
 #include <cmath>
 #include <functional>
 
+#include "io/policy_file.hpp"
 #include "io/row_values.hpp"
 #include "src/acquisition/joint/mean_prediction.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
+#include "src/policy/candidate_features.hpp"
+#include "src/policy/heads/heads.hpp"
 #include "src/selection/balanced.hpp"
 #include "src/selection/budget.hpp"
 
@@ -129,16 +132,23 @@ Choice choose_jointly(Job& job, PredictionStream& stream, const ChoiceOptions& o
 
 }  // namespace
 
+bool picks_jointly(const std::string& acquisition) {
+    return acquisition == kPolicy || find_joint_acquisition(acquisition) != nullptr;
+}
+
 void add_choice_options(CLI::App& app, ChoiceOptions& options) {
     add_selector_options(app, options.selector);
     app.add_option("--balance", options.balance,
                    "A share of the batch for each class: by targets, or by predictions")
         ->check(CLI::IsMember({"none", "targets", "predictions"}));
     app.add_option("--candidates", options.candidates,
-                   "Joint acquisitions: pick among so many rows alone; 0 = among all")
+                   "Joint acquisitions, policy: pick among so many rows alone; 0 = among all")
         ->check(CLI::NonNegativeNumber);
-    app.add_option("--candidates-by", options.candidates_by,
+    app.add_option("--candidates-by,--prefilter", options.candidates_by,
                    "Pointwise acquisition whose best rows are the candidates");
+    app.add_option("--policy", options.policy, "policy: the file that thresher policy train wrote");
+    app.add_flag("--sample", options.sample,
+                 "policy: draw a batch, where the likeliest is picked otherwise");
     app.add_option("--similarity", options.similarity,
                    "facility-location: cosine, dot, rbf or neg-squared-distance");
     app.add_option("--configurations", options.joint.configurations,
@@ -178,8 +188,8 @@ void check_known(const std::string& acquisition) {
     for (const JointAcquisition& known : joint_acquisitions()) joint.push_back(known.name);
     THRESHER_CHECK_AS(UsageError,
                       std::find(pointwise.begin(), pointwise.end(), acquisition) != pointwise.end(),
-                      "unknown acquisition \"{}\"; known: {}; and, picking a batch jointly: {}",
-                      acquisition, fmt::join(pointwise, ", "), fmt::join(joint, ", "));
+                      "unknown acquisition \"{}\"; known: {}; and, picking a batch jointly: {}, {}",
+                      acquisition, fmt::join(pointwise, ", "), fmt::join(joint, ", "), kPolicy);
 }
 
 }  // namespace
@@ -188,7 +198,9 @@ void check_choice(const ChoiceOptions& options, const std::string& acquisition, 
     check_share(options, k);
     const Selector selector = options.selector.selector(0, 0);
     const JointAcquisition* joint = find_joint_acquisition(acquisition);
-    if (joint == nullptr) {
+    THRESHER_CHECK_AS(UsageError, acquisition != kPolicy || !options.policy.empty(),
+                      "acquisition policy picks by a trained policy; give its file with --policy");
+    if (!picks_jointly(acquisition)) {
         check_known(acquisition);
         THRESHER_CHECK_AS(UsageError, options.candidates == 0,
                           "--candidates narrows what a joint acquisition picks from, but {} scores "
@@ -211,7 +223,7 @@ void check_choice(const ChoiceOptions& options, const std::string& acquisition, 
     THRESHER_CHECK_AS(UsageError, options.candidates == 0 || options.candidates >= k,
                       "--candidates is {}, less than the {} rows to pick", options.candidates, k);
     if (options.candidates > 0) static_cast<void>(find_acquisition(options.candidates_by));
-    check_joint_options(*joint, joint_settings(options, k));
+    if (joint != nullptr) check_joint_options(*joint, joint_settings(options, k));
 }
 
 void check_costs(Job& job, const ChoiceOptions& options, std::int64_t total_rows) {
@@ -221,11 +233,24 @@ void check_costs(Job& job, const ChoiceOptions& options, std::int64_t total_rows
     });
 }
 
+void check_policy(Job& job, const ChoiceOptions& options, const std::string& acquisition) {
+    if (acquisition != kPolicy) return;
+    agree(job.collective(), [&] {
+        const std::string head = io::read_policy(options.policy).policy.head;
+        THRESHER_CHECK_AS(UsageError, find_head(head).exact,
+                          "{} was trained with the head {}, which labels as many as it likes, but "
+                          "a batch here has exactly k; train one with another --head",
+                          options.policy, head);
+    });
+}
+
 std::vector<std::string_view> needs_of_choice(const ChoiceOptions& options,
                                               const std::string& acquisition) {
-    std::vector<std::string> names{acquisition};
+    std::vector<std::string> names;
+    if (acquisition != kPolicy) names.push_back(acquisition);
     if (options.candidates > 0) names.push_back(options.candidates_by);
     std::vector<std::string_view> needs = needs_of(names);
+    if (acquisition == kPolicy) needs.insert(needs.end(), {"log_probs", "embeddings"});
     if (options.balance == "predictions") needs.emplace_back("log_probs");
     return needs;
 }
@@ -239,6 +264,7 @@ io::Batch describe_batch(const ChoiceOptions& options, const std::string& acquis
     if (jointly) {
         batch.selector = "joint";
         if (acquisition == "facility-location") batch.settings["similarity"] = options.similarity;
+        if (acquisition == kPolicy) batch.settings["policy"] = options.policy;
         return batch;
     }
     batch.selector = selector.name;
@@ -273,6 +299,75 @@ Choice choose_by_scores(Job& job, const ShardScores& shard, const ChoiceOptions&
 }
 
 namespace {
+
+/// Own rows that a policy may pick: not excluded, not quarantined, and among the candidates.
+std::vector<std::int64_t> candidate_rows(Job& job, const ShardScores& shard,
+                                         const ChoiceOptions& options,
+                                         std::span<const std::uint8_t> excluded) {
+    std::vector<std::uint8_t> others(excluded.begin(), excluded.end());
+    others.resize(static_cast<std::size_t>(shard.rows.size()), 0);
+    for (const std::size_t offset : quarantined_offsets(shard)) others[offset] = 1;
+    if (options.candidates > 0) {
+        others = exclude_all_but(job, shard, options.candidates_by, options.candidates, others);
+    }
+    std::vector<std::int64_t> rows;
+    for (std::int64_t row = shard.rows.begin; row < shard.rows.end; ++row) {
+        if (others[static_cast<std::size_t>(row - shard.rows.begin)] == 0) rows.push_back(row);
+    }
+    return rows;
+}
+
+std::vector<std::int64_t> labelled_rows(const PredictionStream& stream,
+                                        std::span<const std::uint8_t> labelled) {
+    std::vector<std::int64_t> rows;
+    for (std::size_t i = 0; i < labelled.size(); ++i) {
+        if (labelled[i] != 0) {
+            rows.push_back(stream.owned_rows().begin + static_cast<std::int64_t>(i));
+        }
+    }
+    return rows;
+}
+
+/// The predictions of the candidates alone come together; the root picks.
+Choice choose_by_policy(Job& job, PredictionStream& stream, const ChoiceOptions& options,
+                        std::int64_t k, std::uint32_t round, std::span<const std::uint8_t> excluded,
+                        const Comparisons& comparisons) {
+    io::TrainedPolicy trained;
+    agree(job.collective(), [&] { trained = io::read_policy(options.policy); });
+    std::vector<std::string> pointwise;
+    if (options.candidates > 0) pointwise.push_back(options.candidates_by);
+    const ShardScores shard = score_stream(job, stream, pointwise, round, comparisons);
+    return timed_choice(job, shard, [&] {
+        const RowPredictions candidates = gather_predictions(
+            job.collective(), stream, candidate_rows(job, shard, options, excluded));
+        const RowPredictions labelled = gather_predictions(
+            job.collective(), stream, labelled_rows(stream, comparisons.labelled));
+        Selection selection;
+        selection.selectable = std::ssize(candidates.ids);
+        agree(job.collective(), [&] {
+            if (!job.is_root()) return;
+            const CandidateSet set =
+                make_candidates({.rows = selection.selectable,
+                                 .embeddings = candidates.embeddings,
+                                 .embedding_size = stream.shape().embedding_size,
+                                 .log_probs = candidates.log_probs,
+                                 .samples = stream.shape().samples,
+                                 .classes = stream.shape().classes,
+                                 .labelled_embeddings = labelled.embeddings},
+                                trained.feature_kinds);
+            const Rollouts drawn = draw_batches(trained.policy, set,
+                                                {.picks = k,
+                                                 .seed = job.common().seed,
+                                                 .update = round,
+                                                 .likeliest = !options.sample});
+            for (const std::int32_t pick : drawn.picks[0]) {
+                selection.ids.push_back(candidates.ids[static_cast<std::size_t>(pick)]);
+            }
+            selection.scores = drawn.pick_log_probabilities[0];
+        });
+        return selection;
+    });
+}
 
 /// The class of each row of a view: its target, or the likeliest under the mean prediction; -1
 /// where there is none.
@@ -330,6 +425,9 @@ Choice choose(Job& job, PredictionStream& stream, const ChoiceOptions& options,
     // Said before the work, not after.
     THRESHER_CHECK(k <= stream.total_rows(),
                    "k is {}, but the pool has {} rows; choose a smaller k", k, stream.total_rows());
+    if (acquisition == kPolicy) {
+        return choose_by_policy(job, stream, options, k, round, excluded, comparisons);
+    }
     if (const JointAcquisition* joint = find_joint_acquisition(acquisition)) {
         return choose_jointly(job, stream, options, *joint, k, round, excluded, comparisons);
     }

@@ -1,7 +1,7 @@
 #pragma once
 
-// One batch, by any acquisition: pointwise scores and a selector, or rows picked jointly. Shared by
-// select and loop.
+// One batch, by any acquisition: pointwise scores and a selector, or rows picked jointly, by a
+// formula or by a trained policy. Shared by select and loop.
 
 #include <CLI/CLI.hpp>
 
@@ -18,13 +18,21 @@ struct ChoiceOptions {
     std::string similarity = "cosine";
     std::int64_t candidates = 0;  ///< 0: all rows
     std::string candidates_by = "random";
+    std::string policy;            ///< file of the acquisition policy
+    bool sample = false;           ///< policy: a draw, not the likeliest batch
     std::string balance = "none";  ///< or "targets", "predictions": a share for each class
     /// > 0: instead of k rows, as many as their costs allow, from a dataset of a file.
     double budget = 0.0;
     std::string cost_file, cost;
 };
 
-/// Adds the options of selectors and of joint acquisitions.
+/// The acquisition whose batch a trained policy picks.
+inline constexpr std::string_view kPolicy = "policy";
+
+/// Whether an acquisition picks a batch as a whole, without a selector.
+bool picks_jointly(const std::string& acquisition);
+
+/// Adds the options of selectors, of joint acquisitions and of policies.
 void add_choice_options(CLI::App& app, ChoiceOptions& options);
 
 /// Throws UsageError unless the size of the batch, its budget and its selector go together. Local.
@@ -37,6 +45,10 @@ void check_choice(const ChoiceOptions& options, const std::string& acquisition, 
 /// Throws FileError, the same on all ranks, where there is a budget but no cost of each of
 /// `total_rows` rows: said before the work, not after. Collective.
 void check_costs(Job& job, const ChoiceOptions& options, std::int64_t total_rows);
+
+/// Throws the same error on all ranks where `acquisition` is a policy that cannot be read, or whose
+/// batches have no fixed size: said before the work, not after. Collective.
+void check_policy(Job& job, const ChoiceOptions& options, const std::string& acquisition);
 
 /// Words of Acquisition::needs that the choice reads.
 std::vector<std::string_view> needs_of_choice(const ChoiceOptions& options,

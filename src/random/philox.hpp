@@ -46,7 +46,12 @@ enum class Stream : std::uint16_t {
     caption_noise = 24,
     environment = 32,
     proxy = 33,
-    table_records = 34
+    table_records = 34,
+    policy_parameters = 35,
+    policy_order = 36,
+    policy_action = 37,
+    policy_environment = 38,
+    policy_projection = 39
 };
 
 /// The four words of one Philox4x32-10 block.

@@ -311,6 +311,32 @@ def training(lines):
     return table
 
 
+def policy(lines):
+    table = head("what", "Thresher", "rival", "rival's", "figure", "bar", "met")
+
+    def add(line, ours, what, rival, theirs, bar):
+        what += f", {line['rollouts']} rollouts, hidden {line['hidden']}"
+        if theirs in line:
+            ratio = line[theirs] / line[ours]
+            table.append(row(what, f"{1e6 * line[ours]:.1f} us", rival, f"{1e6 * line[theirs]:.0f} us",
+                             f"{ratio:.1f} x", f">= {bar} x", verdict(ratio, bar, True)))
+
+    for line in lines:
+        if line["candidates"] > 1000:
+            table.append(row(
+                f"walk over {line['candidates']:,} candidates", f"{line['total_s']:.3g} s", "-", "-",
+                f"{1e9 * line['step_s']:.0f} ns a candidate; {line['peak_bytes'] / 2**20:,.0f} MiB with its gradient",
+                "linear", "-"))
+            continue
+        if "gradient_step_s" in line:
+            table.append(row("a step and its sample", f"{1e6 * line['step_s']:.1f} us", "-", "-", "-", "<= 100 us",
+                             verdict(line["step_s"], 100e-6, False)))
+        add(line, "step_s", "a step and its sample", "`nn.LSTMCell` in a Python loop", "lstm_cell_step_s", 10)
+        add(line, "gradient_step_s", "with its gradient", "the same, with autograd", "lstm_cell_gradient_step_s", 10)
+        add(line, "step_s", "a step and its sample", "`nn.LSTM`, the whole sequence", "lstm_step_s", 1.5)
+    return table
+
+
 def write_tables(path, part, lines):
     loads = ", ".join(str(line["load"]) for line in lines)
     text = "\n".join(

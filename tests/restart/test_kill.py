@@ -111,6 +111,17 @@ class Kill(JobTest):
         self.torture(12, "killed/run.h5", *command("killed"))
         self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
 
+    def test_policy(self):
+        def command(run):
+            return ("policy", "train", "--environment", "ring", "--candidates", 40, "-k", 5, "--environments", 3, "--updates", 240,
+                    "--records", 60, "--head", "walk", "--estimator", "ridge", "--checkpoint-every", 0.1, "--run", self.path(run))
+
+        self.run_ok(*command("whole"), ranks=2)
+        self.torture(15, "killed/policy.h5", *command("killed"))
+        self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
+        with h5py.File(self.path("whole/policy.h5")) as whole, h5py.File(self.path("killed/policy.h5")) as killed:
+            numpy.testing.assert_array_equal(killed["parameters"][:], whole["parameters"][:])
+
     def test_table(self):
         def command(output):
             return ("table", "build", "--environment", "ring", "--records", 6000, "--near", 0.2, "--proxy-steps", 300, "-o",

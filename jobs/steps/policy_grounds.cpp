@@ -1,0 +1,92 @@
+#include "jobs/steps/policy_grounds.hpp"
+
+#include "io/lookup_table_file.hpp"
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/base/log.hpp"
+#include "src/random/philox.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+const std::string& table_of(const PolicyOptions& options, std::int64_t number) {
+    return options.tables[static_cast<std::size_t>(number)];
+}
+
+/// Throws UsageError where a table is of other candidates, or of another proxy.
+void check_belongs(const LookupTable& table, const Ground& ground, const PolicyOptions& options,
+                   const std::string& path) {
+    THRESHER_CHECK_AS(UsageError, table.candidates_checksum == ground.open.checksum,
+                      "{} is of other candidates than these options make with its seed {}; give "
+                      "the options of the environment that it was built with",
+                      path, ground.seed);
+    THRESHER_CHECK_AS(UsageError, table.proxy == ground.proxy->describe(),
+                      "{} was built with another proxy: {}; here it is {}", path, table.proxy,
+                      ground.proxy->describe());
+    const UsableRecords records = usable_records(table, options.metric);
+    THRESHER_CHECK_AS(UsageError,
+                      options.picks >= records.least_size && options.picks <= records.most_size,
+                      "{} has records of {} to {} candidates, and -k is {}; build one with that "
+                      "--subset-size",
+                      path, records.least_size, records.most_size, options.picks);
+}
+
+}  // namespace
+
+Ground make_ground(Job& job, const PolicyOptions& options, std::span<const std::string> features,
+                   std::int64_t number) {
+    Ground ground;
+    ground.seed = KeyedRandom(job.common().seed, Stream::policy_environment, 0).bits(number);
+    std::optional<LookupTable> built;
+    if (number < std::ssize(options.tables)) {
+        agree(job.collective(), [&] {
+            built = io::read_lookup_table(table_of(options, number));
+            THRESHER_CHECK(!built->seeds.empty(), "{} has no records", table_of(options, number));
+        });
+        ground.seed = built->seeds.front();  // of the environment that it was built in
+    }
+    ground.open = open_environment(job, options.choice, ground.seed);
+    agree(job.collective(), [&] {
+        const Environment& environment = ground.open.environment;
+        ground.proxy =
+            std::make_unique<Proxy>(environment, options.choice.proxy_options(ground.seed));
+        if (built) check_belongs(*built, ground, options, table_of(options, number));
+        const std::vector<float> log_probs = ground.proxy->log_probs({}, environment.candidates);
+        ground.candidates = make_candidates({.rows = environment.candidates.rows,
+                                             .embeddings = environment.candidates.features,
+                                             .embedding_size = environment.dimensions,
+                                             .log_probs = log_probs,
+                                             .classes = environment.classes,
+                                             .labelled_embeddings = environment.labelled.features},
+                                            features);
+        ground.retrained =
+            std::make_unique<ProxyMetric>(*ground.proxy, options.metric, JudgedOn::reward);
+    });
+    ground.built = std::move(built);
+    ground.reward =
+        std::make_unique<SharedMetric>(*ground.retrained, job.collective(), learner_lanes());
+    return ground;
+}
+
+std::vector<Ground> make_grounds(Job& job, const PolicyOptions& options) {
+    const auto timer = job.phases().time("environments");
+    std::vector<Ground> grounds;
+    const auto progress = job.progress("environments", options.environments, "environments");
+    for (std::int64_t i = 0; i < options.environments; ++i) {
+        Ground ground = make_ground(job, options, options.features, i);
+        if (options.rewards == "table") {
+            ground.table = std::make_unique<RefreshedTable>(
+                make_items(facts_of(ground.open.environment, *ground.proxy)), *ground.reward,
+                options.table_options(ground.seed), job.collective(),
+                ground.built ? &*ground.built : nullptr);
+            log::debug("{} {}: {}", ground.open.environment.name, i, ground.table->summary());
+        }
+        grounds.push_back(std::move(ground));
+        progress->update(i + 1);
+    }
+    progress->finish();
+    return grounds;
+}
+
+}  // namespace thresher::jobs

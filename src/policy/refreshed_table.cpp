@@ -1,0 +1,191 @@
+#include "src/policy/refreshed_table.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "src/base/check.hpp"
+#include "src/random/permutation.hpp"
+
+namespace thresher {
+
+namespace {
+
+constexpr std::int64_t kTries = 8;  // to find a random subset that is new
+
+std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
+
+}  // namespace
+
+RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& options,
+                               Collective& collective, const LookupTable* start)
+    : truth_(truth),
+      options_(options),
+      collective_(collective),
+      items_(std::move(items)),
+      table_(items_.rows) {
+    THRESHER_CHECK_AS(
+        UsageError,
+        options.least >= 1 && options.least <= options.most && options.most <= items_.rows,
+        "a table of subsets of {} to {} candidates was asked for; there are {}", options.least,
+        options.most, items_.rows);
+    THRESHER_CHECK_AS(UsageError, options.records >= 2 && options.refreshed >= 1,
+                      "a table of {} records and {} a refresh was asked for; it needs 2 and 1 at "
+                      "the least",
+                      options.records, options.refreshed);
+    if (start != nullptr) {
+        const UsableRecords usable = usable_records(*start, std::string(truth_.name()));
+        for (std::int64_t i = 0; i < usable.subsets.size(); ++i) {
+            const std::vector<std::int32_t> members = usable.subsets.members(i);
+            add(members, std::ssize(members), std::span(usable.values).subspan(at(i), 1));
+        }
+        fit();
+        return;
+    }
+    const std::int64_t sizes = options.most - options.least + 1;
+    for (std::int64_t extra = 0; extra < sizes; ++extra) {
+        const std::int64_t size = options.least + extra;
+        std::vector<std::int32_t> subsets;
+        for (std::int64_t i = extra; i < options.records; i += sizes) draw_random(i, size, subsets);
+        add(subsets, size, retrain(subsets, size));
+    }
+    fit();
+}
+
+void RefreshedTable::evaluate(std::span<const std::int32_t> subsets, std::int64_t size,
+                              std::span<double> values) {
+    const UsableRecords& records = estimate_->records();
+    if (size < records.least_size || size > records.most_size) {
+        std::fill(values.begin(), values.end(), std::numeric_limits<double>::quiet_NaN());
+        return;
+    }
+    estimate_->evaluate(subsets, size, values);
+}
+
+RefreshReport RefreshedTable::refresh(std::span<const std::int32_t> batches, std::int64_t size) {
+    Chosen chosen;
+    if (collective_.is_root()) chosen = choose(batches, size);
+    std::array<std::int64_t, 2> counts{chosen.proposed, std::ssize(chosen.subsets)};
+    collective_.broadcast(std::span<std::int64_t>(counts));
+    chosen.subsets.resize(at(counts[1]));
+    collective_.broadcast(std::span(chosen.subsets));
+    if (chosen.subsets.empty()) return {};  // every subset of this size has its record
+    const std::span<const std::int32_t> subsets(chosen.subsets);
+    std::vector<double> predicted(at(counts[0]));
+    evaluate(subsets.first(predicted.size() * at(size)), size, predicted);
+    const std::vector<double> retrained = retrain(subsets, size);
+    add(subsets, size, retrained);
+    fit();
+
+    RefreshReport report;
+    report.spread = spread_of_finite(retrained).deviation;
+    std::vector<double> of_predicted, of_retrained, squares;
+    for (std::size_t i = 0; i < predicted.size(); ++i) {
+        const double error = predicted[i] - retrained[i];
+        if (!std::isfinite(error)) continue;
+        of_predicted.push_back(predicted[i]);
+        of_retrained.push_back(retrained[i]);
+        squares.push_back(error * error);
+    }
+    if (squares.empty()) return report;
+    report.predicted = spread_of(of_predicted).mean;
+    report.retrained = spread_of(of_retrained).mean;
+    report.error = std::sqrt(spread_of(squares).mean);
+    return report;
+}
+
+RefreshedTable::Chosen RefreshedTable::choose(std::span<const std::int32_t> batches,
+                                              std::int64_t size) const {
+    // A subset retrains to the same bits: a twin tells nothing, and estimators that leave one out
+    // would take it for the absence of noise.
+    std::set<std::vector<std::uint64_t>> known;
+    for (std::int64_t i = 0; i < table_.size(); ++i) {
+        const auto bits = table_.subsets[i];
+        known.emplace(bits.begin(), bits.end());
+    }
+    Chosen chosen;
+    const auto take = [&](std::span<const std::int32_t> subset) {
+        PackedSubsets packed(items_.rows);
+        packed.add(subset);
+        const auto bits = packed.bits();
+        if (!known.emplace(bits.begin(), bits.end()).second) return false;
+        chosen.subsets.insert(chosen.subsets.end(), subset.begin(), subset.end());
+        return true;
+    };
+    const std::int64_t proposals = options_.refreshed - options_.refreshed / 4;
+    for (std::size_t i = 0; i < batches.size() && chosen.proposed < proposals; i += at(size)) {
+        chosen.proposed += take(batches.subspan(i, at(size)));
+    }
+    std::int64_t random = options_.refreshed - chosen.proposed;
+    // Where nearly all subsets have their record, it does without.
+    for (std::int64_t i = 0; random > 0 && i < kTries * options_.refreshed; ++i) {
+        std::vector<std::int32_t> subset;
+        draw_random(table_.size() + i, size, subset);
+        random -= take(subset);
+    }
+    return chosen;
+}
+
+void RefreshedTable::draw_random(std::int64_t number, std::int64_t size,
+                                 std::vector<std::int32_t>& subsets) const {
+    const KeyedPermutation order(items_.rows, options_.seed, Stream::table_records,
+                                 static_cast<std::uint32_t>(number));
+    for (std::int64_t j = 0; j < size; ++j) subsets.push_back(static_cast<std::int32_t>(order(j)));
+}
+
+std::vector<double> RefreshedTable::retrain(std::span<const std::int32_t> subsets,
+                                            std::int64_t size) {
+    std::vector<double> values(subsets.size() / at(size));
+    truth_.evaluate(subsets, size, values);
+    return values;
+}
+
+void RefreshedTable::add(std::span<const std::int32_t> subsets, std::int64_t size,
+                         std::span<const double> values) {
+    std::vector<double>& metric = table_.metrics[std::string(truth_.name())];
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        table_.subsets.add(subsets.subspan(i * at(size), at(size)));
+        table_.numbers.push_back(std::ssize(metric));
+        table_.seeds.push_back(options_.seed);
+        table_.seconds.push_back(0.0);
+        metric.push_back(values[i]);
+    }
+}
+
+void RefreshedTable::fit() {
+    estimate_ = std::make_unique<TableMetric>(table_, std::string(truth_.name()),
+                                              options_.estimator, items_, options_.settings);
+}
+
+std::vector<std::int32_t> RefreshedTable::best() const {
+    const UsableRecords& records = estimate_->records();
+    const auto best = std::max_element(records.values.begin(), records.values.end());
+    return records.subsets.members(best - records.values.begin());
+}
+
+TrainState RefreshedTable::export_state() const {
+    TrainState state;
+    put(state, "subsets", table_.subsets.bits());
+    put(state, "values", std::span<const double>(table_.metrics.at(std::string(truth_.name()))));
+    return state;
+}
+
+void RefreshedTable::import_state(const TrainState& state) {
+    const std::size_t rows = find_entry(state, "values").size() / sizeof(double);
+    std::vector<double> values(rows);
+    std::vector<std::uint64_t> bits(rows * at(table_.subsets.words()));
+    take(state, "values", std::span(values));
+    take(state, "subsets", std::span(bits));
+    LookupTable table(items_.rows);
+    table_ = std::move(table);
+    const PackedSubsets subsets(items_.rows, std::move(bits));
+    for (std::int64_t i = 0; i < subsets.size(); ++i) {
+        const std::vector<std::int32_t> members = subsets.members(i);
+        add(members, std::ssize(members), std::span(values).subspan(at(i), 1));
+    }
+    fit();
+}
+
+}  // namespace thresher

@@ -1,0 +1,81 @@
+#pragma once
+
+// A lookup table that grows while a policy learns from it. A search that climbs a fixed table finds
+// its errors; so batches that the policy proposes are retrained, with some random ones, and the
+// estimator is fitted again. Every rank has all records.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "src/base/collective.hpp"
+#include "src/policy/lookup_table/table_metric.hpp"
+#include "src/policy/reinforce.hpp"
+
+namespace thresher {
+
+struct TableOptions {
+    std::string estimator{kDefaultEstimator};
+    EstimatorOptions settings;
+    std::int64_t records = 200;   ///< random ones to begin with
+    std::int64_t refreshed = 16;  ///< records of a refresh, a quarter or more random
+    /// Random subsets have from `least` to `most` candidates.
+    std::int64_t least = 0, most = 0;
+    std::uint64_t seed = 0;
+};
+
+class RefreshedTable final : public Metric {
+  public:
+    /// `truth` retrains (see SharedMetric) and gives the same bits on all ranks; it must outlive
+    /// the table, as the collective must. Retrains the random records. Throws Error where a rank's
+    /// retraining does, or where the records have no signal. Collective.
+    /// With `start` its usable records are the first instead: of the same candidates and the same
+    /// retraining, which is the caller's to know. Throws as usable_records().
+    RefreshedTable(Items items, Metric& truth, const TableOptions& options, Collective& collective,
+                   const LookupTable* start = nullptr);
+
+    std::string_view name() const override { return truth_.name(); }
+    /// NaN for subsets of a size that no record has, beyond them on either side.
+    void evaluate(std::span<const std::int32_t> subsets, std::int64_t size,
+                  std::span<double> values) override;
+
+    /// Retrains the first of the `batches` [Q, size] that the table has no record of, fills up with
+    /// random ones of that size, and fits again. The root's batches count. Throws as the
+    /// constructor does. Collective.
+    RefreshReport refresh(std::span<const std::int32_t> batches, std::int64_t size);
+
+    const LookupTable& table() const { return table_; }
+    std::string summary() const { return estimate_->summary(); }
+    /// The record with the highest metric.
+    std::vector<std::int32_t> best() const;
+
+    TrainState export_state() const;
+    /// Throws FileError where it is of another table.
+    void import_state(const TrainState& state);
+
+  private:
+    /// Subsets of one size and what retraining gives.
+    void add(std::span<const std::int32_t> subsets, std::int64_t size,
+             std::span<const double> values);
+    /// The proposals of a refresh that are new, and behind them random subsets that are.
+    struct Chosen {
+        std::int64_t proposed = 0;
+        std::vector<std::int32_t> subsets;
+    };
+    Chosen choose(std::span<const std::int32_t> batches, std::int64_t size) const;
+    std::vector<double> retrain(std::span<const std::int32_t> subsets, std::int64_t size);
+    /// Appends a subset to `subsets`, keyed by the number of its record.
+    void draw_random(std::int64_t number, std::int64_t size,
+                     std::vector<std::int32_t>& subsets) const;
+    void fit();
+
+    Metric& truth_;
+    TableOptions options_;
+    Collective& collective_;
+    Items items_;
+    LookupTable table_;
+    std::unique_ptr<TableMetric> estimate_;
+};
+
+}  // namespace thresher

@@ -1,0 +1,349 @@
+#include "src/policy/reinforce.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+#include "src/base/check.hpp"
+#include "src/random/permutation.hpp"
+
+namespace thresher {
+
+namespace {
+
+constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
+constexpr std::uint32_t kRandomBatches = 0xFFFFFFFF;  // in place of an update
+constexpr std::int64_t kPatience = 10;                // updates whose gradient is not finite
+constexpr double kPriceRate = 0.05;
+
+/// The metric of every batch; batches of one size are asked for together.
+std::vector<double> metric_of(const TrainingEnvironment& environment,
+                              const std::vector<std::vector<std::int32_t>>& batches) {
+    std::map<std::size_t, std::vector<std::size_t>> by_size;
+    for (std::size_t k = 0; k < batches.size(); ++k) by_size[batches[k].size()].push_back(k);
+    std::vector<double> found(batches.size());
+    for (const auto& [size, places] : by_size) {
+        std::vector<std::int32_t> subsets;
+        for (const std::size_t k : places) {
+            subsets.insert(subsets.end(), batches[k].begin(), batches[k].end());
+        }
+        std::vector<double> values(places.size());
+        environment.metric->evaluate(subsets, static_cast<std::int64_t>(size), values);
+        for (std::size_t i = 0; i < places.size(); ++i) found[places[i]] = values[i];
+    }
+    return found;
+}
+
+/// In standard deviations of random batches above their mean.
+double gain_of(double reward, const Spread& random) {
+    return random.deviation > 0.0 ? (reward - random.mean) / random.deviation : 0.0;
+}
+
+/// The share of the picks that are among the 2 b candidates of the highest, or lowest, difficulty.
+double share_of_extremes(const CandidateSet& candidates, const Rollouts& rollouts,
+                         std::int64_t picks, bool hardest) {
+    const std::vector<float>& difficulty = candidates.difficulty;
+    if (difficulty.empty()) return std::nan("");
+    std::vector<std::int32_t> order(difficulty.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+        const float left = difficulty[static_cast<std::size_t>(a)];
+        const float right = difficulty[static_cast<std::size_t>(b)];
+        return hardest ? left > right : left < right;
+    });
+    std::vector<std::uint8_t> extreme(difficulty.size());
+    const auto count = static_cast<std::size_t>(std::min(candidates.rows, 2 * picks));
+    for (std::size_t i = 0; i < count; ++i) extreme[static_cast<std::size_t>(order[i])] = 1;
+    double inside = 0.0, all = 0.0;
+    for (const auto& batch : rollouts.picks) {
+        for (const std::int32_t pick : batch) {
+            inside += extreme[static_cast<std::size_t>(pick)];
+            all += 1.0;
+        }
+    }
+    return inside / all;
+}
+
+template <class T>
+std::vector<T> values_in(const TrainState& state, const std::string& name) {
+    std::vector<T> values(find_entry(state, name).size() / sizeof(T));
+    take(state, name, std::span(values));
+    return values;
+}
+
+}  // namespace
+
+void check_options(const ReinforceOptions& options) {
+    const auto positive = [](const char* what, double value) {
+        THRESHER_CHECK_AS(UsageError, value > 0.0, "{} is {}; it must be above 0", what, value);
+    };
+    positive("the number of rollouts of an update", static_cast<double>(options.rollouts));
+    positive("the number of updates", static_cast<double>(options.updates));
+    positive("the learning rate of the policy", options.learning_rate);
+    THRESHER_CHECK_AS(UsageError,
+                      options.gradient_clip >= 0.0 && options.truncation >= 0 &&
+                          options.refresh_every >= 0 && options.entropy_bonus >= 0.0 &&
+                          options.last_entropy_bonus >= 0.0,
+                      "gradient clip {}, truncation {}, refresh every {} updates, entropy bonus {} "
+                      "to {}; each must be 0 or more",
+                      options.gradient_clip, options.truncation, options.refresh_every,
+                      options.entropy_bonus, options.last_entropy_bonus);
+    const Baseline& baseline = find_baseline(options.baseline);
+    THRESHER_CHECK_AS(UsageError, options.rollouts > 1 || baseline.name == "none",
+                      "one rollout an update has no other to be compared with under the baseline "
+                      "{}; take more",
+                      baseline.name);
+}
+
+Reinforce::Reinforce(Policy policy, std::span<const TrainingEnvironment> environments,
+                     const ReinforceOptions& options, Refresh refresh)
+    : policy_(std::move(policy)),
+      head_(find_head(policy_.head)),
+      baseline_(find_baseline(options.baseline)),
+      environments_(environments),
+      options_(options),
+      refresh_(std::move(refresh)),
+      first_moments_(policy_.parameters.size()),
+      second_moments_(policy_.parameters.size()) {
+    check_options(options);
+    THRESHER_CHECK(!environments.empty(), "there is no environment to train the policy in");
+    for (const TrainingEnvironment& environment : environments_) {
+        check_draw(head_, policy_, environment.candidates, options_.picks);
+    }
+    measure_random();
+    const bool differ = std::any_of(random_.begin(), random_.end(), [](const Spread& spread) {
+        return differ_by_more_than_rounding(spread);
+    });
+    THRESHER_CHECK(differ,
+                   "all of {} random batches of {} have the same {} ({}), in every environment: "
+                   "nothing can be learned; measure it on more examples, take another metric, or a "
+                   "larger batch",
+                   options_.rollouts, options_.picks, environments_[0].metric->name(),
+                   random_[0].mean);
+}
+
+Draw Reinforce::draw_for(std::int64_t update) const {
+    return {.rollouts = options_.rollouts,
+            .picks = options_.picks,
+            .seed = options_.seed,
+            .update = static_cast<std::uint32_t>(update),
+            .truncation = options_.truncation};
+}
+
+void Reinforce::measure_random() {
+    const bool first = uniform_entropies_.empty();
+    random_.clear();
+    for (const TrainingEnvironment& environment : environments_) {
+        const Policy uniform = make_policy(policy_.head, policy_.shape, policy_.logit_bound, 0);
+        Draw draw = draw_for(0);
+        draw.update = kRandomBatches;
+        const Rollouts rollouts = draw_batches(uniform, environment.candidates, draw);
+        random_.push_back(spread_of_finite(metric_of(environment, rollouts.picks)));
+        if (first) uniform_entropies_.push_back(spread_of(rollouts.entropies).mean);
+    }
+}
+
+std::vector<double> Reinforce::rewards_of(const TrainingEnvironment& environment,
+                                          const Rollouts& rollouts) const {
+    std::vector<double> rewards = metric_of(environment, rollouts.picks);
+    const Spread finite = spread_of_finite(rewards);
+    const bool any = std::any_of(rewards.begin(), rewards.end(),
+                                 [](double reward) { return std::isfinite(reward); });
+    THRESHER_CHECK(any, "{}: none of {} batches has a finite {}", environment.name, rewards.size(),
+                   environment.metric->name());
+    for (std::size_t k = 0; k < rewards.size(); ++k) {
+        // What has no metric teaches nothing.
+        if (!std::isfinite(rewards[k])) rewards[k] = finite.mean;
+        if (!head_.exact) rewards[k] -= price_ * static_cast<double>(rollouts.picks[k].size());
+    }
+    return rewards;
+}
+
+void Reinforce::update() {
+    new_warnings_.clear();
+    if (refresh_ && options_.refresh_every > 0 && updates_done_ > 0 &&
+        updates_done_ % options_.refresh_every == 0) {
+        refresh();
+    }
+    const std::int64_t count = std::ssize(environments_);
+    const KeyedPermutation order(count, options_.seed, Stream::policy_environment,
+                                 static_cast<std::uint32_t>(updates_done_ / count));
+    const auto place = static_cast<std::size_t>(order(updates_done_ % count));
+    const TrainingEnvironment& environment = environments_[place];
+    const Draw draw = draw_for(updates_done_);
+    const Rollouts rollouts = draw_batches(policy_, environment.candidates, draw);
+    const std::vector<double> rewards = rewards_of(environment, rollouts);
+    const Spread spread = spread_of(rewards);
+    const std::vector<float> advantages =
+        advantages_of(baseline_, rewards, rollouts.values, rollouts.steps);
+    std::vector<float> errors;
+    if (baseline_.learns_values && differ_by_more_than_rounding(spread)) {
+        for (std::size_t i = 0; i < rollouts.values.size(); ++i) {
+            const double reward = rewards[i / static_cast<std::size_t>(rollouts.steps)];
+            errors.push_back(static_cast<float>((reward - spread.mean) / spread.deviation) -
+                             rollouts.values[i]);
+        }
+    }
+    const double done = options_.updates > 1 ? static_cast<double>(updates_done_) /
+                                                   static_cast<double>(options_.updates - 1)
+                                             : 0.0;
+    const double bonus =
+        options_.entropy_bonus + done * (options_.last_entropy_bonus - options_.entropy_bonus);
+    std::vector<float> gradient(policy_.parameters.size());
+    head_.add_gradient(policy_, environment.candidates, draw, rollouts, {advantages, bonus, errors},
+                       gradient);
+    ++updates_done_;
+    record(environment, rollouts, rewards, random_[place]);
+    step(gradient);
+    new_warnings_ = new_signatures(curves_, options_.updates, reported_);
+    THRESHER_CHECK(not_finite_in_a_row_ < kPatience,
+                   "the gradient has not been finite for {} updates; take a smaller learning rate "
+                   "than {}, and look for features that are not finite",
+                   not_finite_in_a_row_, options_.learning_rate);
+}
+
+void Reinforce::refresh() {
+    bool refitted = false;
+    std::vector<RefreshReport> reports(environments_.size());
+    for (std::size_t i = 0; i < environments_.size(); ++i) {
+        const Rollouts proposed =
+            draw_batches(policy_, environments_[i].candidates, draw_for(updates_done_));
+        std::vector<std::int32_t> batches;
+        for (const auto& batch : proposed.picks) {
+            if (std::ssize(batch) != options_.picks) continue;  // label-or-not
+            batches.insert(batches.end(), batch.begin(), batch.end());
+        }
+        const auto report = refresh_(updates_done_, i, batches);
+        if (!report) continue;
+        refitted = true;
+        reports[i] = *report;
+    }
+    if (!refitted) return;
+    measure_random();
+    // Over the environments whose proposals were retrained; NaN where there is none.
+    const auto mean = [&](const auto& value_of) {
+        std::vector<double> values;
+        for (std::size_t i = 0; i < reports.size(); ++i) {
+            if (std::isfinite(reports[i].retrained)) values.push_back(value_of(i));
+        }
+        return values.empty() ? std::nan("") : spread_of_finite(values).mean;
+    };
+    const auto add = [&](const char* name, double value) { curves_[name].push_back(value); };
+    add("refresh_update", static_cast<double>(updates_done_));
+    add("predicted", mean([&](std::size_t i) { return reports[i].predicted; }));
+    add("retrained", mean([&](std::size_t i) { return reports[i].retrained; }));
+    add("retrained_gain",
+        mean([&](std::size_t i) { return gain_of(reports[i].retrained, random_[i]); }));
+    add("estimate_error", mean([&](std::size_t i) { return reports[i].error; }));
+    add("retrained_spread", mean([&](std::size_t i) { return reports[i].spread; }));
+}
+
+void Reinforce::record(const TrainingEnvironment& environment, const Rollouts& rollouts,
+                       std::span<const double> rewards, const Spread& random) {
+    const Spread spread = spread_of(rewards);
+    double labels = 0.0;
+    for (const auto& batch : rollouts.picks) labels += static_cast<double>(batch.size());
+    labels /= static_cast<double>(rollouts.picks.size());
+    const double reward = spread.mean + (head_.exact ? 0.0 : price_ * labels);
+    const auto place = static_cast<std::size_t>(&environment - environments_.data());
+    const auto add = [&](const char* name, double value) { curves_[name].push_back(value); };
+    add("environment", static_cast<double>(place));
+    add("reward", reward);
+    add("reward_spread", spread.deviation);
+    add("gain", gain_of(reward, random));
+    add("entropy",
+        spread_of(rollouts.entropies).mean / std::max(1e-300, uniform_entropies_[place]));
+    add("hard_share", share_of_extremes(environment.candidates, rollouts, options_.picks, true));
+    add("easy_share", share_of_extremes(environment.candidates, rollouts, options_.picks, false));
+    if (head_.exact) return;
+    add("labels", labels);
+    add("price", price_);
+    // The price rises while more than b are labelled, and falls while fewer are.
+    const auto budget = static_cast<double>(options_.picks);
+    price_ += kPriceRate * random.deviation * (labels - budget) / budget;
+}
+
+/// Adam (Kingma and Ba 2015), uphill.
+void Reinforce::step(std::span<float> gradient) {
+    double square = 0.0;
+    for (const float slope : gradient) square += double{slope} * double{slope};
+    const double norm = std::sqrt(square);
+    curves_["gradient_norm"].push_back(norm);
+    if (!std::isfinite(norm)) {
+        ++not_finite_in_a_row_;
+        return;
+    }
+    not_finite_in_a_row_ = 0;
+    ++adam_steps_;
+    const double clip = options_.gradient_clip;
+    const double factor = clip > 0.0 && norm > clip ? clip / norm : 1.0;
+    const double t = static_cast<double>(adam_steps_);
+    const double unbias1 = 1.0 - std::pow(kBeta1, t), unbias2 = 1.0 - std::pow(kBeta2, t);
+    for (std::size_t i = 0; i < gradient.size(); ++i) {
+        const double slope = factor * double{gradient[i]};
+        first_moments_[i] = kBeta1 * first_moments_[i] + (1.0 - kBeta1) * slope;
+        second_moments_[i] = kBeta2 * second_moments_[i] + (1.0 - kBeta2) * slope * slope;
+        const double step =
+            (first_moments_[i] / unbias1) / (std::sqrt(second_moments_[i] / unbias2) + kEpsilon);
+        policy_.parameters[i] += static_cast<float>(options_.learning_rate * step);
+    }
+}
+
+TrainState Reinforce::export_state() const {
+    TrainState state;
+    put(state, "parameters", std::span<const float>(policy_.parameters));
+    put(state, "first_moments", std::span<const double>(first_moments_));
+    put(state, "second_moments", std::span<const double>(second_moments_));
+    const std::array<std::int64_t, 3> counts{updates_done_, adam_steps_, not_finite_in_a_row_};
+    put(state, "counts", std::span<const std::int64_t>(counts));
+    put(state, "price", std::span<const double>(&price_, 1));
+    std::vector<double> random;
+    for (const Spread& spread : random_)
+        random.insert(random.end(), {spread.mean, spread.deviation});
+    put(state, "random", std::span<const double>(random));
+    for (const auto& [name, values] : curves_) {
+        put(state, "curves/" + name, std::span<const double>(values));
+    }
+    std::string reported;
+    for (const std::string& name : reported_) reported += name + "\n";
+    put(state, "reported", std::span<const char>(reported));
+    return state;
+}
+
+void Reinforce::import_state(const TrainState& state) {
+    take(state, "parameters", std::span(policy_.parameters));
+    take(state, "first_moments", std::span(first_moments_));
+    take(state, "second_moments", std::span(second_moments_));
+    std::array<std::int64_t, 3> counts{};
+    take(state, "counts", std::span<std::int64_t>(counts));
+    updates_done_ = counts[0];
+    adam_steps_ = counts[1];
+    not_finite_in_a_row_ = counts[2];
+    take(state, "price", std::span(&price_, 1));
+    std::vector<double> random(2 * random_.size());
+    take(state, "random", std::span(random));
+    for (std::size_t i = 0; i < random_.size(); ++i)
+        random_[i] = {random[2 * i], random[2 * i + 1]};
+    curves_.clear();
+    const std::string prefix = "curves/";
+    for (const auto& [name, bytes] : state) {
+        if (name.rfind(prefix, 0) == 0) {
+            curves_[name.substr(prefix.size())] = values_in<double>(state, name);
+        }
+    }
+    reported_.clear();
+    const std::vector<char> reported = values_in<char>(state, "reported");
+    std::string line;
+    for (const char letter : reported) {
+        if (letter != '\n') {
+            line += letter;
+            continue;
+        }
+        reported_.push_back(line);
+        line.clear();
+    }
+}
+
+}  // namespace thresher

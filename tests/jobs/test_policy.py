@@ -1,0 +1,174 @@
+"""Policies: trained, judged, and put to picking; the same over ranks."""
+
+import unittest
+
+import h5py
+import numpy
+
+from support import JobTest
+
+SMALL = ("--environment", "ring", "--candidates", 30, "--reward-points", 200, "--environments", 2, "-k", 4)
+
+
+class Policy(JobTest):
+    def train_policy(self, run, *options, ranks=0):
+        return self.run_ok("policy", "train", *SMALL, "--updates", 12, "--records", 40, "--refresh-every", 5,
+                           "--run", self.path(run), "--json", *options, ranks=ranks)
+
+    def policy(self, run="run"):
+        return self.path(run + "/policy.h5")
+
+    def make_predictions(self, name="predictions.h5", rows=600, classes=3, size=5, seed=0):
+        random = numpy.random.default_rng(seed)
+        logits = random.normal(0.0, 2.0, (rows, 1, classes))
+        with h5py.File(self.path(name), "w") as file:
+            file.create_dataset("logits", data=logits.astype("f4"))
+            file.create_dataset("embeddings", data=random.normal(size=(rows, size)).astype("f4"))
+        return self.path(name)
+
+    def labelled(self, ids=(3, 7, 11)):
+        path = self.path("labelled.txt")
+        with open(path, "w") as file:
+            file.writelines(f"{i}\n" for i in ids)
+        return path
+
+    def test_training_has_the_same_bits_over_ranks(self):
+        parameters = []
+        for ranks in (0, 2, 3):
+            facts = self.train_policy(f"run{ranks}", ranks=ranks).json()
+            self.assertEqual(facts["records"], 2 * (40 + 2 * 16))  # two environments, refreshed at 5 and 10
+            self.assertTrue(numpy.isfinite([facts["estimated_gain"], facts["retrained_gain"]]).all())
+            self.assertNotIn("gain", facts)
+            with h5py.File(self.policy(f"run{ranks}")) as file:
+                parameters.append(file["parameters"][:].tobytes())
+                self.assertEqual(file.attrs["head"], "sequential")
+                self.assertEqual(len(file["curves/gain"]), 12)
+        self.assertEqual(len(set(parameters)), 1)
+        with h5py.File(self.path("run0/run.h5")) as file:
+            self.assertEqual(list(file["curves/updates/refresh_update"]), [5, 10])
+            numpy.testing.assert_array_less(0.0, file["curves/updates/retrained"][:])
+
+    def test_a_policy_that_learned_is_above_random_and_says_by_how_much(self):
+        self.run_ok("policy", "train", *SMALL[:6], "-k", 4, "--environments", 8, "--rewards", "retrained", "--updates", 150,
+                    "--run", self.path("run"))
+        judged = ("policy", "evaluate", "--policy", self.policy(), *SMALL[:6], "--environments", 8, "--json")
+        facts = self.run_ok(*judged, "--own", "-o", self.path("own.h5")).json()
+        self.assertEqual(facts["k"], 4)  # as in training
+        self.assertGreater(facts["gain"]["policy"], 0.5)
+        self.assertEqual(set(facts["policy_above"]), {"entropy", "margin", "badge", "k-center"})
+        with h5py.File(self.path("own.h5")) as file:
+            numpy.testing.assert_allclose(file["curves/environments/policy"][:].mean(), facts["gain"]["policy"])
+        over_ranks = self.run_ok(*judged, "--own", ranks=2).json()
+        self.assertEqual(over_ranks["gain"], facts["gain"])
+        fresh = self.run_ok(*judged).json()
+        self.assertNotEqual(fresh["gain"], facts["gain"])
+
+    def test_every_head_trains_and_picks(self):
+        predictions = self.make_predictions()
+        for head in ("sequential", "walk", "batch", "plackett-luce", "label-or-not"):
+            self.train_policy(head, "--head", head, "--baseline", "value")
+            pick = ("policy", "select", "--policy", self.policy(head), "--predictions", predictions, "--labelled",
+                    self.labelled(), "-k", 4, "-o", self.path(f"{head}.h5"))
+            if head == "label-or-not":
+                self.assert_fails(2, ["label-or-not", "exactly k"], *pick)
+                facts = self.run_ok("policy", "evaluate", "--policy", self.policy(head), *SMALL[:6], "--environments", 2,
+                                    "--choosers", "margin", "--random-batches", 20, "--json").json()
+                self.assertGreater(facts["labels"], 0)
+                self.assertNotEqual(facts["labels"], facts["k"])
+                continue
+            self.run_ok(*pick)
+            ids, scores = self.batch(f"{head}.h5")
+            self.assertEqual(len(ids), 4)
+            self.assertEqual(len(set(ids)), len(ids))
+            self.assertFalse(set(ids) & {3, 7, 11})
+            numpy.testing.assert_array_less(scores, 1e-6)  # logarithms of probabilities
+
+    def test_training_begins_from_tables_of_the_same_environment(self):
+        ring = ("--environment", "ring", "--candidates", 30, "--reward-points", 200)
+        tables = [self.path(f"table{seed}.h5") for seed in (5, 6)]
+        for seed, table in zip((5, 6), tables):
+            self.run_ok("table", "build", *ring, "--subset-size", "3-5", "--records", 60, "--seed", seed, "-o", table)
+        few = ("policy", "train", "--environment", "ring", "--candidates", 30, "--updates", 7, "--refresh-every", 5, "--json", "--table", *tables)
+        train = (*few, "--reward-points", 200, "--environments", 2, "-k", 4)
+        facts = [self.run_ok(*train, "--run", self.path(f"run{ranks}"), ranks=ranks).json() for ranks in (0, 2)]
+        for name in ("estimated_gain", "retrained_gain", "records"):
+            self.assertEqual(facts[0][name], facts[1][name])
+        self.assertEqual(facts[0]["records"], 2 * (60 + 16))
+        self.run_ok("policy", "evaluate", "--policy", self.policy("run0"), *SMALL[:8], "--own", "--table", *tables, "--choosers", "margin")
+        other = ("--run", self.path("other"))
+        self.assert_fails(2, ["2 files", "--environments is 3"], *few, *other, "--environments", 3, "-k", 4)
+        self.assert_fails(2, ["table5.h5", "other candidates"], *few, *other, "--environments", 2, "-k", 4, "--reward-points", 300)
+        self.assert_fails(2, ["table5.h5", "another proxy", "50 steps"], *train, *other, "--proxy-steps", 50)
+        self.assert_fails(2, ["3 to 5", "-k is 8"], *few, *other, "--reward-points", 200, "--environments", 2, "-k", 8)
+        self.assert_fails(2, ["--rewards retrained"], *train, *other, "--rewards", "retrained")
+
+    def test_a_pick_is_the_same_over_ranks_and_keeps_to_the_candidates(self):
+        self.train_policy("run")
+        predictions, labelled = self.make_predictions(), self.labelled()
+        pick = ("policy", "select", "--policy", self.policy(), "--predictions", predictions, "--labelled", labelled, "-k", 6)
+        for ranks in (0, 2, 3):
+            self.run_ok(*pick, "-o", self.path(f"{ranks}.h5"), ranks=ranks)
+            numpy.testing.assert_array_equal(self.batch(f"{ranks}.h5")[0], self.batch("0.h5")[0])
+            self.run_ok(*pick, "--candidates", 20, "--prefilter", "entropy", "-o", self.path(f"few{ranks}.h5"), ranks=ranks)
+            numpy.testing.assert_array_equal(self.batch(f"few{ranks}.h5")[0], self.batch("few0.h5")[0])
+        self.run_ok("select", "--predictions", predictions, "--acquisition", "entropy", "--exclude", labelled, "-k", 20, "-o",
+                    self.path("entropy.h5"))
+        self.assertLessEqual(set(self.batch("few0.h5")[0]), set(self.batch("entropy.h5")[0]))
+        with h5py.File(self.path("0.h5")) as file:
+            self.assertEqual((file.attrs["acquisition"], file.attrs["selector"]), ("policy", "joint"))
+            self.assertEqual(file.attrs["policy"], self.policy())
+        # As an acquisition of select; and drawn, where the seed counts.
+        self.run_ok("select", "--acquisition", "policy", *pick[2:], "-o", self.path("select.h5"))
+        numpy.testing.assert_array_equal(self.batch("select.h5")[0], self.batch("0.h5")[0])
+        drawn = []
+        for seed in (1, 2):
+            self.run_ok(*pick, "--sample", "--seed", seed, "-o", self.path(f"drawn{seed}.h5"))
+            drawn.append(tuple(self.batch(f"drawn{seed}.h5")[0]))
+        self.assertNotEqual(*drawn)
+
+    def test_rows_without_usable_predictions_are_never_picked(self):
+        self.train_policy("run")
+        predictions = self.make_predictions(rows=40)
+        with h5py.File(predictions, "a") as file:
+            file["logits"][:30] = numpy.nan
+        self.run_ok("policy", "select", "--policy", self.policy(), "--predictions", predictions, "--labelled",
+                    self.labelled((31, 32)), "-k", 4, "--max-bad", 30, "-o", self.path("batch.h5"))
+        self.assertTrue(all(i >= 33 for i in self.batch()[0]))
+
+    def test_loop_compares_a_policy_with_others(self):
+        self.train_policy("run")
+        pool, test = self.make_pool(rows=400), self.make_pool("test.h5", rows=100, seed=1)
+        self.run_ok("loop", "--pool", pool, "--test-pool", test, "--model", "mlp", "--acquisitions", "random,entropy,policy",
+                    "--policy", self.policy(), "--initial", 10, "-k", 10, "--cycles", 3, "--updates", 20, "--run",
+                    self.path("loop"), ranks=2)
+        with h5py.File(self.path("loop/run.h5")) as file:
+            self.assertEqual(file["curves/policy/test_accuracy"].shape, (1, 3))
+            first, second = (set(file[f"cycles/policy/0/{cycle}/batch_ids"]) for cycle in (0, 1))
+            self.assertEqual((len(first), len(second), len(first & second)), (10, 10, 0))
+
+    def test_bad_input_is_refused_with_what_to_do(self):
+        self.train_policy("run", "--features", "entropy,embedding")
+        predictions = self.make_predictions()
+        pick = ("policy", "select", "--predictions", predictions, "-o", self.path("b.h5"))
+        # The ring has embeddings of two numbers, these predictions of five.
+        self.assert_fails(1, ["reads 3 features of a candidate, but there are 6"], *pick, "-k", 3, "--policy", self.policy())
+        self.assert_fails(1, ["thresher-policy"], *pick, "-k", 3, "--policy", predictions)
+        self.train_policy("default")
+        self.assert_fails(2, ["distance-to-labelled", "labelled rows"], *pick, "-k", 3, "--policy", self.policy("default"))
+        self.assert_fails(2, ["--policy"], "select", "--acquisition", "policy", "--predictions", predictions, "-k", 3, "-o",
+                          self.path("b.h5"))
+        train = ("policy", "train", "--run", self.path("other"))
+        self.assert_fails(2, ["-k is 60", "50 candidates"], *train, "-k", 60)
+        self.assert_fails(2, ["unknown head", "sequential"], *train, "--head", "greedy")
+        self.assert_fails(2, ["unknown kind of feature"], *train, "--features", "colour")
+        self.assert_fails(2, ["multiples of 16"], *train, "--hidden", 20)
+        self.assert_fails(2, ["the action comes first"], "policy", "--run", self.path("other"))
+        self.assert_fails(2, ["begun with other settings", "head was"], "policy", "train", *SMALL, "--updates", 12, "--records", 40,
+                          "--refresh-every", 5, "--run", self.path("default"), "--resume", "--head", "walk")
+        # Records of two proxies do not mix.
+        self.assert_fails(2, ["begun with other settings", "proxy was"], "policy", "train", *SMALL, "--updates", 12, "--records", 40,
+                          "--refresh-every", 5, "--run", self.path("default"), "--resume", "--proxy-steps", 50)
+
+
+if __name__ == "__main__":
+    unittest.main()

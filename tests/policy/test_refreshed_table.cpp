@@ -1,0 +1,214 @@
+#include <cmath>
+#include <mutex>
+#include <set>
+
+#include "src/base/thread_collective.hpp"
+#include "src/policy/refreshed_table.hpp"
+#include "src/policy/shared_metric.hpp"
+#include "tests/policy/policy_support.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace thresher;
+using namespace thresher::test;
+
+namespace {
+
+constexpr std::int64_t kRows = 20, kPicks = 4;
+
+/// Adds up a worth of each candidate, 0 to 1 in steps of 1 / 20; counts what was retrained.
+class Additive final : public Metric {
+  public:
+    std::string_view name() const override { return "accuracy"; }
+    void evaluate(std::span<const std::int32_t> subsets, std::int64_t size,
+                  std::span<double> values) override {
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            values[i] = 0.0;
+            for (const std::int32_t pick : subsets.subspan(i * index(size), index(size))) {
+                values[i] += pick / 20.0;
+            }
+        }
+        retrained += std::ssize(values);
+    }
+    std::int64_t retrained = 0;
+};
+
+Items some_items() {
+    const std::vector<float> features = normals(kRows * 2, 1), labelled = normals(3 * 2, 2);
+    const std::vector<float> log_probs(index(kRows * 2), std::log(0.5F));
+    return make_items({2, 2, features, labelled, log_probs});
+}
+
+TableOptions options(const std::string& estimator = "ridge") {
+    TableOptions table;
+    table.estimator = estimator;
+    table.records = 60;
+    table.refreshed = 8;
+    table.least = table.most = kPicks;
+    table.seed = 5;
+    return table;
+}
+
+/// How many subsets differ from all others.
+std::int64_t different(const PackedSubsets& subsets) {
+    std::set<std::vector<std::int32_t>> seen;
+    for (std::int64_t i = 0; i < subsets.size(); ++i) seen.insert(subsets.members(i));
+    return std::ssize(seen);
+}
+
+const std::vector<std::int32_t> kBest{19, 18, 17, 16}, kWorst{0, 1, 2, 3};
+
+}  // namespace
+
+TEST_CASE("a table answers for subsets that it has no record of, and NaN for other sizes") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    RefreshedTable table(some_items(), truth, options(), *alone);
+    CHECK(truth.retrained == 60);
+    std::vector<double> value(1);
+    table.evaluate(kBest, kPicks, value);
+    CHECK(value[0] == Approx(3.5).epsilon(0.05));  // 19 + 18 + 17 + 16 of 20
+    table.evaluate(kWorst, kPicks, value);
+    CHECK(value[0] == Approx(0.3).margin(0.2));
+    table.evaluate(std::vector<std::int32_t>{1, 2}, 2, value);
+    CHECK(std::isnan(value[0]));
+}
+
+TEST_CASE("a refresh retrains new proposals, fills up with random subsets, and tells the error") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    RefreshedTable table(some_items(), truth, options("knn"), *alone);
+    std::vector<double> before(1), after(1);
+    table.evaluate(kBest, kPicks, before);
+    std::vector<std::int32_t> batches;
+    for (int i = 0; i < 32; ++i) batches.insert(batches.end(), kBest.begin(), kBest.end());
+    const RefreshReport report = table.refresh(batches, kPicks);
+    CHECK(truth.retrained == 68);
+    CHECK(report.predicted == Approx(before[0]));
+    CHECK(report.retrained == Approx(3.5));
+    CHECK(report.error == Approx(std::abs(before[0] - 3.5)));
+    // 32 times the same proposal is one record.
+    CHECK(table.table().size() == 68);
+    CHECK(table.table().subsets.members(60) == std::vector<std::int32_t>{16, 17, 18, 19});
+    CHECK(different(table.table().subsets) == 68);
+    table.evaluate(kBest, kPicks, after);
+    CHECK(after[0] == Approx(3.5));  // an exact hit
+    CHECK(table.best() == std::vector<std::int32_t>{16, 17, 18, 19});
+}
+
+TEST_CASE("a refresh goes down the proposals to those without a record, three quarters at most") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    RefreshedTable table(some_items(), truth, options(), *alone);
+    table.refresh(kBest, kPicks);
+    const std::int64_t before = table.table().size();
+    std::vector<std::int32_t> batches;
+    for (int i = 0; i < 20; ++i) batches.insert(batches.end(), kBest.begin(), kBest.end());
+    for (std::int32_t i = 0; i < 10; ++i) batches.insert(batches.end(), {i, i + 1, i + 2, i + 10});
+    table.refresh(batches, kPicks);
+    CHECK(table.table().size() == before + 8);
+    CHECK(table.table().subsets.members(before) == std::vector<std::int32_t>{0, 1, 2, 10});
+    CHECK(table.table().subsets.members(before + 5) == std::vector<std::int32_t>{5, 6, 7, 15});
+    CHECK(table.table().subsets.members(before + 6) != std::vector<std::int32_t>{6, 7, 8, 16});
+    CHECK(different(table.table().subsets) == table.table().size());
+}
+
+TEST_CASE("a refresh without a new proposal has nothing to compare, and none at all ends") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    RefreshedTable table(some_items(), truth, options(), *alone);
+    table.refresh(kBest, kPicks);
+    const RefreshReport report = table.refresh(kBest, kPicks);
+    CHECK(std::isnan(report.predicted));
+    CHECK(std::isnan(report.retrained));
+    CHECK(std::isnan(report.error));
+    CHECK(report.spread > 0.0);  // of the random ones
+
+    TableOptions every = options();
+    every.least = every.most = 1;
+    every.records = 19;
+    RefreshedTable small(some_items(), truth, every, *alone);
+    for (int i = 0; i < 10; ++i) small.refresh(std::vector<std::int32_t>{3}, 1);
+    const std::int64_t all = small.table().size();
+    CHECK(std::isnan(small.refresh(std::vector<std::int32_t>{3}, 1).spread));
+    CHECK(small.table().size() == all);
+}
+
+TEST_CASE("a table begins with the records of another, the mean over their trainings") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    LookupTable built(kRows);
+    built.repeats = 2;
+    std::vector<double>& metric = built.metrics["accuracy"];
+    for (const auto& [subset, value] : {std::pair{kBest, 3.5}, {kWorst, 0.3}}) {
+        built.subsets.add(subset);
+        metric.insert(metric.end(), {value - 0.1, value + 0.1});
+    }
+    built.subsets.add(std::vector<std::int32_t>{4, 5, 6, 7});
+    metric.insert(metric.end(), {std::nan(""), 1.0});  // quarantined
+    RefreshedTable table(some_items(), truth, options("knn"), *alone, &built);
+    CHECK(truth.retrained == 0);
+    CHECK(table.table().size() == 2);
+    std::vector<double> value(1);
+    table.evaluate(kBest, kPicks, value);
+    CHECK(value[0] == Approx(3.5));
+    table.refresh(kBest, kPicks);  // which has its record
+    CHECK(table.table().size() == 10);
+}
+
+TEST_CASE("a table that goes on from its state has the same bits") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    RefreshedTable whole(some_items(), truth, options("kernel"), *alone);
+    whole.refresh(kBest, kPicks);
+    RefreshedTable resumed(some_items(), truth, options("kernel"), *alone);
+    resumed.import_state(whole.export_state());
+    whole.refresh(kWorst, kPicks);
+    resumed.refresh(kWorst, kPicks);
+    CHECK(resumed.export_state() == whole.export_state());
+    std::vector<double> a(1), b(1);
+    whole.evaluate(kBest, kPicks, a);
+    resumed.evaluate(kBest, kPicks, b);
+    CHECK(a == b);
+}
+
+TEST_CASE("a shared metric goes by the root's batches and hands out whole groups") {
+    for (const int ranks : {1, 2, 3, 4}) {
+        run_simulated_ranks(ranks, [&](Collective& collective) {
+            Additive truth;
+            SharedMetric shared(truth, collective, 4);
+            std::vector<std::int32_t> batches;
+            for (std::int32_t i = 0; i < 18; ++i) {
+                batches.push_back(collective.is_root() ? i : 19 - i);  // one candidate each
+            }
+            std::vector<double> values(18);
+            shared.evaluate(batches, 1, values);
+            for (std::size_t i = 0; i < 18; ++i) CHECK(values[i] == static_cast<double>(i) / 20.0);
+            CHECK((truth.retrained % 4 == 0 || truth.retrained % 4 == 2));  // the last group has 2
+            CHECK(truth.retrained <= 20 / ranks + 4);
+            std::vector<double> other(collective.is_root() ? 2 : 3);
+            if (ranks == 1) return;
+            CHECK_THROWS_WITH(shared.evaluate(std::span(batches).first(other.size()), 1, other),
+                              contains("the root for 2 of 1"));
+        });
+    }
+}
+
+TEST_CASE("records are the same for any number of ranks, each of which retrains its share") {
+    TrainState expected;
+    for (const int ranks : {1, 2, 3}) {
+        std::mutex lock;
+        std::int64_t most = 0;
+        run_simulated_ranks(ranks, [&](Collective& collective) {
+            Additive truth;
+            SharedMetric shared(truth, collective);
+            RefreshedTable table(some_items(), shared, options(), collective);
+            // What other ranks propose does not count.
+            table.refresh(collective.is_root() ? kBest : kWorst, kPicks);
+            const std::lock_guard guard(lock);
+            most = std::max(most, truth.retrained);
+            if (expected.empty()) expected = table.export_state();
+            CHECK(table.export_state() == expected);
+        });
+        CHECK(most <= 68 / ranks + 2);
+    }
+}
