@@ -95,7 +95,7 @@ class Policy(JobTest):
             self.assertEqual(facts[0][name], facts[1][name])
         self.assertEqual(facts[0]["records"], 2 * (60 + 16))
         self.run_ok("policy", "evaluate", "--policy", self.policy("run0"), *SMALL[:8], "--own", "--table", *tables, "--choosers", "margin")
-        other = ("--run", self.path("other"))
+        other = ("--run", self.path("other"), "--overwrite")
         self.assert_fails(2, ["2 files", "--environments is 3"], *few, *other, "--environments", 3, "-k", 4)
         self.assert_fails(2, ["table5.h5", "other candidates"], *few, *other, "--environments", 2, "-k", 4, "--reward-points", 300)
         self.assert_fails(2, ["table5.h5", "another proxy", "50 steps"], *train, *other, "--proxy-steps", 50)
