@@ -24,7 +24,7 @@ struct Environment {
     Points labelled;              ///< what the learner has to begin with
     Points candidates;            ///< [N]; the target is what labelling the candidate would tell
     Points reward;                ///< what rewards are measured on
-    Points test;                  ///< what results are measured on; no table or policy sees it
+    Points test;                  ///< what results are measured on; its own table never sees it
 };
 
 }  // namespace thresher
