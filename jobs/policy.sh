@@ -2,7 +2,7 @@
 # Policies beside other ways to choose 10 of 200 candidates: in their own environment, trained there with a table that is refreshed, and in fresh
 # ones, trained in 64 others. Learners are retrained and judged on test points that are in no training of that environment
 # (those of a pool may be candidates of other environments); docs/policy.md shows the tables.
-# About half an hour on 2 cores.
+# About seven minutes on 2 cores.
 #
 #   bash jobs/policy.sh [SEED...]      default: seeds 1 to 3
 #
