@@ -12,6 +12,7 @@
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
+#include "src/base/spread.hpp"
 #include "src/environments/choosers.hpp"
 #include "src/environments/rewards.hpp"
 #include "src/environments/table_plan.hpp"
@@ -201,7 +202,7 @@ int run(Job& job, const Options& options) {
                 for (std::size_t i = rounds; i <= curve.values.size(); i += rounds) {
                     last.push_back(curve.values[i - 1]);
                 }
-                const Moments found = moments(last);
+                const Spread found = spread_of(last);
                 line += fmt::format(" {:>8.4f} +- {:.4f}", found.mean, found.deviation);
                 facts[name][chooser][std::to_string(b)] = found.mean;
             }
@@ -255,7 +256,7 @@ int oracle(Job& job, const Options& options) {
             const double before = judge(proxy, {}, judged_on)[metric];
             const double greedy = judge(proxy, best, judged_on)[metric];
             const double single = judge(proxy, singles, judged_on)[metric];
-            const Moments random = moments(values);
+            const Spread random = spread_of(values);
             job.print(
                 fmt::format("{:<14} {:>9.4f} {:>10.4f} {:>10.4f} {:>10.4f} {:>10.4f}   oracle "
                             "{:+.1f}, best singles {:+.1f}",
@@ -360,9 +361,9 @@ int influence(Job& job, const Options& options) {
                 std::minmax_element(curve.values.begin(), curve.values.end());
             job.print(fmt::format(
                 "  {:<16} {:+.5f} on average, {:+.5f} (candidate {}) to {:+.5f} (candidate {})",
-                kEffects[e].name, moments(curve.values).mean, *least, least - curve.values.begin(),
-                *most, most - curve.values.begin()));
-            facts[kEffects[e].name] = moments(curve.values).mean;
+                kEffects[e].name, spread_of(curve.values).mean, *least,
+                least - curve.values.begin(), *most, most - curve.values.begin()));
+            facts[kEffects[e].name] = spread_of(curve.values).mean;
             record.curves[std::string("influence/") + kEffects[e].name] = std::move(curve);
         }
         const auto column = [&](const char* name, const char* description, const auto& value) {

@@ -15,9 +15,9 @@
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
+#include "src/base/spread.hpp"
 #include "src/base/stop_flag.hpp"
 #include "src/environments/record_workers.hpp"
-#include "src/environments/rewards.hpp"
 #include "src/environments/table_plan.hpp"
 #include "src/policy/lookup_table/table_check.hpp"
 
@@ -235,9 +235,9 @@ class Builder {
 };
 
 /// How the metric is spread over the records, in words.
-std::string spread_of(const LookupTable& table, const std::string& metric) {
+std::string described_metric(const LookupTable& table, const std::string& metric) {
     const UsableRecords usable = usable_records(table, metric);
-    const Moments found = moments(usable.values);
+    const Spread found = spread_of(usable.values);
     return fmt::format(
         "{} {:.4f} +- {:.4f}, best {:.4f}{}", metric, found.mean, found.deviation,
         *std::max_element(usable.values.begin(), usable.values.end()),
@@ -247,7 +247,7 @@ std::string spread_of(const LookupTable& table, const std::string& metric) {
 /// The same, also where there is nothing to estimate from.
 std::string describe_metric(const LookupTable& table, const std::string& metric) {
     try {
-        return spread_of(table, metric);
+        return described_metric(table, metric);
     } catch (const Error& error) {
         return error.what();
     }
@@ -350,7 +350,7 @@ int check(Job& job, Options options) {
             check_table(table, options.metric, options.estimators, make_items(table.facts),
                         options.estimator, job.common().seed);
         job.print(fmt::format("{} records of {} candidates: {}", table.size(),
-                              table.subsets.candidates(), spread_of(table, options.metric)));
+                              table.subsets.candidates(), described_metric(table, options.metric)));
         job.print(fmt::format("\n{:<10} {:>8} {:>7} {:>9} {:>10} {:>9} {:>9} {:>6} {:>9} {:>9}",
                               "estimator", "records", "size", "error", "of mean", "ratio", "rank r",
                               "r", "within 1", "within 2"));

@@ -3,9 +3,9 @@
 #include <fmt/ranges.h>
 
 #include <cmath>
-#include <numeric>
 
 #include "src/base/check.hpp"
+#include "src/base/spread.hpp"
 
 namespace thresher {
 
@@ -22,11 +22,11 @@ std::vector<double> delta(std::span<const double> metrics, double before, double
 }
 
 std::vector<double> centred(std::span<const double> metrics, double, double) {
-    return less(metrics, moments(metrics).mean);
+    return less(metrics, spread_of(metrics).mean);
 }
 
 std::vector<double> standardised(std::span<const double> metrics, double, double) {
-    const auto [mean, deviation] = moments(metrics);
+    const auto [mean, deviation] = spread_of(metrics);
     std::vector<double> rewards = less(metrics, mean);
     for (double& reward : rewards) reward = deviation > 0.0 ? reward / deviation : 0.0;
     return rewards;
@@ -38,14 +38,6 @@ std::vector<double> beyond_threshold(std::span<const double> metrics, double bef
 }
 
 }  // namespace
-
-Moments moments(std::span<const double> values) {
-    const double n = static_cast<double>(values.size());
-    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
-    double squares = 0.0;
-    for (const double value : values) squares += (value - mean) * (value - mean);
-    return {mean, std::sqrt(squares / n)};
-}
 
 const std::vector<RewardShaping>& reward_shapings() {
     static const std::vector<RewardShaping> table{

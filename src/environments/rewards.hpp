@@ -1,19 +1,12 @@
 #pragma once
 
-// Rewards of episodes from the metrics of their batches, and how those are spread.
+// Rewards of episodes from the metrics of their batches.
 
 #include <span>
 #include <string_view>
 #include <vector>
 
 namespace thresher {
-
-struct Moments {
-    double mean = 0.0, deviation = 0.0;
-};
-
-/// Of values [n], n >= 1; the deviation is that of the values themselves, by n.
-Moments moments(std::span<const double> values);
 
 struct RewardShaping {
     std::string_view name, description;

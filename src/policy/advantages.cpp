@@ -65,23 +65,8 @@ const Baseline& find_baseline(std::string_view name) {
     fail<UsageError>("unknown baseline \"{}\"; known: {}", name, fmt::join(known, ", "));
 }
 
-Spread spread_of(std::span<const double> values) {
-    if (values.empty()) return {};
-    const auto count = static_cast<double>(values.size());
-    double sum = 0.0, squares = 0.0;
-    for (const double value : values) sum += value;
-    const double mean = sum / count;
-    for (const double value : values) squares += (value - mean) * (value - mean);
-    return {mean, std::sqrt(squares / count)};
-}
-
 bool differ_by_more_than_rounding(const Spread& spread) {
     return spread.deviation > 1e-12 * std::abs(spread.mean);
-}
-
-Spread spread_of_finite(std::vector<double> values) {
-    std::erase_if(values, [](double value) { return !std::isfinite(value); });
-    return spread_of(values);
 }
 
 std::vector<float> advantages_of(const Baseline& baseline, std::span<const double> rewards,

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "src/base/spread.hpp"
+
 namespace thresher {
 
 struct Baseline {
@@ -23,15 +25,8 @@ std::span<const Baseline> baselines();
 /// Throws UsageError, listing the known ones.
 const Baseline& find_baseline(std::string_view name);
 
-/// Mean and population standard deviation.
-struct Spread {
-    double mean = 0.0, deviation = 0.0;
-};
-Spread spread_of(std::span<const double> values);
 /// False where values that are all the same differ from their mean by rounding alone.
 bool differ_by_more_than_rounding(const Spread& spread);
-/// Of the finite values.
-Spread spread_of_finite(std::vector<double> values);
 
 /// [K, T] for rewards [K]. `values` [K, T] are in units of the rewards' standard deviation above
 /// their mean. All 0 where the rewards are all the same. Local.

@@ -9,6 +9,7 @@
 #include "src/acquisition/joint/mean_prediction.hpp"
 #include "src/acquisition/nearest.hpp"
 #include "src/base/check.hpp"
+#include "src/policy/entropy.hpp"
 #include "src/random/permutation.hpp"
 
 namespace thresher {
@@ -70,12 +71,6 @@ void fill_probabilities(const CandidateInputs& inputs, float* features, std::int
             features[row * stride + j] = there ? static_cast<float>(p[at(j)]) : 0.0F;
         }
     });
-}
-
-double entropy_of(std::span<const double> probabilities) {
-    double entropy = 0.0;
-    for (const double p : probabilities) entropy -= p > 0.0 ? p * std::log(p) : 0.0;
-    return entropy;
 }
 
 void fill_entropy(const CandidateInputs& inputs, float* features, std::int64_t stride) {

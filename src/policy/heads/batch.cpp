@@ -103,9 +103,21 @@ void run(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
     }
 }
 
-void add_gradient(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
-                  const Rollouts& rollouts, const GradientWeights& weights,
-                  std::span<float> gradient) {
+}  // namespace
+
+void run_batch(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
+               Rollouts& rollouts) {
+    run(policy, candidates, draw, rollouts, true);
+}
+
+void run_plackett_luce(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
+                       Rollouts& rollouts) {
+    run(policy, candidates, draw, rollouts, false);
+}
+
+void add_batch_gradient(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
+                        const Rollouts& rollouts, const GradientWeights& weights,
+                        std::span<float> gradient) {
     const std::int64_t n = candidates.rows, count = draw.rollouts, s = policy.shape.outputs;
     const double share = 1.0 / static_cast<double>(count);
     std::vector<float> d_logits(at(n * count * s));
@@ -133,30 +145,6 @@ void add_gradient(const Policy& policy, const CandidateSet& candidates, const Dr
     }
     const Sweep sweep(policy, candidates, count, draw.picks, draw.truncation);
     sweep.backward(rollouts.trace, d_logits, {}, gradient);
-}
-
-}  // namespace
-
-void run_batch(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
-               Rollouts& rollouts) {
-    run(policy, candidates, draw, rollouts, true);
-}
-
-void add_batch_gradient(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
-                        const Rollouts& rollouts, const GradientWeights& weights,
-                        std::span<float> gradient) {
-    add_gradient(policy, candidates, draw, rollouts, weights, gradient);
-}
-
-void run_plackett_luce(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
-                       Rollouts& rollouts) {
-    run(policy, candidates, draw, rollouts, false);
-}
-
-void add_plackett_luce_gradient(const Policy& policy, const CandidateSet& candidates,
-                                const Draw& draw, const Rollouts& rollouts,
-                                const GradientWeights& weights, std::span<float> gradient) {
-    add_gradient(policy, candidates, draw, rollouts, weights, gradient);
 }
 
 }  // namespace thresher

@@ -26,15 +26,12 @@ void add_sequential_gradient(const Policy& policy, const CandidateSet& candidate
 
 void run_batch(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
                Rollouts& rollouts);
+void run_plackett_luce(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
+                       Rollouts& rollouts);
+/// Of both: they pick from the rest by one output each, or by the same one.
 void add_batch_gradient(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
                         const Rollouts& rollouts, const GradientWeights& weights,
                         std::span<float> gradient);
-
-void run_plackett_luce(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
-                       Rollouts& rollouts);
-void add_plackett_luce_gradient(const Policy& policy, const CandidateSet& candidates,
-                                const Draw& draw, const Rollouts& rollouts,
-                                const GradientWeights& weights, std::span<float> gradient);
 
 /// The key of one random number: of a rollout, and its step or candidate.
 inline std::int64_t draw_id(std::int64_t rollout, std::int64_t entry) {

@@ -33,7 +33,7 @@ constexpr Head kHeads[]{
      run_batch, add_batch_gradient, true, true},
     {"plackett-luce", "one walk gives every candidate a score; a sample without replacement",
      "the b largest z + Gumbel noise", "Kool et al. 2019", one_output, one_step_a_pick,
-     run_plackett_luce, add_plackett_luce_gradient, true, true},
+     run_plackett_luce, add_batch_gradient, true, true},
     {"label-or-not", "a stream: each candidate is labelled or not, at a price",
      "p = sigmoid(z + logit(b / N)); b labels on average", "this program", one_output,
      one_step_a_candidate, run_label_or_not, add_label_or_not_gradient, false}};

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "src/base/check.hpp"
+#include "src/policy/entropy.hpp"
 #include "src/random/permutation.hpp"
 
 namespace thresher {
@@ -26,12 +27,6 @@ double squared_distance(const float* a, const float* b, std::int64_t d) {
         const double difference = double{a[j]} - double{b[j]};
         sum += difference * difference;
     }
-    return sum;
-}
-
-double entropy(std::span<const double> probabilities) {
-    double sum = 0.0;
-    for (const double p : probabilities) sum -= p > 0.0 ? p * std::log(p) : 0.0;
     return sum;
 }
 
@@ -83,9 +78,9 @@ Items make_items(const CandidateFacts& facts) {
     check_finite(log_probs, classes, "log-probability", "candidate");
     for (const float value : log_probs) items.probabilities.push_back(std::exp(double{value}));
     for (std::int64_t i = 0; i < items.rows; ++i) {
-        items.uncertainty.push_back(entropy(std::span(items.probabilities)
-                                                .subspan(static_cast<std::size_t>(i * classes),
-                                                         static_cast<std::size_t>(classes))));
+        items.uncertainty.push_back(entropy_of(std::span(items.probabilities)
+                                                   .subspan(static_cast<std::size_t>(i * classes),
+                                                            static_cast<std::size_t>(classes))));
         double least = labelled_features.empty() ? 0.0 : std::numeric_limits<double>::infinity();
         for (std::int64_t j = 0; j < std::ssize(labelled_features); j += dimensions) {
             least = std::min(least, squared_distance(features.data() + i * dimensions,
@@ -166,7 +161,7 @@ SetStatistics Landmarks::statistics(std::span<const std::int32_t> subset) const 
     float covered = 0.0F;
     for (const float value : nearest) covered += value;
     found[2] = double{covered} / static_cast<double>(landmarks);
-    found[3] = entropy(mean);
+    found[3] = entropy_of(mean);
     return found;
 }
 
