@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 import h5py
@@ -28,22 +29,28 @@ def curves(path):
 
 
 class Kill(JobTest):
-    def torture(self, seed, finished, *arguments):
+    def undisturbed(self, *arguments):
+        """Runs the job and returns its seconds: moments to kill its like at are shares of them."""
+        begin = time.monotonic()
+        self.run_ok(*arguments, ranks=2)
+        return time.monotonic() - begin
+
+    def torture(self, seed, seconds, finished, *arguments):
         """Runs `arguments` with --resume, killing all ranks at random moments, until KILLS kills were made or it ended.
 
-        Every other moment is one soon after a new checkpoint, so that the job is resumed in the middle on any machine."""
+        Every other moment, the first among them, is one soon after a new checkpoint, so that the job is resumed in the middle on any machine."""
         moments = random.Random(seed)
         checkpoints = pathlib.Path(self.path(finished)).parent / "checkpoints"
-        kills, resumed = 0, False
+        kills = 0
         while kills < KILLS:
             before = set(os.listdir(checkpoints)) if checkpoints.exists() else set()
             process = self.start(*arguments, "--resume", ranks=2)
-            after_checkpoint = kills % 2 == 1
+            after_checkpoint = kills % 2 == 0
             while after_checkpoint and process.poll() is None and (
                     not checkpoints.exists() or set(os.listdir(checkpoints)) <= before):
                 pass
             try:
-                _, error = process.communicate(timeout=moments.uniform(0.0, 0.2 if after_checkpoint else 2.0))
+                _, error = process.communicate(timeout=moments.uniform(0.0, seconds * (0.02 if after_checkpoint else 0.2)))
                 self.assertEqual(process.returncode, 0, error)
                 break  # ended before the moment came
             except subprocess.TimeoutExpired:
@@ -61,8 +68,8 @@ class Kill(JobTest):
             return ("train", "--pool", pool, "--model", "cnn", "--epochs", 16, "--batch-size", 100, "--augment", "crop-flip",
                     "--checkpoint-every", 0.2, "--run", self.path(run))
 
-        self.run_ok(*command("whole"), ranks=2)
-        self.torture(11, "killed/model.pt", *command("killed"))
+        seconds = self.undisturbed(*command("whole"))
+        self.torture(11, seconds, "killed/model.pt", *command("killed"))
         self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
         for model in ("whole", "killed"):
             self.run_ok("predict", "--pool", pool, "--learner", self.path(f"{model}/model.pt"), "-o", self.path(f"{model}.h5"))
@@ -78,8 +85,8 @@ class Kill(JobTest):
             return ("train", "--pool", pool, "--model", "mlp", "--method", "learnability", "--reference", reference,
                     "--updates", 3000, "--batch-size", 50, "--checkpoint-every", 0.2, "--run", self.path(run))
 
-        self.run_ok(*command("whole"), ranks=2)
-        self.torture(13, "killed/model.pt", *command("killed"))
+        seconds = self.undisturbed(*command("whole"))
+        self.torture(13, seconds, "killed/model.pt", *command("killed"))
         self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
 
     def test_pairs(self):
@@ -95,8 +102,8 @@ class Kill(JobTest):
             return ("train", *towers, "--method", "learnability", "--reference", self.path("reference/model.pt"), "--updates", 400,
                     "--batch-size", 50, "--checkpoint-every", 0.2, "--run", self.path(run))
 
-        self.run_ok(*command("whole"), ranks=2)
-        self.torture(14, "killed/model.pt", *command("killed"))
+        seconds = self.undisturbed(*command("whole"))
+        self.torture(14, seconds, "killed/model.pt", *command("killed"))
         self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
 
     def test_loop(self):
@@ -107,8 +114,8 @@ class Kill(JobTest):
                     "--initial", 20, "-k", 20, "--cycles", 4, "--repeats", 2, "--updates", 1500, "--batch-size", 20,
                     "--checkpoint-every", 0.2, "--run", self.path(run))
 
-        self.run_ok(*command("whole"), ranks=2)
-        self.torture(12, "killed/run.h5", *command("killed"))
+        seconds = self.undisturbed(*command("whole"))
+        self.torture(12, seconds, "killed/run.h5", *command("killed"))
         self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
 
     def test_policy(self):
@@ -116,8 +123,8 @@ class Kill(JobTest):
             return ("policy", "train", "--environment", "ring", "--candidates", 40, "-k", 5, "--environments", 3, "--updates", 240,
                     "--records", 60, "--head", "walk", "--estimator", "ridge", "--checkpoint-every", 0.1, "--run", self.path(run))
 
-        self.run_ok(*command("whole"), ranks=2)
-        self.torture(15, "killed/policy.h5", *command("killed"))
+        seconds = self.undisturbed(*command("whole"))
+        self.torture(15, seconds, "killed/policy.h5", *command("killed"))
         self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
         with h5py.File(self.path("whole/policy.h5")) as whole, h5py.File(self.path("killed/policy.h5")) as killed:
             numpy.testing.assert_array_equal(killed["parameters"][:], whole["parameters"][:])
@@ -131,7 +138,7 @@ class Kill(JobTest):
             with h5py.File(path) as file:
                 return [file[name][...].tobytes() for name in ("subsets", "numbers", "metrics/accuracy")]
 
-        self.run_ok(*command("whole.h5"), ranks=2)
+        seconds = self.undisturbed(*command("whole.h5"))
         log = pathlib.Path(self.path("killed.h5.records"))
         moments, kills = random.Random(15), 0
         while kills < min(KILLS, 5):
@@ -140,7 +147,7 @@ class Kill(JobTest):
             while process.poll() is None and (not log.exists() or log.stat().st_size <= before):
                 pass
             try:
-                _, error = process.communicate(timeout=moments.uniform(0.0, 0.1))
+                _, error = process.communicate(timeout=moments.uniform(0.0, 0.02 * seconds))
                 self.assertEqual(process.returncode, 0, error)
                 break
             except subprocess.TimeoutExpired:
