@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
@@ -30,6 +31,9 @@ CheckpointClock::CheckpointClock(double every_s, double max_walltime_s)
 
 Due CheckpointClock::due(Collective& collective) {
     const auto now = Clock::now();
+    // The interval is what lies between checkpoints, however long one takes to write: on a slow
+    // disk every step would be followed by one.
+    if (std::exchange(written_, false)) last_ = now;
     const auto seconds = [&](Clock::time_point since) {
         return std::chrono::duration<double>(now - since).count();
     };
@@ -41,7 +45,7 @@ Due CheckpointClock::due(Collective& collective) {
     collective.all_reduce_max(flags);
     if (flags[0] != 0) return Due::stop;
     if (flags[1] == 0) return Due::nothing;
-    last_ = now;
+    written_ = true;
     return Due::checkpoint;
 }
 

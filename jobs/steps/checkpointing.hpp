@@ -20,14 +20,15 @@ class CheckpointClock {
   public:
     CheckpointClock(double every_s, double max_walltime_s);
 
-    /// What is due now, the same on all ranks; restarts the interval when it says checkpoint.
-    /// Collective.
+    /// What is due now, the same on all ranks. The next interval begins with the first call after
+    /// it has said checkpoint. Collective.
     Due due(Collective& collective);
 
   private:
     using Clock = std::chrono::steady_clock;
     double every_s_, max_walltime_s_;
     Clock::time_point start_, last_;
+    bool written_ = false;  ///< since the last call
 };
 
 /// Trains to the end, calling `write_checkpoint` whenever one is due. After a stop signal, or when
