@@ -12,6 +12,7 @@
 #include "src/base/check.hpp"
 #include "src/pool/vocabulary.hpp"
 #include "src/training/retrieval.hpp"
+#include "src/training/train_options.hpp"
 
 namespace thresher::jobs {
 
@@ -19,7 +20,7 @@ namespace {
 
 struct Options {
     PoolOptions pool;
-    std::string model, prompt = "a photo of {}", vocabulary;
+    std::string model, prompt = "a photo of {}", vocabulary, contrastive = "softmax";
 };
 
 void add_options(CLI::App& app, Options& options) {
@@ -30,6 +31,8 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option(
         "--vocabulary", options.vocabulary,
         "two-tower: pool that the model was trained on, where its file has no vocabulary");
+    app.add_option("--contrastive", options.contrastive,
+                   "two-tower: the loss that is told, softmax (CLIP) or sigmoid (SigLIP)");
 }
 
 void print_table(const Job& job, const Evaluation& evaluation, const PoolInfo& pool) {
@@ -56,12 +59,12 @@ nlohmann::json facts_of(const Evaluation& evaluation) {
             {"calibration_error", evaluation.calibration_error}};
 }
 
-void print_retrieval(const Job& job, const Retrieval& found) {
+void print_retrieval(const Job& job, const Retrieval& found, const std::string& contrastive) {
     job.print(fmt::format("pairs              {} of {} images", found.pairs, found.images));
     if (found.without_caption > 0)
         job.print(fmt::format("without caption    {}", found.without_caption));
     job.print(fmt::format("alignment          {:.4f}", found.alignment));
-    job.print(fmt::format("loss               {:.4f} nats", found.mean_loss));
+    job.print(fmt::format("{:<18} {:.4f} nats", contrastive + " loss", found.mean_loss));
     std::string head = fmt::format("\n{:<20}", "recall at");
     std::string texts = fmt::format("{:<20}", "image to text"), images = "text to image       ";
     for (std::size_t i = 0; i < kRecallAt.size(); ++i) {
@@ -121,6 +124,7 @@ int run_evaluate(Job& job) {
     Options options;
     add_options(job.options(), options);
     job.start();
+    const ContrastiveKind contrastive = contrastive_kind(options.contrastive);
     const io::PoolFile pool = open_pool(job, options.pool);
     const PoolInfo& info = pool.info();
     std::unique_ptr<Model> model;
@@ -146,9 +150,9 @@ int run_evaluate(Job& job) {
     };
     nlohmann::json facts;
     if (pairs) {
-        const Retrieval found =
-            timed([&] { return evaluate_retrieval(*model, *source, job.collective()); });
-        print_retrieval(job, found);
+        const Retrieval found = timed(
+            [&] { return evaluate_retrieval(*model, *source, job.collective(), contrastive); });
+        print_retrieval(job, found, options.contrastive);
         facts = facts_of(found);
     }
     if (zero_shot) {

@@ -100,13 +100,15 @@ class Pairs(JobTest):
     def test_images_are_found_and_chosen(self):
         model = self.train(self.clean, "run", "--epochs", 15, "--contrastive", "sigmoid", "--validation-pool", self.test)
         evaluations = self.curves("run", "evaluations")
-        facts = self.run_ok("evaluate", "--pool", self.test, "--model", model, "--json").json()
+        facts = self.run_ok("evaluate", "--pool", self.test, "--model", model, "--contrastive", "sigmoid", "--json").json()
         self.assertEqual((facts["pairs"], facts["images"]), (100, 100))
+        self.assertAlmostEqual(facts["loss"], evaluations["validation_loss"][-1], places=5)
         self.assertAlmostEqual(facts["recall_at_5"], evaluations["validation_recall_at_5"][-1])
         self.assertGreater(facts["recall_at_10"], 0.5)  # of 16 things to see, 6 images each
         with open(self.path("run/log.txt")) as log:
             self.assertRegex(log.read(), r"recall_at_1 0\.\d+, validation_recall_at_5 0\.\d+, validation_recall_at_10 0\.")
         told = self.run_ok("evaluate", "--pool", self.test, "--model", model).out
+        self.assertRegex(told, r"softmax loss +\d")
         self.assertRegex(told, r"image to text +0\.\d+ +0\.\d+ +0\.\d+")
         self.run_ok("select", "--pool", self.test, "--learner", model, "--acquisition", "k-center", "-k", 16, "-o",
                     self.path("batch.h5"))
