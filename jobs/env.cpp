@@ -139,9 +139,10 @@ int run(Job& job, const Options& options) {
     Collective& collective = job.collective();
     std::vector<std::vector<double>> curves(games.size());
     const auto progress = job.progress("env", std::ssize(games), "games");
+    const EnvironmentSource source(job, options.choice);
     for (std::int64_t s = 0; s < options.seeds; ++s) {
         const std::uint64_t seed = job.common().seed + static_cast<std::uint64_t>(s);
-        const OpenEnvironment open = open_environment(job, options.choice, seed);
+        const OpenEnvironment open = source.open(seed);
         agree(collective, [&] {
             const auto timer = job.phases().time("play");
             const Proxy proxy(open.environment, options.choice.proxy_options(seed));
@@ -226,7 +227,7 @@ int oracle(Job& job, const Options& options) {
                       options.samples);
     if (!options.output.empty()) job.check_output(options.output, {options.choice.pool.path});
     const std::uint64_t seed = job.common().seed;
-    const OpenEnvironment open = open_environment(job, options.choice, seed);
+    const OpenEnvironment open = EnvironmentSource(job, options.choice).open(seed);
     nlohmann::json facts;
     agree(job.collective(), [&] {
         if (!job.is_root()) return;
@@ -303,7 +304,7 @@ int influence(Job& job, const Options& options) {
                       "--output is missing; give the file to write");
     job.check_output(options.output, {options.choice.pool.path});
     const std::uint64_t seed = job.common().seed;
-    const OpenEnvironment open = open_environment(job, options.choice, seed);
+    const OpenEnvironment open = EnvironmentSource(job, options.choice).open(seed);
     const Environment& environment = open.environment;
     Collective& collective = job.collective();
     const std::int64_t n = environment.candidates.rows, ranks = collective.size();

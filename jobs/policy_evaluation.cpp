@@ -1,6 +1,6 @@
 // What batches of a policy are worth beside those of other choosers: retrained, judged on test
 // points that no training in that environment has seen, in units of how much random batches differ.
-// Environments of a pool draw from the same rows, so these may be candidates of other environments.
+// Fresh environments share no row with any that a policy is trained in.
 
 #include "jobs/policy_evaluation.hpp"
 
@@ -112,10 +112,11 @@ std::vector<std::vector<double>> judge_all(Job& job, const PolicyOptions& option
         options.choosers.size() + kFacts + 1,
         std::vector<double>(static_cast<std::size_t>(options.environments)));
     // Environments are made together, and then judged apart, so that no rank waits for another.
+    const EnvironmentSource source(job, options.choice);
     std::map<std::int64_t, Ground> own;
     for (std::int64_t i = 0; i < options.environments; ++i) {
         Ground ground =
-            make_ground(job, options, trained.feature_kinds, options.own ? i : kFresh + i);
+            make_ground(job, options, source, trained.feature_kinds, options.own ? i : kFresh + i);
         if (i % collective.size() == collective.rank()) own.emplace(i, std::move(ground));
     }
     const auto progress = job.progress("evaluate", options.environments, "environments");

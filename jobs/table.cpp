@@ -261,7 +261,7 @@ int build(Job& job, const Options& options) {
     THRESHER_CHECK_AS(UsageError, !options.output.empty(),
                       "--output is missing; give the table to write");
     job.check_output(options.output, {options.choice.pool.path});
-    const OpenEnvironment open = open_environment(job, options.choice, seed);
+    const OpenEnvironment open = EnvironmentSource(job, options.choice).open(seed);
     std::optional<Proxy> proxy;
     agree(job.collective(),
           [&] { proxy.emplace(open.environment, options.choice.proxy_options(seed)); });

@@ -2,7 +2,6 @@
 
 #include <cstring>
 #include <numeric>
-#include <optional>
 
 #include "io/block_reader.hpp"
 #include "io/checksum.hpp"
@@ -44,31 +43,6 @@ Points points_of(const io::PoolFile& pool, std::span<const std::int64_t> rows) {
         points.targets.push_back(static_cast<std::int32_t>(target));
     }
     return points;
-}
-
-OpenEnvironment make(const EnvironmentChoice& options, const std::optional<io::PoolFile>& pool,
-                     std::uint64_t seed) {
-    OpenEnvironment open;
-    open.ids = candidate_origins(options.environment, seed);
-    if (!pool) {
-        open.environment = make_environment(options.environment, seed);
-        return open;
-    }
-    const PoolInfo& info = pool->info();
-    THRESHER_CHECK(info.has_targets && info.classes >= 2,
-                   "{} has no targets of 2 classes or more to learn from", info.path);
-    std::vector<std::int64_t> targets(static_cast<std::size_t>(info.rows));
-    pool->read_targets({0, info.rows}, targets);
-    const std::vector<std::int64_t> rows = draw_rows(targets, options.environment, seed);
-    open.environment = make_environment(options.environment, seed, points_of(*pool, rows),
-                                        info.elements_per_row(), info.classes);
-    std::vector<std::int64_t> of_candidates;
-    for (const std::int64_t origin : open.ids) {
-        of_candidates.push_back(
-            rows[static_cast<std::size_t>(options.environment.labelled + origin)]);
-    }
-    open.ids = pool->ids_of(of_candidates);
-    return open;
 }
 
 std::string checksum_of(const OpenEnvironment& open) {
@@ -139,20 +113,55 @@ ProxyOptions EnvironmentChoice::proxy_options(std::uint64_t seed) const {
     return chosen;
 }
 
-OpenEnvironment open_environment(Job& job, const EnvironmentChoice& options, std::uint64_t seed) {
+EnvironmentSource::EnvironmentSource(Job& job, const EnvironmentChoice& options)
+    : collective_(job.collective()), options_(options) {
     check_environment_options(options.environment);
     const bool reads_pool = find_environment(options.environment.name).reads_pool;
     THRESHER_CHECK_AS(UsageError, reads_pool != options.pool.path.empty(), "environment {} {}",
                       options.environment.name,
                       reads_pool ? "is drawn from a pool; give --pool"
                                  : "reads no pool; leave --pool out, or take --environment pool");
-    std::optional<io::PoolFile> pool;
-    if (reads_pool) pool = open_pool(job, options.pool);
+    if (!reads_pool) return;
+    pool_ = open_pool(job, options.pool);
+    agree(collective_, [&] {
+        const PoolInfo& info = pool_->info();
+        THRESHER_CHECK(info.has_targets && info.classes >= 2,
+                       "{} has no targets of 2 classes or more to learn from", info.path);
+        std::vector<std::int64_t> targets(static_cast<std::size_t>(info.rows));
+        pool_->read_targets({0, info.rows}, targets);
+        for (const Half half : {Half::training, Half::fresh}) {
+            targets_[static_cast<std::size_t>(half)] = targets_of_half(targets, half);
+        }
+    });
+}
+
+OpenEnvironment EnvironmentSource::open(std::uint64_t seed, Half half) const {
     OpenEnvironment open;
-    agree(job.collective(), [&] {
-        open = make(options, pool, seed);
+    agree(collective_, [&] {
+        open = make(seed, half);
         open.checksum = checksum_of(open);
     });
+    return open;
+}
+
+OpenEnvironment EnvironmentSource::make(std::uint64_t seed, Half half) const {
+    const EnvironmentOptions& options = options_.environment;
+    OpenEnvironment open;
+    open.ids = candidate_origins(options, seed);
+    if (!pool_) {
+        open.environment = make_environment(options, seed);
+        return open;
+    }
+    const PoolInfo& info = pool_->info();
+    const std::vector<std::int64_t> rows =
+        draw_rows(targets_[static_cast<std::size_t>(half)], options, seed);
+    open.environment = make_environment(options, seed, points_of(*pool_, rows),
+                                        info.elements_per_row(), info.classes);
+    std::vector<std::int64_t> of_candidates;
+    for (const std::int64_t origin : open.ids) {
+        of_candidates.push_back(rows[static_cast<std::size_t>(options.labelled + origin)]);
+    }
+    open.ids = pool_->ids_of(of_candidates);
     return open;
 }
 

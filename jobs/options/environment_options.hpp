@@ -3,9 +3,12 @@
 // The options that say in which environment batches are chosen, and how they are judged: shared by
 // table, env and policy.
 
+#include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "io/pool_file.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "src/environments/environments.hpp"
 #include "src/environments/proxy.hpp"
@@ -36,9 +39,24 @@ struct OpenEnvironment {
     std::string checksum;           ///< of all that tables and policies depend on
 };
 
-/// Makes the environment of `seed` on every rank, from the pool where it needs one. Throws the same
-/// error on all ranks. Collective.
-OpenEnvironment open_environment(Job& job, const EnvironmentChoice& options, std::uint64_t seed);
+/// Makes environments; the pool that they are drawn from, where there is one, is opened once.
+class EnvironmentSource {
+  public:
+    /// `options` must outlive it. Throws the same UsageError or FileError on all ranks. Collective.
+    EnvironmentSource(Job& job, const EnvironmentChoice& options);
+
+    /// The environment of `seed` on every rank; `half` of the pool's rows is what it is drawn from.
+    /// Throws the same error on all ranks. Collective.
+    OpenEnvironment open(std::uint64_t seed, Half half = Half::training) const;
+
+  private:
+    OpenEnvironment make(std::uint64_t seed, Half half) const;
+
+    Collective& collective_;
+    const EnvironmentChoice& options_;
+    std::optional<io::PoolFile> pool_;
+    std::array<std::vector<std::int64_t>, 2> targets_;  ///< of the rows of each half
+};
 
 /// What estimators know of the candidates, by a learner of the labelled set. Local.
 CandidateFacts facts_of(const Environment& environment, const Proxy& proxy);

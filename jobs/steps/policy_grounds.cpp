@@ -34,8 +34,8 @@ void check_belongs(const LookupTable& table, const Ground& ground, const PolicyO
 
 }  // namespace
 
-Ground make_ground(Job& job, const PolicyOptions& options, std::span<const std::string> features,
-                   std::int64_t number) {
+Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSource& source,
+                   std::span<const std::string> features, std::int64_t number) {
     Ground ground;
     ground.seed = KeyedRandom(job.common().seed, Stream::policy_environment, 0).bits(number);
     std::optional<LookupTable> built;
@@ -46,7 +46,7 @@ Ground make_ground(Job& job, const PolicyOptions& options, std::span<const std::
         });
         ground.seed = built->seeds.front();  // of the environment that it was built in
     }
-    ground.open = open_environment(job, options.choice, ground.seed);
+    ground.open = source.open(ground.seed, number < kFresh ? Half::training : Half::fresh);
     agree(job.collective(), [&] {
         const Environment& environment = ground.open.environment;
         ground.proxy =
@@ -71,10 +71,11 @@ Ground make_ground(Job& job, const PolicyOptions& options, std::span<const std::
 
 std::vector<Ground> make_grounds(Job& job, const PolicyOptions& options) {
     const auto timer = job.phases().time("environments");
+    const EnvironmentSource source(job, options.choice);
     std::vector<Ground> grounds;
     const auto progress = job.progress("environments", options.environments, "environments");
     for (std::int64_t i = 0; i < options.environments; ++i) {
-        Ground ground = make_ground(job, options, options.features, i);
+        Ground ground = make_ground(job, options, source, options.features, i);
         if (options.rewards == "table") {
             ground.table = std::make_unique<RefreshedTable>(
                 make_items(facts_of(ground.open.environment, *ground.proxy)), *ground.reward,

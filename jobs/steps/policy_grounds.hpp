@@ -25,13 +25,13 @@ struct Ground {
     std::unique_ptr<RefreshedTable> table;   ///< where rewards are looked up
 };
 
-/// Environment number `number` of the job's seed: fresh ones have numbers of their own. Where there
-/// is a table of that number, the environment that it was built in.
-Ground make_ground(Job& job, const PolicyOptions& options, std::span<const std::string> features,
-                   std::int64_t number);
-
 /// The first number of the environments that no policy is trained in.
 inline constexpr std::int64_t kFresh = std::int64_t{1} << 20;
+
+/// Environment number `number` of the job's seed: fresh ones have numbers, and in pools rows, of
+/// their own. Where there is a table of that number, the environment that it was built in.
+Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSource& source,
+                   std::span<const std::string> features, std::int64_t number);
 
 /// Environments to train in, with tables where rewards are looked up. Throws the same error on all
 /// ranks. Collective.

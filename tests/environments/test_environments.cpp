@@ -135,6 +135,30 @@ TEST_CASE("rows are drawn once each, and every part has the pool's share of clas
     CHECK(rows != draw_rows(targets, options, 6));
 }
 
+TEST_CASE("training and fresh environments of a pool share no row", "[environments]") {
+    std::vector<std::int64_t> targets;
+    for (int i = 0; i < 3000; ++i) targets.push_back(i % 3);
+    const EnvironmentOptions options{
+        .name = "pool", .candidates = 200, .labelled = 20, .reward = 300, .test = 600};
+    std::array<std::set<std::int64_t>, 2> seen;
+    for (const Half half : {Half::training, Half::fresh}) {
+        const auto own = targets_of_half(targets, half);
+        // Halves of 3000 rows: 1500, deviation 27.
+        const auto known = static_cast<double>(own.size()) -
+                           static_cast<double>(std::count(own.begin(), own.end(), -1));
+        CHECK(std::abs(known - 1500.0) < 110.0);
+        for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+            for (const std::int64_t row : draw_rows(own, options, seed)) {
+                CHECK(half_of(row) == half);
+                seen[half == Half::fresh ? 1 : 0].insert(row);
+            }
+        }
+    }
+    CHECK(seen[0].size() > 1300);  // all but a few of the half were drawn
+    CHECK(seen[1].size() > 1300);
+    for (const std::int64_t row : seen[0]) CHECK(seen[1].count(row) == 0);
+}
+
 TEST_CASE("principal components are the axes of the largest spread", "[environments]") {
     const EnvironmentOptions options{.name = "pool",
                                      .candidates = 600,
@@ -218,7 +242,7 @@ TEST_CASE("environments that cannot be made say why", "[environments]") {
     CHECK_THROWS_WITH(make_environment({.candidates = 0}, 1), contains("0 candidates"));
     CHECK_THROWS_WITH(make_environment({.candidates = 10, .repeat = 4}, 1), contains("multiple"));
     CHECK_THROWS_WITH(draw_rows(std::vector<std::int64_t>(50, 0), {.name = "pool"}, 1),
-                      contains("the pool has 50"));
+                      contains("drawn from has 50"));
     const EnvironmentOptions options{
         .name = "pool", .candidates = 5, .labelled = 5, .reward = 5, .test = 5, .components = 9};
     CHECK_THROWS_WITH(make_environment(options, 1, axis_points(20, {1.0, 1.0}), 2, 3),
