@@ -167,7 +167,7 @@ variant() {
 }
 
 part_ablations() {
-    of fashion
+    of fashion50
     variant default
     variant rewards-retrained --rewards retrained
     variant head-walk --head walk

@@ -173,6 +173,15 @@ class Report(PolicyTest):
         for cell in ("+2.00", "+1.67", "1.2", "66.7 %"):
             self.assertIn(f"<td>{cell}</td>", text)
 
+    def test_picks_of_an_evaluation(self):
+        curves = {f"environments/{name}": [1.0] for name in ("random_mean", "random_deviation", "labels", "policy", "badge")}
+        curves |= {"picks/policy": [[0, 1]], "picks/badge": [[2, -1]], "candidates/target": [[0, 1, 0]],
+                   "candidates/features": [[[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]]]}
+        text = self.report(self.make_run("own.h5", curves))
+        self.assertIn("<td>2</td><td>5</td></tr>", text)  # two classes, five apart
+        self.assertIn("<td>1</td><td>–</td></tr>", text)  # a batch of one
+        self.assertNotIn("Not shown", text)
+
     def test_what_was_picked(self):
         with h5py.File(self.directory / "pool.h5", "w") as file:
             file.attrs["format"] = "thresher-pool"

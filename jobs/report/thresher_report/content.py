@@ -210,8 +210,7 @@ class _Report:
             self._policy_training(run, training)
         if gains:
             self._section(f"What batches are worth: {run.name}", self._picture(policy.evaluation_chart(run.name, gains)),
-                          page.table(("chosen by", "mean", "standard error", "the policy is above in"),
-                                     policy.evaluation_rows(gains)))
+                          page.table(*policy.evaluation_table(gains, policy.split_picks(run))))
         shown = bool(influences or played or run.loops or training or gains)
         run.not_shown.update({name: list(grid.shape) for name, grid in run.grids.items()})
         if run.curves:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from thresher_report import charts, style
+from thresher_report import charts, picks, style
 from thresher_report.runs import mean_and_spread
 
-UPDATES, ENVIRONMENTS = "updates/", "environments/"
+UPDATES, ENVIRONMENTS, PICKS, CANDIDATES = "updates/", "environments/", "picks/", "candidates/"
 FACTS = ("random_mean", "random_deviation", "labels")  # of evaluate: no methods
 KINDS = {"hard": "hardest", "easy": "easiest"}
 LAST = 20  # updates that tell how a training ended
@@ -180,17 +180,40 @@ def split_evaluation(run):
         return None
     found = {name.removeprefix(ENVIRONMENTS): run.curves.pop(name) for name in list(run.curves)
              if name.startswith(ENVIRONMENTS)}
-    return {name: values for name, values in found.items() if name not in FACTS and "/" not in name}
+    return {name: values for name, values in found.items() if name not in FACTS}
 
 
-def evaluation_rows(gains):
-    """(method, mean gain, its standard error, share of the environments in which the policy is above)."""
+def split_picks(run):
+    """Takes method -> {"classes", "distance": [environments]} of the picks out of the grids of `policy evaluate`: as
+    picks.measure(), between the features of candidates; empty where the file tells of no picks."""
+    taken = {name: run.grids.pop(name) for name in list(run.grids) if name.startswith((PICKS, CANDIDATES))}
+    features, targets = taken.get(CANDIDATES + "features"), taken.get(CANDIDATES + "target")
+    found = {}
+    for name, batches in taken.items():
+        if features is None or targets is None or not name.startswith(PICKS):
+            continue
+        batches = [batch[batch >= 0].astype(int) for batch in batches]  # shorter ones end in -1
+        distances = [picks.nearest_distances(features[i][batch]) for i, batch in enumerate(batches)]
+        found[name.removeprefix(PICKS)] = {
+            "classes": numpy.array([picks.effective_classes(targets[i][batch].astype(int)) for i, batch in enumerate(batches)]),
+            "distance": numpy.array([one.mean() if len(one) else numpy.nan for one in distances])}
+    return found
+
+
+def evaluation_table(gains, picked):
+    """(columns, rows): mean gain, its standard error, in what share of the environments the policy is above; and of the
+    picks the effective number of classes and the distance to the nearest other."""
+    columns = ("chosen by", "mean", "standard error", "the policy is above in")
     rows = []
     for name, values in gains.items():
         mean, spread, count = mean_and_spread(values)
         above = "" if name == "policy" else style.percent((gains["policy"] > values).mean())
-        rows.append((name, f"{mean:+.2f}", style.number(spread / max(1, count) ** 0.5), above))
-    return rows
+        row = (name, f"{mean:+.2f}", style.number(spread / max(1, count) ** 0.5), above)
+        if picked:
+            row += tuple(style.number(mean_and_spread(picked[name][what])[0]) if name in picked else "–"
+                         for what in ("classes", "distance"))
+        rows.append(row)
+    return columns + (("classes in a batch", "distance to the nearest other pick") if picked else ()), rows
 
 
 @charts.styled

@@ -16,7 +16,7 @@ class Run:
     name: str = ""
     loops: dict = field(default_factory=dict)  # acquisition -> {curve of LOOP_CURVES -> [repeats, cycles]}
     curves: dict = field(default_factory=dict)  # "evaluations/train_loss" -> [length]; all that is no loop's
-    grids: dict = field(default_factory=dict)  # the same with two axes
+    grids: dict = field(default_factory=dict)  # the same with more axes
     not_shown: dict = field(default_factory=dict)  # curves that no chart knows -> their shape
     batches: dict = field(default_factory=dict)  # acquisition -> [repeats][cycles] of ids, in pick order
     ledger: dict = field(default_factory=dict)  # "flops" -> {"learner": number}
@@ -60,7 +60,7 @@ def read_run(path):
                                   f"[repeats, cycles], the same for all of /curves/{acquisition}")
         run.loops[acquisition] = loop
     for name, curve in list(run.curves.items()):
-        if curve.ndim == 2 and curve.size:
+        if curve.ndim > 1 and curve.size:
             run.grids[name] = run.curves.pop(name)
         elif curve.ndim != 1 or not len(curve):
             run.not_shown[name] = list(run.curves.pop(name).shape)
