@@ -190,8 +190,8 @@ class Report(PolicyTest):
         curves = {f"random/{name}": [[1.0, 2.0]] for name in ("labelled", "test_accuracy", "test_loss", "seconds")}
         run = self.make_run("loop/run.h5", curves, {"random/0/0": [0, 1], "random/0/1": [0, 2]})
         text = self.report(pathlib.Path(run).parent, "--pool", self.directory / "pool.h5")
-        # Classes: 2 and 1. Distances: 20 and 0.
-        self.assertIn('<th scope="row">random</th><td>1.5</td><td>10</td>', text)
+        # Classes: 2 and 1. Differences: 10 and 0.
+        self.assertIn('<th scope="row">random</th><td>1.5</td><td>5</td>', text)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from thresher_report.runs import read_run
 from thresher_report.scores import read_batch, read_scores
 
 EXTREMES = 16  # images of the highest, and of the lowest, scores
+FIRST_PICKS = 8  # images of a batch in a row
 FIRST_ATTRIBUTES = ("command_line", "created_utc", "producer", "producer_version", "git_commit", "seed", "mpi_ranks")
 
 
@@ -279,7 +280,7 @@ class _Report:
                  page.table(("acquisition", *(title for _, title in picks.TITLES)), picks.table_rows(measured),
                             "Means over repeats and cycles.")]
         if pool.has_images():
-            first = [(f"{acquisition}: its first picks", repeats[0][0][:EXTREMES]) for acquisition, repeats in run.batches.items()]
+            first = [(f"{acquisition}: its first picks", repeats[0][0][:FIRST_PICKS]) for acquisition, repeats in run.batches.items()]
             parts.append(self._picture(charts.contact_sheet(
                 f"{run.name}-picks-images", "Images picked in the first cycle",
                 [self._group(heading, ids, None, None) for heading, ids in first])))

@@ -1,6 +1,7 @@
-"""What active-learning cycles picked: the classes, and how far apart. Distances are between inputs as they are stored."""
+"""What active-learning cycles picked: the classes, and how far apart in the inputs as they are stored."""
 
 import numpy
+from matplotlib.ticker import MaxNLocator
 
 from thresher_report import charts, style
 from thresher_report.runs import band_of
@@ -39,13 +40,14 @@ def measure(batches, pool, survey):
                 rows, labels = survey.of(ids)
                 truth = labels.targets if labels.truth is None else labels.truth
                 curves["classes"][i, j] = effective_classes(truth)
-                distances = nearest_distances(pool.inputs(rows).reshape(len(rows), -1))
+                inputs = pool.inputs(rows).reshape(len(rows), -1)
+                distances = nearest_distances(inputs) / inputs.shape[1] ** 0.5
                 curves["distance"][i, j] = distances.mean() if len(distances) else numpy.nan
         found[acquisition] = curves
     return found
 
 
-TITLES = (("classes", "Classes in a batch, effective number"), ("distance", "Distance of a pick to the nearest other"))
+TITLES = (("classes", "Classes in a batch, effective number"), ("distance", "Root mean square difference to the nearest other pick"))
 
 
 @charts.styled
@@ -65,6 +67,7 @@ def chart(name, measured):
         panel.set_title(title)
         panel.set_xlabel("cycle")
         panel.set_ylim(bottom=0.0)
+        panel.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         charts._label_lines(panel, ends)
     half = len(measured)
     return charts._finish(figure, f"{name}-picks", "Effective number of classes in a batch: " + ", ".join(told[:half])
