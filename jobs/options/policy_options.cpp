@@ -86,8 +86,13 @@ void add_policy_evaluation_options(CLI::App& app, PolicyOptions& options) {
         ->default_val(0)
         ->check(CLI::NonNegativeNumber);
     app.add_option("--choosers", options.choosers,
-                   "Acquisitions and oracles to compare with; see thresher env")
+                   "Acquisitions and oracles to compare with (see thresher env), and searches: "
+                   "best-of-table, search")
         ->delimiter(',');
+    app.add_option("--retrainings", options.retrainings,
+                   "Batches that a search retrains on in each environment; 0 = as many as the "
+                   "policy did in its own")
+        ->check(CLI::NonNegativeNumber);
     app.add_flag("--own", options.own,
                  "In the environments of a training with the same --seed, not in fresh ones");
     app.add_option("--random-batches", options.random_batches,

@@ -17,6 +17,7 @@ constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
 constexpr std::uint32_t kRandomBatches = 0xFFFFFFFF;  // in place of an update
 constexpr std::int64_t kPatience = 10;                // updates whose gradient is not finite
 constexpr double kPriceRate = 0.05;
+constexpr std::int64_t kPickShares = 50;
 
 /// The metric of every batch; batches of one size are asked for together.
 std::vector<double> metric_of(const TrainingEnvironment& environment,
@@ -174,6 +175,7 @@ void Reinforce::update() {
     const TrainingEnvironment& environment = environments_[place];
     const Draw draw = draw_for(updates_done_);
     const Rollouts rollouts = draw_batches(policy_, environment.candidates, draw);
+    if (place == 0) note_picks(rollouts);
     const std::vector<double> rewards = rewards_of(environment, rollouts);
     const Spread spread = spread_of(rewards);
     const std::vector<float> advantages =
@@ -202,6 +204,20 @@ void Reinforce::update() {
                    "the gradient has not been finite for {} updates; take a smaller learning rate "
                    "than {}, and look for features that are not finite",
                    not_finite_in_a_row_, options_.learning_rate);
+}
+
+void Reinforce::note_picks(const Rollouts& rollouts) {
+    const std::int64_t count = std::ssize(environments_);
+    const std::int64_t every = std::max<std::int64_t>(1, options_.updates / (count * kPickShares));
+    if (updates_done_ / count % every != 0) return;
+    const auto rows = static_cast<std::size_t>(environments_[0].candidates.rows);
+    std::vector<double> shares(rows);
+    for (const auto& batch : rollouts.picks) {
+        for (const std::int32_t pick : batch) shares[static_cast<std::size_t>(pick)] += 1.0;
+    }
+    for (double& share : shares) share /= static_cast<double>(rollouts.picks.size());
+    pick_shares_.updates.push_back(static_cast<double>(updates_done_));
+    pick_shares_.shares.insert(pick_shares_.shares.end(), shares.begin(), shares.end());
 }
 
 void Reinforce::refresh() {
@@ -306,6 +322,8 @@ TrainState Reinforce::export_state() const {
     for (const auto& [name, values] : curves_) {
         put(state, "curves/" + name, std::span<const double>(values));
     }
+    put(state, "pick_updates", std::span<const double>(pick_shares_.updates));
+    put(state, "pick_shares", std::span<const double>(pick_shares_.shares));
     std::string reported;
     for (const std::string& name : reported_) reported += name + "\n";
     put(state, "reported", std::span<const char>(reported));
@@ -333,6 +351,8 @@ void Reinforce::import_state(const TrainState& state) {
             curves_[name.substr(prefix.size())] = values_in<double>(state, name);
         }
     }
+    pick_shares_ = {values_in<double>(state, "pick_updates"),
+                    values_in<double>(state, "pick_shares")};
     reported_.clear();
     const std::vector<char> reported = values_in<char>(state, "reported");
     std::string line;

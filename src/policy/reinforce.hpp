@@ -60,6 +60,13 @@ struct RefreshReport {
 using Refresh = std::function<std::optional<RefreshReport>(
     std::int64_t update, std::size_t environment, std::span<const std::int32_t> batches)>;
 
+/// How a policy came to pick: in the first environment, the share of the rollouts of some updates
+/// that picked each candidate.
+struct PickShares {
+    std::vector<double> updates;  ///< [S]
+    std::vector<double> shares;   ///< [S, N]
+};
+
 class Reinforce {
   public:
     /// Throws UsageError as check_options and check_draw; Error where random batches all have the
@@ -80,6 +87,8 @@ class Reinforce {
     /// And one a refresh: predicted, retrained, retrained_gain (as gain), estimate_error,
     /// retrained_spread, refresh_update; NaN where no proposal was retrained.
     const Curves& curves() const { return curves_; }
+    /// Of 50 to 100 updates, or all in the first environment where they are fewer.
+    const PickShares& pick_shares() const { return pick_shares_; }
     /// Signatures of failure that showed in the last update for the first time.
     const std::vector<std::string>& new_warnings() const { return new_warnings_; }
 
@@ -95,6 +104,7 @@ class Reinforce {
     std::vector<double> rewards_of(const TrainingEnvironment& environment,
                                    const Rollouts& rollouts) const;
     void step(std::span<float> gradient);
+    void note_picks(const Rollouts& rollouts);
     void record(const TrainingEnvironment& environment, const Rollouts& rollouts,
                 std::span<const double> rewards, const Spread& random);
 
@@ -110,6 +120,7 @@ class Reinforce {
     std::int64_t updates_done_ = 0, adam_steps_ = 0, not_finite_in_a_row_ = 0;
     double price_ = 0.0;  ///< label-or-not: of a label, in the metric
     Curves curves_;
+    PickShares pick_shares_;
     std::vector<std::string> reported_, new_warnings_;
 };
 

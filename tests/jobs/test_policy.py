@@ -58,10 +58,55 @@ class Policy(JobTest):
         self.assertEqual(set(facts["policy_above"]), {"entropy", "margin", "badge", "k-center"})
         with h5py.File(self.path("own.h5")) as file:
             numpy.testing.assert_allclose(file["curves/environments/policy"][:].mean(), facts["gain"]["policy"])
-        over_ranks = self.run_ok(*judged, "--own", ranks=2).json()
+            self.assertTrue(all(len(set(batch)) == 4 for batch in file["curves/picks/policy"][:].tolist()))
+            self.assertEqual(file["curves/picks/k-center"].shape, (8, 4))
+            self.assertEqual(file["curves/candidates/features"].shape, (8, 30, 2))
+        over_ranks = self.run_ok(*judged, "--own", "-o", self.path("own2.h5"), ranks=2).json()
         self.assertEqual(over_ranks["gain"], facts["gain"])
+        with h5py.File(self.path("own.h5")) as one, h5py.File(self.path("own2.h5")) as two:
+            numpy.testing.assert_array_equal(one["curves/picks/policy"][:], two["curves/picks/policy"][:])
         fresh = self.run_ok(*judged).json()
         self.assertNotEqual(fresh["gain"], facts["gain"])
+
+    def test_a_policy_is_held_against_searches_and_an_oracle(self):
+        self.train_policy("run")
+        judged = ("policy", "evaluate", "--policy", self.policy(), *SMALL[:8], "--choosers")
+        rivals = "oracle,best-of-table,search"
+        facts = self.run_ok(*judged, rivals, "--own", "--json").json()
+        self.assertEqual(facts["retrainings"], 40 + 2 * 16)  # as many as the policy had in each environment
+        self.assertEqual(self.run_ok(*judged, rivals, "--own", "--json", ranks=2).json()["gain"], facts["gain"])
+        said = self.run_ok(*judged, rivals, "--retrainings", 100).out
+        self.assertIn("no upper bound", said)
+        self.assertIn("retrain on 100 batches of each environment; the policy on none of a fresh one", said)
+        self.assert_fails(2, ["at 3", "4 or more with --retrainings"], *judged, rivals, "--retrainings", 3)
+        self.assert_fails(2, ["searching", "best-of-table"], *judged, "searching")
+
+    def test_environments_of_a_pool_share_no_row_with_those_of_training(self):
+        pool = ("--environment", "pool", "--pool", self.make_pool(rows=2000), "--candidates", 200, "--reward-points", 200,
+                "--test-points", 200, "--metric", "negative-loss")
+        self.run_ok("policy", "train", *pool, "--environments", 3, "-k", 4, "--updates", 3, "--rewards", "retrained", "--run", self.path("run"))
+        ids = []
+        for name, own in (("own.h5", ["--own"]), ("fresh.h5", [])):
+            self.run_ok("policy", "evaluate", "--policy", self.policy(), *pool, "--environments", 3, "--choosers", "margin", *own, "-o",
+                        self.path(name))
+            with h5py.File(self.path(name)) as file:
+                ids.append(set(file["curves/candidates/id"][:].ravel()))
+        self.assertGreater(min(map(len, ids)), 400)
+        self.assertFalse(ids[0] & ids[1])
+
+    def test_a_run_tells_how_picking_changed_and_what_estimates_are_worth(self):
+        self.train_policy("run")
+        with h5py.File(self.path("run/run.h5")) as file:
+            shares = file["curves/picking/share"][:]
+            self.assertEqual(shares.shape, (6, 30))  # every other update is in the first environment
+            numpy.testing.assert_allclose(shares.sum(1), 4)  # the batch
+            self.assertEqual(len(file["curves/picking/update"]), 6)
+            for kind in ("random", "policy"):
+                predicted, retrained = (file[f"curves/fidelity/{kind}_{what}"][:] for what in ("predicted", "retrained"))
+                self.assertEqual(predicted.shape, (2, 200))
+                self.assertFalse((predicted == retrained).all())
+                numpy.testing.assert_allclose(predicted, retrained, atol=0.5)
+            self.assertEqual(file["curves/candidates/target"].shape, (1, 30))
 
     def test_every_head_trains_and_picks(self):
         predictions = self.make_predictions()

@@ -122,6 +122,21 @@ class Env(JobTest):
         # The greedy oracle picks one after the other, whatever the batch.
         numpy.testing.assert_array_equal(found["oracle/b1/test_loss"][:, 8], found["oracle/b4/test_loss"][:, 2])
 
+    def test_a_policy_plays_with_the_others(self):
+        self.run_ok("policy", "train", *self.RING[:-2], "--environments", 2, "-k", 4, "--updates", 3, "--rewards", "retrained", "--run",
+                    self.path("run"))
+        policy = ("--policy", self.path("run/policy.h5"))
+        play = ("env", "run", *self.RING, "--seeds", 1, "--batches", "2,4", "--budget", 8)
+        for ranks in (0, 2):
+            self.run_ok(*play, "--choosers", "random,policy", *policy, "-o", self.path(f"e{ranks}.h5"), ranks=ranks)
+        with h5py.File(self.path("e0.h5")) as alone, h5py.File(self.path("e2.h5")) as shared:
+            curves = [file["curves/policy/b2/test_loss"][:] for file in (alone, shared)]
+            self.assertEqual(curves[0].shape, (1, 5))
+            numpy.testing.assert_array_equal(*curves)
+            self.assertEqual(alone["curves/policy/b2/test_loss"][0, 0], alone["curves/random/b4/test_loss"][0, 0])
+        self.assert_fails(2, ["--policy", "go together"], *play, "--choosers", "policy", "-o", self.path("x.h5"))
+        self.assert_fails(2, ["--policy", "go together"], *play, "--choosers", "random", *policy, "-o", self.path("x.h5"))
+
     def test_influence_is_that_of_single_candidates(self):
         paths = []
         for ranks in (0, 3):

@@ -5,6 +5,7 @@
 #include "src/base/thread_collective.hpp"
 #include "src/policy/refreshed_table.hpp"
 #include "src/policy/shared_metric.hpp"
+#include "src/policy/table_search.hpp"
 #include "tests/policy/policy_support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -210,5 +211,38 @@ TEST_CASE("records are the same for any number of ranks, each of which retrains 
             CHECK(table.export_state() == expected);
         });
         CHECK(most <= 68 / ranks + 2);
+    }
+}
+
+TEST_CASE("a search finds the best batch, by as many retrainings as it may have") {
+    // 4845 batches of 4 of 20: 60 random ones hold the best of them with a chance of 1 in 80.
+    Additive truth;
+    const auto alone = make_local_collective();
+    RefreshedTable table(some_items(), truth, options(), *alone);
+    CHECK(table.best() != std::vector<std::int32_t>{16, 17, 18, 19});
+    const SearchOptions search{.picks = kPicks, .refreshes = 3, .seed = 2};
+    CHECK(search_table(table, search) == std::vector<std::int32_t>{16, 17, 18, 19});
+    CHECK(truth.retrained == 60 + 3 * 8);
+    // Nothing can be exchanged in a batch of all; the record is what there is.
+    TableOptions all = options();
+    all.least = kRows - 1;
+    all.most = kRows;
+    RefreshedTable full(some_items(), truth, all, *alone);
+    CHECK(std::ssize(search_table(full, {.picks = kRows, .refreshes = 1})) >= kRows - 1);
+}
+
+TEST_CASE("a search has the same bits for any number of ranks") {
+    std::vector<std::int32_t> expected;
+    for (const int ranks : {1, 2, 3}) {
+        std::mutex lock;
+        run_simulated_ranks(ranks, [&](Collective& collective) {
+            Additive truth;
+            SharedMetric shared(truth, collective);
+            RefreshedTable table(some_items(), shared, options("kernel"), collective);
+            const auto found = search_table(table, {.picks = kPicks, .refreshes = 2, .seed = 4});
+            const std::lock_guard guard(lock);
+            if (expected.empty()) expected = found;
+            CHECK(found == expected);
+        });
     }
 }
