@@ -79,13 +79,15 @@ part_own() {
             learn "$out/$kind/own-$seed" "$seed" --environments 1
             learn "$out/$kind/true-$seed" "$seed" --environments 1 --rewards retrained
             learn "$out/$kind/paper-$seed" "$seed" --environments 1 --head walk --estimator knn --records 500 --refresh-every 0 --entropy-bonus 0
-            for name in own true paper; do
+            judge "$out/$kind/own-$seed.h5" "$seed" "$out/$kind/own-$seed" --own --environments 1 \
+                --choosers entropy,margin,badge,k-center,best-of-table,search,oracle
+            for name in true paper; do
                 judge "$out/$kind/$name-$seed.h5" "$seed" "$out/$kind/$name-$seed" --own --environments 1
             done
         done
     done
-    run thresher-policy gains "${kinds[@]/#/$out/}" --policies own true paper --share
-    run thresher-policy refresh "${kinds[@]/#/$out/}"
+    run thresher-policy gains "${kinds[@]/#/$out/}" --policies own true paper --share --choosers entropy margin badge k-center best-of-table search oracle
+    run thresher-policy fidelity "${kinds[@]/#/$out/}" --policies own paper
     run thresher-report "$out/fashion/own-1" "$out/fashion/own-1.h5" --figures "$out/figures" -o "$out/own.html"
 }
 
@@ -95,10 +97,10 @@ part_fresh() {
         of "$kind"
         for seed in "${seeds[@]}"; do
             learn "$out/$kind/fresh-$seed" "$seed" "${many[@]}"
-            judge "$out/$kind/fresh-$seed.h5" "$seed" "$out/$kind/fresh-$seed"
+            judge "$out/$kind/fresh-$seed.h5" "$seed" "$out/$kind/fresh-$seed" --choosers entropy,margin,badge,k-center,oracle
         done
     done
-    run thresher-policy gains "${kinds[@]/#/$out/}" --policies fresh
+    run thresher-policy gains "${kinds[@]/#/$out/}" --policies fresh --choosers entropy margin badge k-center oracle
 }
 
 # table FILE SEED OPTION...: a lookup table of 625 records, and FILE.json, what its estimators are worth.

@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "jobs" / "r
 
 from thresher_report import picks, policy  # noqa: E402
 from thresher_report.cli import main as report_main  # noqa: E402
-from thresher_report.policies import main, rank_correlation, ranks  # noqa: E402
+from thresher_report.policies import main  # noqa: E402
 
 NAN = float("nan")
 
@@ -44,13 +44,17 @@ class PolicyTest(unittest.TestCase):
         facts = {"random_mean": [0.6] * count, "random_deviation": [deviation] * count, "labels": [10.0] * count}
         return self.make_run(name, {f"environments/{key}": values for key, values in {**facts, **gains}.items()})
 
-    def make_training(self, name, predicted=(0.60, 0.64), retrained=(0.58, 0.70), error=(0.03, 0.02)):
+    def make_training(self, name, unit=1.0):
         updates = 40
         curves = {"gain": numpy.linspace(0, 2, updates), "entropy": numpy.linspace(1, 0.2, updates),
                   "hard_share": [0.3] * updates, "easy_share": [0.1] * updates, "gradient_norm": [1.0] * updates,
-                  "refresh_update": [10, 20], "predicted": predicted, "retrained": retrained, "retrained_gain": [1.0, NAN],
-                  "estimate_error": error, "retrained_spread": [0.02, 0.03]}
-        return self.make_run(name, {f"updates/{key}": values for key, values in curves.items()})
+                  "refresh_update": [10, 20], "predicted": [0.60, 0.64], "retrained": [0.58, 0.70], "retrained_gain": [1.0, NAN],
+                  "estimate_error": [0.03, 0.02], "retrained_spread": [0.02, 0.03]}
+        random = [[0.0, unit, -unit]]  # of a standard deviation of `unit`
+        more = {"picking/update": [1, 20, 40], "picking/share": [[0.5, 0.5], [0.7, 0.3], [0.9, 0.1]],
+                "fidelity/random_predicted": random, "fidelity/random_retrained": random,
+                "fidelity/policy_predicted": [[2.5, 3.0]], "fidelity/policy_retrained": [[2.0, 1.5]]}
+        return self.make_run(name, {**{f"updates/{key}": values for key, values in curves.items()}, **more})
 
     def table(self, *arguments, code=0):
         out, err = io.StringIO(), io.StringIO()
@@ -80,11 +84,11 @@ class Numbers(PolicyTest):
         self.assertEqual(len(picks.nearest_distances(points[:1])), 0)
 
     def test_rank_correlation(self):
-        numpy.testing.assert_array_equal(ranks(numpy.array([3.0, 1.0, 3.0, 2.0])), [2.5, 0.0, 2.5, 1.0])
+        numpy.testing.assert_array_equal(policy.ranks(numpy.array([3.0, 1.0, 3.0, 2.0])), [2.5, 0.0, 2.5, 1.0])
         values = numpy.array([1.0, 2.0, 3.0, 4.0])
-        self.assertAlmostEqual(rank_correlation(values, numpy.exp(values)), 1.0)
+        self.assertAlmostEqual(policy.rank_correlation(values, numpy.exp(values)), 1.0)
         # 1 - 6 (1 + 1) / (4 15)
-        self.assertAlmostEqual(rank_correlation(values, numpy.array([1.0, 2.0, 4.0, 3.0])), 0.8)
+        self.assertAlmostEqual(policy.rank_correlation(values, numpy.array([1.0, 2.0, 4.0, 3.0])), 0.8)
 
     def test_warnings_are_told_once(self):
         log = self.directory / "log.txt"
@@ -103,13 +107,13 @@ class Tables(PolicyTest):
         # Means of the seeds: 1.5 and 3.5, of 5; k-center 0.75 and 2.5; the policy is above in 2 of 4.
         self.assertEqual(found[2], ["ring", "2.50 (1.50, 3.50)", "5.00 (5.00, 5.00)", "50.0 %", "1.62 (50 %)", "–"])
 
-    def test_errors_are_in_standard_deviations(self):
-        for seed, deviation in ((1, 0.02), (2, 0.01)):
-            self.make_training(f"ring/own-{seed}/run.h5")
-            self.make_evaluation(f"ring/own-{seed}.h5", {"policy": [1.0]}, deviation)
-        # |0.02| and |-0.06|: 0.04; root mean square 0.025.
-        self.assertEqual(self.table("refresh", self.directory / "ring")[2],
-                         ["ring", "own", "3.00 (2.00, 4.00)", "1.88 (1.25, 2.50)"])
+    def test_fidelity_is_in_standard_deviations_of_random_batches(self):
+        for seed, unit in ((1, 1.0), (2, 2.0)):
+            self.make_training(f"ring/own-{seed}/run.h5", unit)
+        # Errors of the policy's batches 0.5 and 1.5, of random ones 0 and of a deviation of 1 or 2; the policy's are in the
+        # opposite order.
+        self.assertEqual(self.table("fidelity", self.directory / "ring")[2],
+                         ["ring", "own", "0.00 (0.00, 0.00)", "1.00", "0.75 (1.00, 0.50)", "-1.00"])
 
     def test_estimators_over_seeds(self):
         for seed, shift in ((1, 0.0), (2, 0.2)):

@@ -287,8 +287,8 @@ class _Report:
         self._section(f"What was picked: {run.name}", *parts)
 
     def _policy_training(self, run, training):
-        heat = "" if training.probabilities is None else self._picture(
-            policy.heat_map(run.name, training.probabilities, training.at))
+        heat = "" if training.shares is None else self._picture(
+            policy.heat_map(run.name, training.shares, training.at))
         said = page.paragraph("The run warned of nothing.") if not training.warnings else \
             page.heading("The run warned") + "".join(page.paragraph(warning) for warning in training.warnings)
         self._section(f"Training of a policy: {run.name}", self._picture(policy.training_chart(run.name, training)), heat,

@@ -26,10 +26,10 @@ def read_gains(path):
 
 
 def by_seed(directory, name, suffix=".h5"):
-    """seed -> path of NAME-SEED.h5 in a directory."""
+    """seed -> path of NAME-SEED.h5, or of another suffix, in a directory."""
     found = {}
     for path in pathlib.Path(directory).glob(f"{name}-*{suffix}"):
-        match = SEED.fullmatch(path.name.removesuffix(suffix))
+        match = SEED.fullmatch(str(path.relative_to(directory)).removesuffix(suffix))
         if match and match[1] == name:
             found[int(match[2])] = path
     return dict(sorted(found.items()))
@@ -83,34 +83,28 @@ def gains_table(options):
     return markdown([options.what_is, *options.policies, *kept, *options.choosers], rows)
 
 
-def refresh_of(directory, evaluation):
-    """(mean error, root mean square error) of the last estimates of a training's own batches, in standard deviations of
-    random batches."""
-    with_curves = read_run(kind_of(str(directory))[1])
-    training = policy.split_training(with_curves)
-    if training is None or "predicted" not in training.refreshes:
-        raise ReportError(f"{directory}: is no run of thresher policy train with a table that is refreshed")
-    gaps = (training.refreshes["predicted"] - training.refreshes["retrained"])[-policy.REFRESHES:]
-    errors = training.refreshes["estimate_error"][-policy.REFRESHES:]
-    unit = deviation_in(evaluation)
-    return numpy.nanmean(numpy.abs(gaps)) / unit, numpy.nanmean(errors) / unit
+def training_in(directory):
+    kind, file = kind_of(str(directory))
+    training = policy.split_training(read_run(file)) if kind == "run" else None
+    if training is None or not training.fidelity:
+        raise ReportError(f"{directory}: is no run of thresher policy train with a table")
+    return training
 
 
-def deviation_in(evaluation):
-    """Standard deviation of the metric of random batches, mean over environments."""
-    return float(read_run(kind_of(str(evaluation))[1]).curves["environments/random_deviation"].mean())
-
-
-def refresh_table(options):
+def fidelity_table(options):
+    """How far the last estimates are off, and whether they order batches as retraining does."""
     rows = []
     for directory in map(pathlib.Path, options.inputs):
         for name in options.policies:
-            found = [refresh_of(directory / f"{name}-{seed}", path) for seed, path in by_seed(directory, name).items()]
+            found = [training_in(path.parent) for path in by_seed(directory, name, "/run.h5").values()]
             if not found:
-                raise ReportError(f"{directory}: there is no {name}-SEED.h5 to make a row of")
-            gap, error = numpy.array(found).T
-            rows.append([directory.name, name, with_seeds(gap), with_seeds(error)])
-    return markdown(["environment", "policy", "predicted less retrained [SD]", "root mean square error of a batch [SD]"], rows)
+                raise ReportError(f"{directory}: there is no {name}-SEED/run.h5 to make a row of")
+            cells = [directory.name, name]
+            for kind in ("random", "policy"):
+                errors, correlations = numpy.array([policy.fidelity_of(training, kind) for training in found]).T
+                cells += [with_seeds(errors), f"{numpy.nanmean(correlations):.2f}"]
+            rows.append(cells)
+    return markdown(["environment", "policy", "random batches: off by [SD]", "rank r", "the policy's: off by [SD]", "rank r"], rows)
 
 
 def checks_in(path):
@@ -149,17 +143,6 @@ def estimators_table(options):
                      "error / of the mean", "rank r"], rows)
 
 
-def ranks(values):
-    """From 0; equal values share their mean rank."""
-    _, place, count = numpy.unique(values, return_inverse=True, return_counts=True)
-    return (numpy.cumsum(count) - (count + 1) / 2)[place]
-
-
-def rank_correlation(left, right):
-    """Spearman's."""
-    return float(numpy.corrcoef(ranks(left), ranks(right))[0, 1])
-
-
 def rewards_in(path):
     """(subsets as rows of words, accuracy on the reward points) of a lookup table."""
     with open_file(path) as file:
@@ -178,7 +161,7 @@ def proxies_table(options):
         checks = [check_of(path, "kernel") for path in by_seed(directory, "table", ".json").values()]
         random = [read_run(str(path)).curves[f"{policy.ENVIRONMENTS}random_mean"].mean()
                   for path in by_seed(directory, "own").values()]
-        agreement = numpy.array([rank_correlation(values, first[seed][1]) for seed, (_, values) in rewards.items()])
+        agreement = numpy.array([policy.rank_correlation(values, first[seed][1]) for seed, (_, values) in rewards.items()])
         rows.append([directory.name, style.percent(numpy.mean(random)),
                      with_seeds(100 * numpy.array([values.std(ddof=1) for _, values in rewards.values()])),
                      with_seeds(numpy.array([check["rank_correlation"] for check in checks])),
@@ -201,14 +184,14 @@ def games_table(options):
     return "\n\n".join(tables)
 
 
-TABLES = {"gains": gains_table, "refresh": refresh_table, "estimators": estimators_table, "games": games_table,
+TABLES = {"gains": gains_table, "fidelity": fidelity_table, "estimators": estimators_table, "games": games_table,
           "proxies": proxies_table}
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="thresher-policy", description=__doc__)
-    parser.add_argument("table", choices=TABLES, help="gains and refresh: of directories that hold NAME-SEED.h5 for each of "
-                        "--policies; estimators: of JSON files of table check; games: of files of env run; proxies: see jobs/policy.sh")
+    parser.add_argument("table", choices=TABLES, help="gains and fidelity: of directories that hold NAME-SEED and NAME-SEED.h5 "
+                        "for each of --policies; estimators: of JSON files of table check; games: of files of env run; proxies: see jobs/policy.sh")
     parser.add_argument("inputs", nargs="+", metavar="PATH")
     parser.add_argument("--policies", nargs="+", default=["own"], metavar="NAME", help="default: own")
     parser.add_argument("--choosers", nargs="*", default=["entropy", "margin", "badge", "k-center"], metavar="NAME")

@@ -13,6 +13,8 @@ from thresher_report.runs import mean_and_spread
 UPDATES, ENVIRONMENTS, PICKS, CANDIDATES = "updates/", "environments/", "picks/", "candidates/"
 FACTS = ("random_mean", "random_deviation", "labels")  # of evaluate: no methods
 KINDS = {"hard": "hardest", "easy": "easiest"}
+FIDELITY = {"random": "random batches", "policy": "the policy's"}
+MOST_DOTS = 2000
 LAST = 20  # updates that tell how a training ended
 REFRESHES = 5  # and refreshes
 
@@ -21,8 +23,9 @@ REFRESHES = 5  # and refreshes
 class Training:
     curves: dict  # one value an update: gain, entropy, hard_share, ...
     refreshes: dict  # one value a refresh: refresh_update, predicted, retrained, ...
-    probabilities: numpy.ndarray | None = None  # of picking, [snapshots, candidates]
+    shares: numpy.ndarray | None = None  # of the rollouts that picked a candidate, [snapshots, candidates]
     at: numpy.ndarray | None = None  # updates of the snapshots
+    fidelity: dict = field(default_factory=dict)  # "random", "policy" -> (predicted, retrained) [environments, batches]
     warnings: list = field(default_factory=list)
 
 
@@ -38,6 +41,13 @@ def split_training(run):
         training.refreshes = {name: training.curves.pop(name) for name in list(training.curves)
                               if name in ("refresh_update", "predicted", "retrained", "retrained_gain",
                                           "estimate_error", "retrained_spread")}
+    training.shares, training.at = run.grids.pop("picking/share", None), run.curves.pop("picking/update", None)
+    for kind in ("random", "policy"):
+        pair = [run.grids.pop(f"fidelity/{kind}_{what}", None) for what in ("predicted", "retrained")]
+        if pair[0] is not None and pair[1] is not None:
+            training.fidelity[kind] = tuple(pair)
+    for name in [name for name in run.grids if name.startswith(CANDIDATES)]:
+        del run.grids[name]
     training.warnings = warnings_in(pathlib.Path(run.path).parent / "log.txt")
     return training
 
@@ -61,11 +71,38 @@ def training_rows(training):
         off = training.refreshes["predicted"] - training.refreshes["retrained"]
         rows.append(("predicted less retrained metric of its batches, last refreshes", style.number(_last(off, REFRESHES))))
         rows.append(("root mean square error of these predictions", style.number(_last(training.refreshes["estimate_error"], REFRESHES))))
+    for kind in training.fidelity:
+        error, correlation = fidelity_of(training, kind)
+        rows.append((f"estimates of {FIDELITY[kind]} off by, in standard deviations", style.number(error)))
+        rows.append(("their rank correlation with retraining", style.number(correlation)))
     rows.append(("entropy, share of the uniform law's", style.percent(_last(training.curves["entropy"]))))
     for kind in KINDS:
         if numpy.isfinite(training.curves.get(f"{kind}_share", numpy.array([numpy.nan]))).any():
             rows.append((f"picks among the {KINDS[kind]} candidates", style.percent(_last(training.curves[f"{kind}_share"]))))
     return rows
+
+
+def ranks(values):
+    """From 0; equal values share their mean rank."""
+    _, place, count = numpy.unique(values, return_inverse=True, return_counts=True)
+    return (numpy.cumsum(count) - (count + 1) / 2)[place]
+
+
+def rank_correlation(left, right):
+    """Spearman's; NaN where all of a side are equal."""
+    left, right = ranks(left), ranks(right)
+    if left.std() == 0 or right.std() == 0:
+        return numpy.nan
+    return float(numpy.corrcoef(left, right)[0, 1])
+
+
+def fidelity_of(training, kind):
+    """(mean absolute error of the last estimates in standard deviations of random batches, their rank correlation with
+    retraining), means over environments."""
+    predicted, retrained = training.fidelity[kind]
+    unit = training.fidelity["random"][1].std(axis=1, ddof=1)
+    error = numpy.abs(predicted - retrained).mean(axis=1) / unit
+    return float(error.mean()), float(numpy.nanmean([rank_correlation(*pair) for pair in zip(predicted, retrained)]))
 
 
 def _last(values, count=LAST):
@@ -118,6 +155,18 @@ def _draw_shares(panel, training):
     panel.set_xlabel("update")
 
 
+def _draw_fidelity(panel, training):
+    ends = []
+    for index, (kind, (predicted, retrained)) in enumerate(training.fidelity.items()):
+        panel.plot(predicted.ravel()[:MOST_DOTS], retrained.ravel()[:MOST_DOTS], style.MARKERS[index], markersize=3.0, alpha=0.45,
+                   color=style.COLOURS[index], label=FIDELITY[kind])
+        ends += [predicted.min(), predicted.max()]
+    panel.plot([min(ends), max(ends)], [min(ends), max(ends)], color=style.SOFT, linewidth=1.0, linestyle=(0, (2, 3)))
+    panel.legend(loc="upper left")
+    panel.set_xlabel("estimated by the table at the end")
+    panel.set_ylabel("retrained")
+
+
 def _draw_norm(panel, training):
     charts._draw_steps(panel, training.curves["gradient_norm"], False)
     panel.set_yscale("log")
@@ -131,6 +180,7 @@ PANELS = (
     ("Entropy, share of the uniform law's", ("entropy",), _draw_entropy),
     ("Can the table tell rewards apart?", ("estimate_error", "retrained_spread"), _draw_errors),
     ("Picks among the 2 b hardest or easiest", ("hard_share", "easy_share"), _draw_shares),
+    ("Metric of batches on reward points", ("fidelity",), _draw_fidelity),
     ("Norm of the gradient, log scale", ("gradient_norm",), _draw_norm),
 )
 
@@ -138,6 +188,8 @@ PANELS = (
 @charts.styled
 def training_chart(name, training):
     known = {**training.curves, **training.refreshes}
+    if training.fidelity:
+        known["fidelity"] = training.fidelity["policy"][0]
     drawn = [(title, draw) for title, needs, draw in PANELS
              if all(numpy.isfinite(known.get(need, numpy.array([]))).any() for need in needs)]
     rows = -(-len(drawn) // 2)
@@ -155,22 +207,22 @@ def training_chart(name, training):
 
 
 @charts.styled
-def heat_map(name, probabilities, at):
-    """probabilities: [snapshots, candidates] of picking; at: updates, [snapshots]."""
-    order = numpy.argsort(-probabilities[-1], kind="stable")
+def heat_map(name, shares, at):
+    """shares: of the rollouts that picked a candidate, [snapshots, candidates]; at: updates, [snapshots]."""
+    order = numpy.argsort(-shares[-len(shares) // 10:].mean(axis=0), kind="stable")
     figure = charts._figure(charts.WIDTH, 4.2)
     axes = figure.subplots()
     edges = numpy.concatenate([[at[0]], (at[:-1] + at[1:]) / 2, [at[-1]]]) if len(at) > 1 else numpy.array([at[0] - 0.5, at[0] + 0.5])
-    mesh = axes.pcolormesh(edges, numpy.arange(len(order) + 1), probabilities[:, order].T, cmap="viridis", vmin=0.0,
-                           vmax=max(1e-12, numpy.nanmax(probabilities)), rasterized=True)
+    mesh = axes.pcolormesh(edges, numpy.arange(len(order) + 1), shares[:, order].T, cmap="viridis", vmin=0.0,
+                           vmax=max(1e-12, numpy.nanmax(shares)), rasterized=True)
     figure.colorbar(mesh, ax=axes, label="share of its batches that hold the candidate")
     axes.invert_yaxis()
     axes.grid(False)
     axes.set_xlabel("update")
     axes.set_ylabel("candidates, the likeliest at the end first")
-    last = probabilities[-1][order]
-    return charts._finish(figure, f"{name}-probabilities", f"Probability of picking each of {len(order)} candidates over the "
-                          f"training: at the end from {style.percent(last[-1])} to {style.percent(last[0])}.",
+    last = shares[-1][order]
+    return charts._finish(figure, f"{name}-picking", f"How often the policy picked each of {len(order)} candidates over the "
+                          f"training: at the end from {style.percent(last.min())} to {style.percent(last.max())}.",
                           "A row is a candidate, and grows bright as the policy learns to pick it.")
 
 
