@@ -4,7 +4,8 @@
 #
 #   bash jobs/policy.sh [--digits FILE] [--mnist DIRECTORY] [PART...]      default: all parts, in this order
 #
-#     own         policies in the environment that they were trained in, with a table that is refreshed, with retrained rewards, and in paper mode
+#     own         policies in the environment that they were trained in, with a table that is refreshed and in paper mode
+#     rewards     the same with retrained rewards for as many updates
 #     fresh       policies trained in 64 environments, in fresh ones
 #     estimators  what lookup tables can tell, by their size and the size of batches
 #     transfer    policies of one kind of environment in another
@@ -72,23 +73,34 @@ judge() {
 many=(--environments 64 --updates 500 --rewards retrained)
 
 part_own() {
-    local kind seed name
+    local kind seed
+    for kind in "${kinds[@]}"; do
+        of "$kind"
+        for seed in "${seeds[@]}"; do
+            learn "$out/$kind/own-$seed" "$seed" --environments 1
+            learn "$out/$kind/paper-$seed" "$seed" --environments 1 --head walk --estimator knn --records 500 --refresh-every 0 --entropy-bonus 0
+            judge "$out/$kind/own-$seed.h5" "$seed" "$out/$kind/own-$seed" --own --environments 1 \
+                --choosers entropy,margin,badge,k-center,best-of-table,search,oracle
+            judge "$out/$kind/paper-$seed.h5" "$seed" "$out/$kind/paper-$seed" --own --environments 1
+        done
+    done
+    run thresher-policy gains "${kinds[@]/#/$out/}" --policies own paper --choosers entropy margin badge k-center best-of-table search oracle
+    run thresher-policy fidelity "${kinds[@]/#/$out/}" --policies own paper
+    run thresher-report "$out/fashion/own-1" "$out/fashion/own-1.h5" --figures "$out/figures" -o "$out/own.html"
+}
+
+part_rewards() {
+    local kind seed
     for kind in "${kinds[@]}"; do
         of "$kind"
         for seed in "${seeds[@]}"; do
             learn "$out/$kind/own-$seed" "$seed" --environments 1
             learn "$out/$kind/true-$seed" "$seed" --environments 1 --rewards retrained
-            learn "$out/$kind/paper-$seed" "$seed" --environments 1 --head walk --estimator knn --records 500 --refresh-every 0 --entropy-bonus 0
-            judge "$out/$kind/own-$seed.h5" "$seed" "$out/$kind/own-$seed" --own --environments 1 \
-                --choosers entropy,margin,badge,k-center,best-of-table,search,oracle
-            for name in true paper; do
-                judge "$out/$kind/$name-$seed.h5" "$seed" "$out/$kind/$name-$seed" --own --environments 1
-            done
+            judge "$out/$kind/own-$seed.h5" "$seed" "$out/$kind/own-$seed" --own --environments 1
+            judge "$out/$kind/true-$seed.h5" "$seed" "$out/$kind/true-$seed" --own --environments 1
         done
     done
-    run thresher-policy gains "${kinds[@]/#/$out/}" --policies own true paper --share --choosers entropy margin badge k-center best-of-table search oracle
-    run thresher-policy fidelity "${kinds[@]/#/$out/}" --policies own paper
-    run thresher-report "$out/fashion/own-1" "$out/fashion/own-1.h5" --figures "$out/figures" -o "$out/own.html"
+    run thresher-policy gains "${kinds[@]/#/$out/}" --policies own true --share --choosers
 }
 
 part_fresh() {
@@ -111,7 +123,7 @@ table() {
 
 part_estimators() {
     local kind seed b
-    for kind in fashion50 fashion ${mnist:+mnist}; do
+    for kind in fashion50 fashion; do
         of "$kind"
         mkdir -p "$out/$kind"
         for b in 5 10 20; do
@@ -120,7 +132,7 @@ part_estimators() {
             done
         done
     done
-    run thresher-policy estimators "$out"/*/b*-*.json
+    run thresher-policy estimators "$out"/fashion*/b*-*.json
 }
 
 part_transfer() {
@@ -203,7 +215,7 @@ part_proxies() {
     run thresher-policy proxies "$out"/proxies/*
 }
 
-[ "${#parts[@]}" -gt 0 ] || parts=(own fresh estimators transfer games cycles ablations proxies)
+[ "${#parts[@]}" -gt 0 ] || parts=(own rewards fresh estimators transfer games cycles ablations proxies)
 for part in "${parts[@]}"; do
     declare -F "part_$part" >/dev/null || { echo "policy: there is no part $part; bash jobs/policy.sh's first lines list them" >&2; exit 1; }
     say "$part"
