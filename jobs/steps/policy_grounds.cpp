@@ -34,6 +34,25 @@ void check_belongs(const LookupTable& table, const Ground& ground, const PolicyO
 
 }  // namespace
 
+void furnish(Job& job, Ground& ground, const ProxyOptions& proxy, const std::string& metric,
+             std::span<const std::string> features) {
+    agree(job.collective(), [&] {
+        const Environment& environment = ground.open.environment;
+        ground.proxy = std::make_unique<Proxy>(environment, proxy);
+        const std::vector<float> log_probs = ground.proxy->log_probs({}, environment.candidates);
+        ground.candidates = make_candidates({.rows = environment.candidates.rows,
+                                             .embeddings = environment.candidates.features,
+                                             .embedding_size = environment.dimensions,
+                                             .log_probs = log_probs,
+                                             .classes = environment.classes,
+                                             .labelled_embeddings = environment.labelled.features},
+                                            features);
+        ground.retrained = std::make_unique<ProxyMetric>(*ground.proxy, metric, JudgedOn::reward);
+    });
+    ground.reward =
+        std::make_unique<SharedMetric>(*ground.retrained, job.collective(), learner_lanes());
+}
+
 Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSource& source,
                    std::span<const std::string> features, std::int64_t number) {
     Ground ground;
@@ -47,25 +66,12 @@ Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSour
         ground.seed = built->seeds.front();  // of the environment that it was built in
     }
     ground.open = source.open(ground.seed, number < kFresh ? Half::training : Half::fresh);
-    agree(job.collective(), [&] {
-        const Environment& environment = ground.open.environment;
-        ground.proxy =
-            std::make_unique<Proxy>(environment, options.choice.proxy_options(ground.seed));
-        if (built) check_belongs(*built, ground, options, table_of(options, number));
-        const std::vector<float> log_probs = ground.proxy->log_probs({}, environment.candidates);
-        ground.candidates = make_candidates({.rows = environment.candidates.rows,
-                                             .embeddings = environment.candidates.features,
-                                             .embedding_size = environment.dimensions,
-                                             .log_probs = log_probs,
-                                             .classes = environment.classes,
-                                             .labelled_embeddings = environment.labelled.features},
-                                            features);
-        ground.retrained =
-            std::make_unique<ProxyMetric>(*ground.proxy, options.metric, JudgedOn::reward);
-    });
+    furnish(job, ground, options.choice.proxy_options(ground.seed), options.metric, features);
+    if (built) {
+        agree(job.collective(),
+              [&] { check_belongs(*built, ground, options, table_of(options, number)); });
+    }
     ground.built = std::move(built);
-    ground.reward =
-        std::make_unique<SharedMetric>(*ground.retrained, job.collective(), learner_lanes());
     return ground;
 }
 

@@ -191,6 +191,45 @@ class Policy(JobTest):
             first, second = (set(file[f"cycles/policy/0/{cycle}/batch_ids"]) for cycle in (0, 1))
             self.assertEqual((len(first), len(second), len(first & second)), (10, 10, 0))
 
+    def test_loop_trains_a_policy_on_what_is_labelled(self):
+        pool, test = self.make_pool(rows=400, noise=80.0), self.make_pool("test.h5", rows=100, seed=1)
+        loop = ("loop", "--pool", pool, "--test-pool", test, "--model", "mlp", "--hidden", 16, "--acquisitions", "random,policy", "-k", 5,
+                "--cycles", 4, "--updates", 20, "--agent-updates", 10, "--reproducible")
+
+        def picked(run):
+            with h5py.File(self.path(f"{run}/run.h5")) as file:
+                return [[tuple(file[f"cycles/{name}/0/{cycle}/batch_ids"]) for cycle in range(3)] for name in ("random", "policy")]
+
+        found = {}
+        for agent in ("single", "per-cycle"):
+            options = (*loop, "--agent", agent, "--initial", 20)
+            for run, ranks in (("alone", 0), ("shared", 3)):
+                self.run_ok(*options, "--run", self.path(f"{agent}-{run}"), ranks=ranks)
+            found[agent] = picked(f"{agent}-alone")
+            self.assertEqual(picked(f"{agent}-shared"), found[agent])
+        # Stopped again and again, and gone on with.
+        stopped = (*loop, "--agent", "single", "--initial", 20, "--max-walltime", 1e-6, "--run", self.path("stopped"))
+        codes = [self.run_any(*stopped).code]
+        while codes[-1] == 85:
+            codes.append(self.run_any(*stopped, "--resume").code)
+        self.assertEqual(codes[-1], 0)
+        self.assertGreater(len(codes), 4)
+        self.assertEqual(picked("stopped"), found["single"])
+        single, anew = (found[agent][1] for agent in ("single", "per-cycle"))
+        self.assertEqual(single[0], anew[0])  # both begin with a policy that has learned nothing
+        self.assertNotEqual(single[1:], anew[1:])
+        # One that was trained before can be the first.
+        self.train_policy("run")
+        self.run_ok(*loop, "--agent", "single", "--policy", self.policy(), "--initial", 20, "--run", self.path("begun"))
+        self.assertNotEqual(picked("begun")[1], single)
+        refused = (*loop, "--run", self.path("refused"), "--initial")
+        self.assert_fails(2, ["needs 20 rows", "--initial is 19"], *refused, 19, "--agent", "single")
+        self.assert_fails(2, ["--agent single, which goes on"], *refused, 20, "--agent", "per-cycle", "--policy", self.policy())
+        self.assert_fails(2, ["give its file with --policy"], *refused, 20)
+        with h5py.File(pool, "a") as file:
+            file["targets"][:300] = -1
+        self.assert_fails(1, ["rows have a label", "needs 20", "larger --initial"], *refused, 20, "--agent", "per-cycle")
+
     def test_bad_input_is_refused_with_what_to_do(self):
         self.train_policy("run", "--features", "entropy,embedding")
         predictions = self.make_predictions()
