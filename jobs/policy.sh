@@ -11,6 +11,7 @@
 #     transfer    policies of one kind of environment in another
 #     games       labels against accuracy and loss in batches of 1, 5, 10 and 20, where every candidate is there four times
 #     cycles      classes, distances and images of what a loop picks
+#     agents      in a loop, a policy that never changes, one that learns on in every cycle, and a new one in every cycle
 #     ablations   heads, baselines, entropy bonus, replay, tables, numbers of environments
 #     proxies     learners with and without semi-supervision
 #
@@ -70,47 +71,67 @@ learn() {
 judge() {
     unless_made "$1" thresher policy evaluate "${options[@]}" "${quiet[@]}" --seed "$2" --policy "$3/policy.h5" -o "$1" "${@:4}"
 }
+# with_seeds COMMAND...: the command with each seed behind it, side by side.
+with_seeds() {
+    local seed pids=()
+    for seed in "${seeds[@]}"; do
+        "$@" "$seed" &
+        pids+=("$!")
+    done
+    for seed in "${pids[@]}"; do wait "$seed"; done
+}
 many=(--environments 64 --updates 500 --rewards retrained)
 
+# judge_own KIND SEED: in its own environment, beside all that knows the rewards there.
+judge_own() {
+    judge "$out/$1/own-$2.h5" "$2" "$out/$1/own-$2" --own --environments 1 --choosers entropy,margin,badge,k-center,best-of-table,search,oracle
+}
+
+# own KIND SEED, and so on: one seed of a part.
+own() {
+    learn "$out/$1/own-$2" "$2" --environments 1
+    judge_own "$1" "$2"
+    learn "$out/$1/paper-$2" "$2" --environments 1 --head walk --estimator knn --records 500 --refresh-every 0 --entropy-bonus 0
+    judge "$out/$1/paper-$2.h5" "$2" "$out/$1/paper-$2" --own --environments 1
+}
+
 part_own() {
-    local kind seed
+    local kind
     for kind in "${kinds[@]}"; do
         of "$kind"
-        for seed in "${seeds[@]}"; do
-            learn "$out/$kind/own-$seed" "$seed" --environments 1
-            learn "$out/$kind/paper-$seed" "$seed" --environments 1 --head walk --estimator knn --records 500 --refresh-every 0 --entropy-bonus 0
-            judge "$out/$kind/own-$seed.h5" "$seed" "$out/$kind/own-$seed" --own --environments 1 \
-                --choosers entropy,margin,badge,k-center,best-of-table,search,oracle
-            judge "$out/$kind/paper-$seed.h5" "$seed" "$out/$kind/paper-$seed" --own --environments 1
-        done
+        with_seeds own "$kind"
     done
     run thresher-policy gains "${kinds[@]/#/$out/}" --policies own paper --choosers entropy margin badge k-center best-of-table search oracle
     run thresher-policy fidelity "${kinds[@]/#/$out/}" --policies own paper
     run thresher-report "$out/fashion/own-1" "$out/fashion/own-1.h5" --figures "$out/figures" -o "$out/own.html"
 }
 
+rewards() {
+    learn "$out/$1/own-$2" "$2" --environments 1
+    learn "$out/$1/true-$2" "$2" --environments 1 --rewards retrained
+    judge_own "$1" "$2"
+    judge "$out/$1/true-$2.h5" "$2" "$out/$1/true-$2" --own --environments 1
+}
+
 part_rewards() {
-    local kind seed
+    local kind
     for kind in "${kinds[@]}"; do
         of "$kind"
-        for seed in "${seeds[@]}"; do
-            learn "$out/$kind/own-$seed" "$seed" --environments 1
-            learn "$out/$kind/true-$seed" "$seed" --environments 1 --rewards retrained
-            judge "$out/$kind/own-$seed.h5" "$seed" "$out/$kind/own-$seed" --own --environments 1
-            judge "$out/$kind/true-$seed.h5" "$seed" "$out/$kind/true-$seed" --own --environments 1
-        done
+        with_seeds rewards "$kind"
     done
     run thresher-policy gains "${kinds[@]/#/$out/}" --policies own true --share --choosers
 }
 
+fresh() {
+    learn "$out/$1/fresh-$2" "$2" "${many[@]}"
+    judge "$out/$1/fresh-$2.h5" "$2" "$out/$1/fresh-$2" --choosers entropy,margin,badge,k-center,oracle
+}
+
 part_fresh() {
-    local kind seed
+    local kind
     for kind in "${kinds[@]}"; do
         of "$kind"
-        for seed in "${seeds[@]}"; do
-            learn "$out/$kind/fresh-$seed" "$seed" "${many[@]}"
-            judge "$out/$kind/fresh-$seed.h5" "$seed" "$out/$kind/fresh-$seed" --choosers entropy,margin,badge,k-center,oracle
-        done
+        with_seeds fresh "$kind"
     done
     run thresher-policy gains "${kinds[@]/#/$out/}" --policies fresh --choosers entropy margin badge k-center oracle
 }
@@ -121,31 +142,34 @@ table() {
     [ -e "$1.json" ] || { thresher table check "$1.h5" --json --log-level warning | tail -n 1 >"$1.json.tmp" && mv "$1.json.tmp" "$1.json"; }
 }
 
+estimators() {
+    table "$out/$1/b$2-$3" "$3" --subset-size "$2"
+}
+
 part_estimators() {
-    local kind seed b
+    local kind b
     for kind in fashion50 fashion; do
         of "$kind"
         mkdir -p "$out/$kind"
-        for b in 5 10 20; do
-            for seed in "${seeds[@]}"; do
-                table "$out/$kind/b$b-$seed" "$seed" --subset-size "$b"
-            done
-        done
+        for b in 5 10 20; do with_seeds estimators "$kind" "$b"; done
     done
     run thresher-policy estimators "$out"/fashion*/b*-*.json
 }
 
+transfer() {
+    local from
+    for from in fashion dup4 ring ringdup; do
+        [ -e "$out/$from/fresh-$2/policy.h5" ] || { echo "policy: transfer needs the policies of part fresh" >&2; exit 1; }
+        judge "$out/transfer/$1/$from-$2.h5" "$2" "$out/$from/fresh-$2"
+    done
+}
+
 part_transfer() {
-    local from to seed
+    local to
     for to in fashion dup4 ring ${digits:+digits} ${mnist:+mnist}; do
         of "$to"
         mkdir -p "$out/transfer/$to"
-        for from in fashion dup4 ring ringdup; do
-            for seed in "${seeds[@]}"; do
-                [ -e "$out/$from/fresh-$seed/policy.h5" ] || { echo "policy: transfer needs the policies of part fresh" >&2; exit 1; }
-                judge "$out/transfer/$to/$from-$seed.h5" "$seed" "$out/$from/fresh-$seed"
-            done
-        done
+        with_seeds transfer "$to"
     done
     run thresher-policy gains "$out"/transfer/* --policies fashion dup4 ring ringdup --what-is "in fresh"
 }
@@ -159,25 +183,42 @@ part_games() {
     run thresher-report "$out/games.h5" --figures "$out/figures" -o "$out/games.html"
 }
 
+# cycle RUN OPTION...: a loop on a pool where every image is there four times, with noise.
+cycle() {
+    unless_made "$out/redundant.h5" thresher derive --pool "$pool" --subset 500 --repeat 4 --jitter 0.1 -o "$out/redundant.h5"
+    run thresher loop --pool "$out/redundant.h5" --test-pool quickstart/test.h5 --model mlp --hidden 64 --updates 300 --batch-size 32 \
+        --optimizer adamw --learning-rate 0.001 -k 10 --cycles 9 --repeats 3 "${quiet[@]}" --run "$1" --resume "${@:2}"
+}
+
 part_cycles() {
     of dup4
     learn "$out/dup4/fresh-1" 1 "${many[@]}"
-    unless_made "$out/redundant.h5" thresher derive --pool "$pool" --subset 500 --repeat 4 --jitter 0.1 -o "$out/redundant.h5"
-    run thresher loop --pool "$out/redundant.h5" --test-pool quickstart/test.h5 --model mlp --hidden 64 --updates 300 --batch-size 32 \
-        --optimizer adamw --learning-rate 0.001 --acquisitions random,entropy,k-center,badge,policy --policy "$out/dup4/fresh-1/policy.h5" \
-        --initial 20 -k 10 --cycles 10 --repeats 3 "${quiet[@]}" --run "$out/loop" --resume
+    cycle "$out/loop" --initial 20 --acquisitions random,entropy,k-center,badge,policy --policy "$out/dup4/fresh-1/policy.h5"
     run thresher-report "$out/loop" --pool "$out/redundant.h5" --figures "$out/figures" -o "$out/cycles.html"
-    run thresher-table "$out/loop" --at 40 80 120
+    run thresher-table "$out/loop" --at 30 60 100
 }
 
+part_agents() {
+    local agent
+    of dup4
+    learn "$out/dup4/fresh-1" 1 "${many[@]}"
+    cycle "$out/agents/fixed" --initial 40 --acquisitions random,policy --policy "$out/dup4/fresh-1/policy.h5"
+    for agent in single per-cycle; do
+        cycle "$out/agents/$agent" --initial 40 --acquisitions policy --agent "$agent"
+    done
+    cycle "$out/agents/single-begun" --initial 40 --acquisitions policy --agent single --policy "$out/dup4/fresh-1/policy.h5"
+    run thresher-table "$out"/agents/* --at 50 80 120
+}
+
+ablation() {
+    local to=$out/ablations/$1 seed=${*: -1}
+    learn "$to/own-$seed" "$seed" --config jobs/configs/policy.toml "${@:2:$#-2}"
+    judge "$to/own-$seed.h5" "$seed" "$to/own-$seed" --own --environments 16 --choosers k-center
+    judge "$to/fresh-$seed.h5" "$seed" "$to/own-$seed" --environments 20 --choosers k-center
+}
 # variant NAME OPTION...: of the ablations, in 16 environments, judged in them and in fresh ones.
 variant() {
-    local seed to=$out/ablations/$1
-    for seed in "${seeds[@]}"; do
-        learn "$to/own-$seed" "$seed" --config jobs/configs/policy.toml "${@:2}"
-        judge "$to/own-$seed.h5" "$seed" "$to/own-$seed" --own --environments 16 --choosers k-center
-        judge "$to/fresh-$seed.h5" "$seed" "$to/own-$seed" --environments 20 --choosers k-center
-    done
+    with_seeds ablation "$@"
 }
 
 part_ablations() {
@@ -200,22 +241,24 @@ part_ablations() {
     run thresher-policy gains "$out"/ablations/* --policies own fresh --choosers --what-is variant
 }
 
+proxies() {
+    local to=$out/proxies/$1
+    table "$to/table-$2" "$2" --proxy "$1"
+    learn "$to/own-$2" "$2" --environments 1 --proxy "$1"
+    judge "$to/own-$2.h5" "$2" "$to/own-$2" --own --environments 1 --proxy "$1"
+}
+
 part_proxies() {
-    local proxy seed to
+    local proxy
     of fashion
     for proxy in supervised pseudo-label mean-teacher; do
-        to=$out/proxies/$proxy
-        mkdir -p "$to"
-        for seed in "${seeds[@]}"; do
-            table "$to/table-$seed" "$seed" --proxy "$proxy"
-            learn "$to/own-$seed" "$seed" --environments 1 --proxy "$proxy"
-            judge "$to/own-$seed.h5" "$seed" "$to/own-$seed" --own --environments 1 --proxy "$proxy"
-        done
+        mkdir -p "$out/proxies/$proxy"
+        with_seeds proxies "$proxy"
     done
     run thresher-policy proxies "$out"/proxies/*
 }
 
-[ "${#parts[@]}" -gt 0 ] || parts=(own rewards fresh estimators transfer games cycles ablations proxies)
+[ "${#parts[@]}" -gt 0 ] || parts=(own rewards fresh estimators transfer games cycles agents ablations proxies)
 for part in "${parts[@]}"; do
     declare -F "part_$part" >/dev/null || { echo "policy: there is no part $part; bash jobs/policy.sh's first lines list them" >&2; exit 1; }
     say "$part"
