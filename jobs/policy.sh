@@ -177,7 +177,7 @@ part_transfer() {
 part_games() {
     of dup4
     learn "$out/dup4/fresh-1" 1 "${many[@]}"
-    unless_made "$out/games.h5" thresher env run "${options[@]}" "${quiet[@]}" --seed 101 --seeds 10 --budget 60 --batches 1,5,10,20 \
+    unless_made "$out/games.h5" thresher env run "${options[@]}" "${quiet[@]}" --seed 101 --seeds 8 --budget 40 --batches 1,5,10,20 \
         --choosers random,entropy,k-center,policy,oracle --policy "$out/dup4/fresh-1/policy.h5" -o "$out/games.h5"
     run thresher-policy games "$out/games.h5"
     run thresher-report "$out/games.h5" --figures "$out/figures" -o "$out/games.html"
@@ -213,18 +213,19 @@ part_agents() {
 ablation() {
     local to=$out/ablations/$1 seed=${*: -1}
     learn "$to/own-$seed" "$seed" --config jobs/configs/policy.toml "${@:2:$#-2}"
-    judge "$to/own-$seed.h5" "$seed" "$to/own-$seed" --own --environments 16 --choosers k-center
+    judge "$to/own-$seed.h5" "$seed" "$to/own-$seed" --own --environments "${trained:-16}" --choosers k-center
     judge "$to/fresh-$seed.h5" "$seed" "$to/own-$seed" --environments 20 --choosers k-center
 }
-# variant NAME OPTION...: of the ablations, in 16 environments, judged in them and in fresh ones.
+# variant NAME OPTION...: of jobs/configs/policy.toml with 50 candidates; judged in the environments of its training, `trained` of them, and in fresh ones.
 variant() {
+    variants+=("$out/ablations/$1")
     with_seeds ablation "$@"
 }
 
 part_ablations() {
+    local variants=()
     of fashion50
     variant default
-    variant rewards-retrained --rewards retrained
     variant head-walk --head walk
     variant head-batch --head batch
     variant head-plackett-luce --head plackett-luce
@@ -236,9 +237,13 @@ part_ablations() {
     variant entropy-bonus-0.1 --entropy-bonus 0.1
     variant records-50 --records 50
     variant records-584-no-refresh --records 584 --refresh-every 0
-    variant environments-4 --environments 4
+    variant rewards-retrained --rewards retrained
+    variant rollouts-8-updates-1000 --rollouts 8 --updates 1000 --rewards retrained
+    trained=1 variant environments-1 --environments 1
+    trained=1 variant environments-1-replay-32 --environments 1 --replay 32
+    trained=4 variant environments-4 --environments 4
     variant environments-64 --environments 64 --rewards retrained
-    run thresher-policy gains "$out"/ablations/* --policies own fresh --choosers --what-is variant
+    run thresher-policy gains "${variants[@]}" --policies own fresh --choosers --what-is variant
 }
 
 proxies() {
