@@ -175,6 +175,9 @@ int evaluate_policy(Job& job) {
     static_cast<void>(proxy_metric(options.metric));
     THRESHER_CHECK_AS(UsageError, options.tables.empty() || options.own,
                       "--table names environments of a training; add --own");
+    THRESHER_CHECK_AS(UsageError, options.choice.rows.empty() || options.own,
+                      "--rows names the candidates of a training, so no environment with them is "
+                      "fresh; add --own");
     check_tables(options);
     if (!options.output.empty()) {
         job.check_output(options.output, {options.policy, options.choice.pool.path});

@@ -20,7 +20,9 @@ struct EnvironmentChoice {
     EnvironmentOptions environment;
     PoolOptions pool;
     ProxyOptions proxy;
-    std::string supervision = "supervised";
+    std::string supervision = "supervised", retrain = "scratch";
+    std::int64_t warm_steps = 20;
+    std::string rows;          ///< file of ids: the candidates of a pool; empty: drawn
     std::int64_t hidden = -1;  ///< the environment's own
 
     /// The options of the proxy with the texts above read into them. Throws UsageError.
@@ -51,11 +53,14 @@ class EnvironmentSource {
 
   private:
     OpenEnvironment make(std::uint64_t seed, Half half) const;
+    /// Of a pool, as make_environment wants them.
+    std::vector<std::int64_t> rows_of(std::uint64_t seed, Half half) const;
 
     Collective& collective_;
     const EnvironmentChoice& options_;
     std::optional<io::PoolFile> pool_;
-    std::array<std::vector<std::int64_t>, 2> targets_;  ///< of the rows of each half
+    std::vector<std::int64_t> candidates_;              ///< rows that --rows names
+    std::array<std::vector<std::int64_t>, 2> targets_;  ///< of the other rows, of each half
 };
 
 /// What estimators know of the candidates, by a learner of the labelled set. Local.

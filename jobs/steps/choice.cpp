@@ -331,12 +331,13 @@ Choice choose_by_policy(Job& job, PredictionStream& stream, const ChoiceOptions&
     if (options.candidates > 0) pointwise.push_back(options.candidates_by);
     const ShardScores shard = score_stream(job, stream, pointwise, round, comparisons);
     return timed_choice(job, shard, [&] {
-        const RowPredictions candidates = gather_predictions(
-            job.collective(), stream, candidate_rows(job, shard, options, excluded));
+        const std::vector<std::int64_t> own = candidate_rows(job, shard, options, excluded);
+        const RowPredictions candidates = gather_predictions(job.collective(), stream, own);
         const RowPredictions labelled =
             gather_predictions(job.collective(), stream, marked_rows(stream, comparisons.labelled));
         Selection selection;
-        selection.selectable = std::ssize(candidates.ids);
+        selection.selectable = std::ssize(own);
+        job.collective().all_reduce_sum(std::span(&selection.selectable, 1));
         agree(job.collective(), [&] {
             if (!job.is_root()) return;
             const CandidateSet set =

@@ -253,9 +253,9 @@ RowPredictions gather_predictions(Collective& collective, PredictionStream& stre
     RowPredictions own;
     agree(collective, [&] { own = stream.predict(own_rows); });
     RowPredictions all;
-    all.ids = collective.all_gather_v(std::span<const std::int64_t>(own.ids)).values;
-    all.log_probs = collective.all_gather_v(std::span<const float>(own.log_probs)).values;
-    all.embeddings = collective.all_gather_v(std::span<const float>(own.embeddings)).values;
+    all.ids = collective.gather_v(std::span<const std::int64_t>(own.ids)).values;
+    all.log_probs = collective.gather_v(std::span<const float>(own.log_probs)).values;
+    all.embeddings = collective.gather_v(std::span<const float>(own.embeddings)).values;
     return all;
 }
 

@@ -28,6 +28,8 @@ const std::vector<EnvironmentInfo>& environments() {
         {"ringdup",
          "the ring, with 70 % of the candidates in one blob whose classes cannot be told", false,
          16, make_ring_with_blob},
+        {"standard", "one draw of the ring, whatever the seed: 50 candidates, 20 labelled", false,
+         16, make_standard},
         {"pool", "a stratified draw from any pool with targets, in principal components if asked",
          true, 0, make_from_pool},
     };

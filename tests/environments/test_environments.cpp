@@ -53,6 +53,18 @@ TEST_CASE("an environment has the bits of its seed and other bits under another"
     }
 }
 
+TEST_CASE("the standard environment is the same under every seed", "[environments]") {
+    const EnvironmentOptions options{.name = "standard", .candidates = 50};
+    const Environment one = make_environment(options, 1), other = make_environment(options, 2);
+    for (const auto part : {&Environment::labelled, &Environment::candidates, &Environment::reward,
+                            &Environment::test}) {
+        CHECK(same(one.*part, other.*part));
+    }
+    CHECK(one.candidates.rows == 50);
+    CHECK_THROWS_WITH(make_environment({.name = "standard", .candidates = 60}, 1),
+                      contains("50 candidates") && contains("60 candidates"));
+}
+
 TEST_CASE("points of the ring lie on it and the blob lies within", "[environments]") {
     const Environment environment = make_environment({.name = "ringdup", .candidates = 1000}, 7);
     const auto radius = [](const Points& points, std::int64_t i) {

@@ -48,6 +48,26 @@ class Policy(JobTest):
             self.assertEqual(list(file["curves/updates/refresh_update"]), [5, 10])
             numpy.testing.assert_array_less(0.0, file["curves/updates/retrained"][:])
 
+    def test_rollouts_are_used_again_over_ranks_and_after_a_stop(self):
+        train = ("policy", "train", "--environment", "standard", "--environments", 1, "-k", 4, "--updates", 6, "--records", 40, "--refresh-every",
+                 3, "--head", "walk", "--run")
+        parameters = {}
+        for run, options in (("alone", ["--replay", 20]), ("shared", ["--replay", 20]), ("without", [])):
+            self.run_ok(*train, self.path(run), *options, ranks=2 if run == "shared" else 0)
+        again = (*train, self.path("stopped"), "--replay", 20, "--checkpoint-every", 0, "--max-walltime", 1e-6)
+        codes = [self.run_any(*again).code]
+        while codes[-1] == 85:
+            codes.append(self.run_any(*again, "--resume").code)
+        self.assertEqual(codes[-1], 0)
+        self.assertGreater(len(codes), 3)
+        for run in ("alone", "shared", "without", "stopped"):
+            with h5py.File(self.policy(run)) as file:
+                parameters[run] = file["parameters"][:].tobytes()
+        self.assertEqual(parameters["shared"], parameters["alone"])
+        self.assertEqual(parameters["stopped"], parameters["alone"])
+        self.assertNotEqual(parameters["without"], parameters["alone"])
+        self.assert_fails(2, ["50 candidates"], *train, self.path("other"), "--candidates", 60)
+
     def test_a_policy_that_learned_is_above_random_and_says_by_how_much(self):
         self.run_ok("policy", "train", *SMALL[:6], "-k", 4, "--environments", 8, "--rewards", "retrained", "--updates", 150,
                     "--run", self.path("run"))

@@ -78,6 +78,34 @@ class Table(JobTest):
             self.assertEqual(set(counts.tolist()), {2})
             self.assertTrue(0 <= ids.min() and ids.max() < 2000)
 
+    def test_the_candidates_are_the_rows_that_a_list_names(self):
+        pool = self.make_pool(rows=1200)
+        scores = self.make_scores(numpy.random.default_rng(1).normal(size=1200).astype("f4"))
+        self.run_ok("select", "--scores", scores, "-k", 30, "-o", self.path("top.h5"))
+        wanted = list(self.batch("top.h5")[0])
+        build = ("table", "build", "--environment", "pool", "--pool", pool, "--rows", self.path("top.h5"), "--reward-points", 200,
+                 "--test-points", 200, "--records", 40, "--subset-size", 4)
+        for seed in (1, 2):
+            self.run_ok(*build, "--candidates", 30, "--seed", seed, "-o", self.path(f"t{seed}.h5"), ranks=2)
+            with h5py.File(self.path(f"t{seed}.h5")) as file:
+                self.assertEqual(list(file["ids"][...]), wanted)
+        self.run_ok(*build, "--candidates", 60, "--repeat", 2, "-o", self.path("twice.h5"))
+        with h5py.File(self.path("twice.h5")) as file:
+            self.assertEqual(sorted(file["ids"][...]), sorted(wanted + wanted))
+        out = ("-o", self.path("other.h5"))
+        self.assert_fails(2, ["30 candidates", "it must be 30"], *build, "--candidates", 40, *out)
+        self.assert_fails(2, ["reads none"], "table", "build", *self.RING, "--rows", self.path("top.h5"), *out)
+        with h5py.File(pool, "a") as file:
+            file["targets"][wanted[0]] = -1
+        self.assert_fails(1, ["has no target to learn from"], *build, "--candidates", 30, *out)
+
+    def test_warm_tables_are_not_mixed_with_others(self):
+        scratch, warm = self.build("scratch.h5"), self.build("warm.h5", "--retrain", "warm")
+        self.assertEqual(contents(self.build("again.h5", "--retrain", "warm", ranks=2)), contents(warm))
+        self.assertNotEqual(contents(warm), contents(scratch))
+        self.assert_fails(1, ["different proxies"], "table", "merge", scratch, warm, "-o", self.path("mixed.h5"))
+        self.assertIn("warm with 20 steps", self.run_ok("table", "info", warm).out)
+
     def test_what_cannot_be_built_is_refused(self):
         out = ("-o", self.path("t.h5"))
         self.assert_fails(2, ["1 to 60"], "table", "build", *self.RING[:-1], 61, *out)
