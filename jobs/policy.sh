@@ -158,20 +158,20 @@ part_estimators() {
 
 transfer() {
     local from
-    for from in fashion dup4 ring ringdup; do
+    for from in fashion dup4 ring; do
         [ -e "$out/$from/fresh-$2/policy.h5" ] || { echo "policy: transfer needs the policies of part fresh" >&2; exit 1; }
-        judge "$out/transfer/$1/$from-$2.h5" "$2" "$out/$from/fresh-$2"
+        judge "$out/transfer/$1/$from-$2.h5" "$2" "$out/$from/fresh-$2" --choosers entropy,k-center
     done
 }
 
 part_transfer() {
     local to
-    for to in fashion dup4 ring ${digits:+digits} ${mnist:+mnist}; do
+    for to in fashion ring ${digits:+digits} ${mnist:+mnist}; do
         of "$to"
         mkdir -p "$out/transfer/$to"
         with_seeds transfer "$to"
     done
-    run thresher-policy gains "$out"/transfer/* --policies fashion dup4 ring ringdup --what-is "in fresh"
+    run thresher-policy gains "$out"/transfer/* --policies fashion dup4 ring --choosers entropy k-center --what-is "in fresh"
 }
 
 part_games() {
@@ -213,10 +213,10 @@ part_agents() {
 ablation() {
     local to=$out/ablations/$1 seed=${*: -1}
     learn "$to/own-$seed" "$seed" --config jobs/configs/policy.toml "${@:2:$#-2}"
-    judge "$to/own-$seed.h5" "$seed" "$to/own-$seed" --own --environments "${trained:-16}" --choosers k-center
-    judge "$to/fresh-$seed.h5" "$seed" "$to/own-$seed" --environments 20 --choosers k-center
+    judge "$to/own-$seed.h5" "$seed" "$to/own-$seed" --own --environments "${trained:-8}" --choosers random
+    judge "$to/fresh-$seed.h5" "$seed" "$to/own-$seed" --choosers random
 }
-# variant NAME OPTION...: of jobs/configs/policy.toml with 50 candidates; judged in the environments of its training, `trained` of them, and in fresh ones.
+# variant NAME OPTION...: of jobs/configs/policy.toml with 50 candidates; judged in 8 environments of its training (or `trained`), and in 10 fresh ones.
 variant() {
     variants+=("$out/ablations/$1")
     with_seeds ablation "$@"
@@ -226,9 +226,11 @@ part_ablations() {
     local variants=()
     of fashion50
     variant default
+    variant records-584-no-refresh --records 584 --refresh-every 0
+    variant rewards-retrained --rewards retrained
     variant head-walk --head walk
-    variant head-batch --head batch
     variant head-plackett-luce --head plackett-luce
+    variant head-batch --head batch
     variant head-label-or-not --head label-or-not
     variant baseline-none --baseline none
     variant baseline-leave-one-out --baseline leave-one-out
@@ -236,13 +238,10 @@ part_ablations() {
     variant entropy-bonus-0 --entropy-bonus 0
     variant entropy-bonus-0.1 --entropy-bonus 0.1
     variant records-50 --records 50
-    variant records-584-no-refresh --records 584 --refresh-every 0
-    variant rewards-retrained --rewards retrained
-    variant rollouts-8-updates-1000 --rollouts 8 --updates 1000 --rewards retrained
-    trained=1 variant environments-1 --environments 1
-    trained=1 variant environments-1-replay-32 --environments 1 --replay 32
     trained=4 variant environments-4 --environments 4
     variant environments-64 --environments 64 --rewards retrained
+    trained=1 variant environments-1 --environments 1
+    trained=1 variant environments-1-replay-32 --environments 1 --replay 32
     run thresher-policy gains "${variants[@]}" --policies own fresh --choosers --what-is variant
 }
 

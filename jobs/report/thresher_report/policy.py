@@ -15,6 +15,7 @@ FACTS = ("random_mean", "random_deviation", "labels")  # of evaluate: no methods
 KINDS = {"hard": "hardest", "easy": "easiest"}
 FIDELITY = {"random": "random batches", "policy": "the policy's"}
 MOST_DOTS = 2000
+MOST_CANDIDATES = 60
 LAST = 20  # updates that tell how a training ended
 REFRESHES = 5  # and refreshes
 
@@ -209,7 +210,7 @@ def training_chart(name, training):
 @charts.styled
 def heat_map(name, shares, at):
     """shares: of the rollouts that picked a candidate, [snapshots, candidates]; at: updates, [snapshots]."""
-    order = numpy.argsort(-shares[-len(shares) // 10:].mean(axis=0), kind="stable")
+    order = numpy.argsort(-shares[-(len(shares) + 9) // 10:].mean(axis=0), kind="stable")[:MOST_CANDIDATES]
     figure = charts._figure(charts.WIDTH, 4.2)
     axes = figure.subplots()
     edges = numpy.concatenate([[at[0]], (at[:-1] + at[1:]) / 2, [at[-1]]]) if len(at) > 1 else numpy.array([at[0] - 0.5, at[0] + 0.5])
@@ -221,9 +222,10 @@ def heat_map(name, shares, at):
     axes.set_xlabel("update")
     axes.set_ylabel("candidates, the likeliest at the end first")
     last = shares[-1][order]
-    return charts._finish(figure, f"{name}-picking", f"How often the policy picked each of {len(order)} candidates over the "
+    return charts._finish(figure, f"{name}-picking", f"How often the policy picked {len(order)} of {shares.shape[1]} candidates over the "
                           f"training: at the end from {style.percent(last.min())} to {style.percent(last.max())}.",
-                          "A row is a candidate, and grows bright as the policy learns to pick it.")
+                          "A row is a candidate, and grows bright as the policy learns to pick it."
+                          + (f" The {len(order)} of {shares.shape[1]} that it picks most are shown." if len(order) < shares.shape[1] else ""))
 
 
 def split_evaluation(run):
