@@ -5,6 +5,7 @@
 
 #include "io/policy_file.hpp"
 #include "io/run_directory.hpp"
+#include "jobs/steps/candidate_curves.hpp"
 #include "jobs/steps/choice.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -23,7 +24,14 @@ constexpr std::int64_t kTold = 3;
 struct Game {
     std::int64_t seed, b;
     std::string chooser;
-    std::vector<double> told;  ///< [rounds, kTold]
+    std::vector<double> told;   ///< [rounds, kTold]
+    std::vector<double> picks;  ///< [budget] candidates, in pick order
+};
+
+/// What was played, and with what candidates, at the root.
+struct Played {
+    std::vector<Game> games;
+    io::RunRecord candidates;
 };
 
 /// Throws UsageError where a comparison names something twice.
@@ -101,16 +109,18 @@ void play(Game& game, const io::TrainedPolicy& trained, Situation situation, std
         ++situation.round;
         note();
     }
+    game.picks.assign(situation.picked.begin(), situation.picked.end());
 }
 
 /// Every game is played by one rank; all ranks get what all games told. Collective.
-std::vector<Game> play_all(Job& job, const EnvOptions& options) {
+Played play_all(Job& job, const EnvOptions& options) {
     const io::TrainedPolicy trained = read_trained(job, options);
-    std::vector<Game> games;
+    Played played;
+    std::vector<Game>& games = played.games;
     for (std::int64_t s = 0; s < options.seeds; ++s) {
         for (const std::int64_t b : options.batches) {
             for (const std::string& chooser : options.choosers)
-                games.push_back({s, b, chooser, {}});
+                games.push_back({s, b, chooser, {}, {}});
         }
     }
     Collective& collective = job.collective();
@@ -121,6 +131,7 @@ std::vector<Game> play_all(Job& job, const EnvOptions& options) {
     for (std::int64_t s = 0; s < options.seeds; ++s) {
         const std::uint64_t seed = job.common().seed + static_cast<std::uint64_t>(s);
         const OpenEnvironment open = source.open(seed, half);
+        if (job.is_root()) add_candidates(open, played.candidates);
         agree(collective, [&] {
             const auto timer = job.phases().time("play");
             const Proxy proxy(open.environment, options.choice.proxy_options(seed));
@@ -141,14 +152,20 @@ std::vector<Game> play_all(Job& job, const EnvOptions& options) {
     for (Game& game : games) {
         game.told.resize(static_cast<std::size_t>(kTold * (options.budget / game.b + 1)), 0.0);
         // Other ranks have zeros where one has a value, so sums are the values.
+        game.picks.resize(static_cast<std::size_t>(options.budget), 0.0);
         collective.all_reduce_sum(std::span(game.told));
+        collective.all_reduce_sum(std::span(game.picks));
     }
-    return games;
+    return played;
 }
 
-io::RunRecord to_record(const EnvOptions& options, const std::vector<Game>& games) {
-    io::RunRecord record;
-    for (const Game& game : games) {
+io::RunRecord to_record(const EnvOptions& options, Played played) {
+    io::RunRecord record = std::move(played.candidates);
+    for (const Game& game : played.games) {
+        io::Curve& picks = record.curves[fmt::format("picks/{}/b{}", game.chooser, game.b)];
+        picks.shape = {options.seeds, options.budget};
+        picks.description = "candidates in pick order, from 0";
+        picks.values.insert(picks.values.end(), game.picks.begin(), game.picks.end());
         const std::int64_t rounds = options.budget / game.b + 1;
         const auto add = [&](const char* name, const char* description, const auto& value) {
             io::Curve& curve = record.curves[fmt::format("{}/b{}/{}", game.chooser, game.b, name)];

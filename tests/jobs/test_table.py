@@ -145,6 +145,9 @@ class Env(JobTest):
         found = curves[0]
         self.assertEqual(found["entropy/b1/test_accuracy"].shape, (2, 9))
         numpy.testing.assert_array_equal(found["entropy/b4/labelled"][0], [20, 24, 28])
+        self.assertEqual(found["candidates/features"].shape, (2, 40, 2))
+        for chooser in ("random", "entropy", "k-center", "oracle"):
+            self.assertTrue(all(len(set(picks)) == 8 for picks in found[f"picks/{chooser}/b4"].tolist()))
         # Nobody has chosen anything yet, so all begin alike.
         numpy.testing.assert_array_equal(found["entropy/b1/test_loss"][:, 0], found["random/b4/test_loss"][:, 0])
         # The greedy oracle picks one after the other, whatever the batch.
