@@ -83,6 +83,7 @@ class PolicyTraining {
             }
             agent_->import_state(state_in(kAgent, checkpoint->files));
         });
+        fit_tables(grounds_, job_.collective());
         log::info("resumed from {} at update {} of {}", checkpoint->path, agent_->updates_done(),
                   options_.training.updates);
     }
@@ -227,6 +228,7 @@ class PolicyTraining {
         if (!grounds_[ground].table) return std::nullopt;
         const auto timer = job_.phases().time("refresh");
         const RefreshReport report = grounds_[ground].table->refresh(batches, options_.picks);
+        if (ground + 1 == grounds_.size()) fit_tables(grounds_, job_.collective());
         if (!std::isfinite(report.retrained)) {
             log::info("update {}, {}: no proposal of {} without a record", update,
                       environments_[ground].name, options_.picks);

@@ -75,6 +75,14 @@ Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSour
     return ground;
 }
 
+void fit_tables(std::span<const Ground> grounds, Collective& collective) {
+    std::vector<RefreshedTable*> tables;
+    for (const Ground& ground : grounds) {
+        if (ground.table) tables.push_back(ground.table.get());
+    }
+    fit_together(tables, collective);
+}
+
 std::vector<Ground> make_grounds(Job& job, const PolicyOptions& options) {
     const auto timer = job.phases().time("environments");
     const EnvironmentSource source(job, options.choice);
@@ -87,12 +95,16 @@ std::vector<Ground> make_grounds(Job& job, const PolicyOptions& options) {
                 make_items(facts_of(ground.open.environment, *ground.proxy)), *ground.reward,
                 options.table_options(ground.seed), job.collective(),
                 ground.built ? &*ground.built : nullptr);
-            log::debug("{} {}: {}", ground.open.environment.name, i, ground.table->summary());
         }
         grounds.push_back(std::move(ground));
         progress->update(i + 1);
     }
     progress->finish();
+    fit_tables(grounds, job.collective());
+    for (const Ground& ground : grounds) {
+        if (ground.table)
+            log::debug("{}: {}", ground.open.environment.name, ground.table->summary());
+    }
     return grounds;
 }
 
