@@ -118,7 +118,9 @@ class PolicyTraining {
         io::RunRecord record;
         if (from_table() && find_head(options_.head).exact) {
             const auto timer = job_.phases().time("compare");
-            fidelity_ = compare_estimates(grounds_, agent_->policy(), options_.picks, record);
+            for (const Ground& ground : grounds_)
+                compare_estimates(ground, agent_->policy(), options_.picks, record);
+            fidelity_ = rank_correlations(record);
         }
         agree(job_.collective(), [&] {
             if (!job_.is_root()) return;
@@ -168,10 +170,7 @@ class PolicyTraining {
                              {"records", records()},
                              {"environments", grounds_.size()}};
         if (!fidelity_.empty()) {
-            job_.print(fmt::format(
-                "estimates against retraining: rank correlation {:.2f} over random batches, {:.2f} "
-                "over the policy's (means over environments)",
-                fidelity_.at("random"), fidelity_.at("policy")));
+            job_.print(described(fidelity_));
             facts["rank_correlation"] = fidelity_;
         }
         if (const auto gain = retrained_gain()) facts["retrained_gain"] = *gain;
