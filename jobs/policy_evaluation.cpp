@@ -11,6 +11,7 @@
 #include "io/run_directory.hpp"
 #include "jobs/steps/candidate_curves.hpp"
 #include "jobs/steps/choice.hpp"
+#include "jobs/steps/estimate_fidelity.hpp"
 #include "jobs/steps/policy_judge.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -25,7 +26,7 @@ struct Findings {
     std::vector<double> random_mean, random_deviation, labels;
     std::vector<std::vector<double>> gains;
     std::vector<std::vector<double>> picks;  ///< [M][E, b]; -1 where a batch is shorter
-    io::RunRecord candidates;                ///< at the root
+    io::RunRecord record;  ///< candidates at the root, and what estimates of --table are worth
 };
 
 /// Retrainings that a search may spend in an environment.
@@ -56,7 +57,11 @@ Findings judge_all(Job& job, const PolicyOptions& options, const io::TrainedPoli
     for (std::int64_t i = 0; i < options.environments; ++i) {
         Ground ground =
             make_ground(job, options, source, trained.feature_kinds, options.own ? i : kFresh + i);
-        if (job.is_root()) add_candidates(ground.open, found.candidates);
+        if (job.is_root()) add_candidates(ground.open, found.record);
+        if (ground.built && find_head(trained.policy.head).exact) {
+            give_table(job, ground, options);
+            compare_estimates(ground, trained.policy, options.picks, found.record);
+        }
         if (i % collective.size() == collective.rank()) own.emplace(i, std::move(ground));
     }
     const auto progress = job.progress("evaluate", options.environments, "environments");
@@ -94,7 +99,7 @@ Findings judge_all(Job& job, const PolicyOptions& options, const io::TrainedPoli
 
 io::RunRecord to_record(const PolicyOptions& options, const std::vector<std::string>& methods,
                         Findings found) {
-    io::RunRecord record = std::move(found.candidates);
+    io::RunRecord record = std::move(found.record);
     const std::int64_t e = options.environments;
     const auto add = [&](const std::string& name, std::vector<double> values, const char* unit) {
         record.curves["environments/" + name] = {{e}, std::move(values), name, unit};
@@ -145,6 +150,10 @@ nlohmann::json report(Job& job, const PolicyOptions& options, const io::TrainedP
             fmt::format("  {} picks {:.1f} on average, and is held against random batches of "
                         "as many; the others pick {}",
                         kPolicy, labels, options.picks));
+    }
+    if (const auto correlations = rank_correlations(found.record); !correlations.empty()) {
+        job.print("  " + described(correlations));
+        facts["rank_correlation"] = correlations;
     }
     const auto compared = [&](std::string_view name) {
         return std::find(methods.begin(), methods.end(), name) != methods.end();

@@ -83,6 +83,7 @@ class PolicyTraining {
             }
             agent_->import_state(state_in(kAgent, checkpoint->files));
         });
+        fit_tables(grounds_, job_.collective());
         log::info("resumed from {} at update {} of {}", checkpoint->path, agent_->updates_done(),
                   options_.training.updates);
     }
@@ -117,7 +118,9 @@ class PolicyTraining {
         io::RunRecord record;
         if (from_table() && find_head(options_.head).exact) {
             const auto timer = job_.phases().time("compare");
-            fidelity_ = compare_estimates(grounds_, agent_->policy(), options_.picks, record);
+            for (const Ground& ground : grounds_)
+                compare_estimates(ground, agent_->policy(), options_.picks, record);
+            fidelity_ = rank_correlations(record);
         }
         agree(job_.collective(), [&] {
             if (!job_.is_root()) return;
@@ -167,10 +170,7 @@ class PolicyTraining {
                              {"records", records()},
                              {"environments", grounds_.size()}};
         if (!fidelity_.empty()) {
-            job_.print(fmt::format(
-                "estimates against retraining: rank correlation {:.2f} over random batches, {:.2f} "
-                "over the policy's (means over environments)",
-                fidelity_.at("random"), fidelity_.at("policy")));
+            job_.print(described(fidelity_));
             facts["rank_correlation"] = fidelity_;
         }
         if (const auto gain = retrained_gain()) facts["retrained_gain"] = *gain;
@@ -227,6 +227,7 @@ class PolicyTraining {
         if (!grounds_[ground].table) return std::nullopt;
         const auto timer = job_.phases().time("refresh");
         const RefreshReport report = grounds_[ground].table->refresh(batches, options_.picks);
+        if (ground + 1 == grounds_.size()) fit_tables(grounds_, job_.collective());
         if (!std::isfinite(report.retrained)) {
             log::info("update {}, {}: no proposal of {} without a record", update,
                       environments_[ground].name, options_.picks);

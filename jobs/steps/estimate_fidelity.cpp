@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "src/base/spread.hpp"
 #include "src/policy/heads/heads.hpp"
 #include "src/policy/lookup_table/table_check.hpp"
 
@@ -33,28 +34,45 @@ void add(io::RunRecord& record, const std::string& name, const char* description
 
 }  // namespace
 
-std::map<std::string, double> compare_estimates(std::span<const Ground> grounds,
-                                                const Policy& policy, std::int64_t picks,
-                                                io::RunRecord& record) {
+void compare_estimates(const Ground& ground, const Policy& policy, std::int64_t picks,
+                       io::RunRecord& record) {
+    const Draw draw{.rollouts = kBatches, .picks = picks, .seed = ground.seed, .update = kUpdate};
+    std::vector<std::int32_t> own;
+    for (const auto& batch : draw_batches(policy, ground.candidates, draw).picks)
+        own.insert(own.end(), batch.begin(), batch.end());
+    const auto random = random_batches(ground.candidates.rows, draw);
+    for (const auto& [kind, batches] : {std::pair{"random", &random}, {"policy", &own}}) {
+        const Pairs pairs = pairs_of(ground, *batches, picks);
+        add(record, fmt::format("{}_predicted", kind),
+            "what the table estimates of batches, by environment", pairs.predicted);
+        add(record, fmt::format("{}_retrained", kind), "what retraining gives for them",
+            pairs.retrained);
+    }
+}
+
+std::map<std::string, double> rank_correlations(const io::RunRecord& record) {
     std::map<std::string, double> correlations;
-    for (const Ground& ground : grounds) {
-        const Draw draw{
-            .rollouts = kBatches, .picks = picks, .seed = ground.seed, .update = kUpdate};
-        std::vector<std::int32_t> own;
-        for (const auto& batch : draw_batches(policy, ground.candidates, draw).picks)
-            own.insert(own.end(), batch.begin(), batch.end());
-        const auto random = random_batches(ground.candidates.rows, draw);
-        for (const auto& [kind, batches] : {std::pair{"random", &random}, {"policy", &own}}) {
-            const Pairs pairs = pairs_of(ground, *batches, picks);
-            add(record, fmt::format("{}_predicted", kind),
-                "what the table estimates of batches, by environment", pairs.predicted);
-            add(record, fmt::format("{}_retrained", kind), "what retraining gives for them",
-                pairs.retrained);
-            correlations[kind] += rank_correlation(pairs.predicted, pairs.retrained) /
-                                  static_cast<double>(grounds.size());
+    for (const char* kind : {"random", "policy"}) {
+        const auto predicted = record.curves.find(fmt::format("fidelity/{}_predicted", kind));
+        if (predicted == record.curves.end()) continue;
+        const auto& retrained = record.curves.at(fmt::format("fidelity/{}_retrained", kind));
+        std::vector<double> found;
+        for (std::size_t i = 0; i < retrained.values.size(); i += kBatches) {
+            found.push_back(
+                rank_correlation(std::span(predicted->second.values).subspan(i, kBatches),
+                                 std::span(retrained.values).subspan(i, kBatches)));
         }
+        correlations[kind] = spread_of(found).mean;
     }
     return correlations;
+}
+
+std::string described(const std::map<std::string, double>& correlations) {
+    return fmt::format(
+        "estimates against retraining: rank correlation {:.2f} over random batches, {:.2f} over "
+        "the "
+        "policy's (means over environments)",
+        correlations.at("random"), correlations.at("policy"));
 }
 
 }  // namespace thresher::jobs

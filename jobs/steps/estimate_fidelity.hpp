@@ -4,7 +4,6 @@
 // over those of the policy that learned from them.
 
 #include <map>
-#include <span>
 #include <string>
 
 #include "io/run_directory.hpp"
@@ -13,11 +12,16 @@
 
 namespace thresher::jobs {
 
-/// Adds 200 batches of each kind in each environment [E] that has a table to the curves
-/// fidelity/<random, policy>_<predicted, retrained>, [E, 200]. Returns the rank correlation for
-/// each kind, the mean over environments. The head's batches must have exactly `picks`. Collective.
-std::map<std::string, double> compare_estimates(std::span<const Ground> grounds,
-                                                const Policy& policy, std::int64_t picks,
-                                                io::RunRecord& record);
+/// Adds 200 batches of each kind in an environment that has a table to the curves
+/// fidelity/<random, policy>_<predicted, retrained>, [E, 200]. The head's batches must have exactly
+/// `picks`. Collective.
+void compare_estimates(const Ground& ground, const Policy& policy, std::int64_t picks,
+                       io::RunRecord& record);
+
+/// The rank correlation of each kind that the curves hold, the mean over environments.
+std::map<std::string, double> rank_correlations(const io::RunRecord& record);
+
+/// The same in words.
+std::string described(const std::map<std::string, double>& correlations);
 
 }  // namespace thresher::jobs

@@ -75,6 +75,21 @@ Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSour
     return ground;
 }
 
+void give_table(Job& job, Ground& ground, const PolicyOptions& options) {
+    ground.table = std::make_unique<RefreshedTable>(
+        make_items(facts_of(ground.open.environment, *ground.proxy)), *ground.reward,
+        options.table_options(ground.seed), job.collective(),
+        ground.built ? &*ground.built : nullptr);
+}
+
+void fit_tables(std::span<const Ground> grounds, Collective& collective) {
+    std::vector<RefreshedTable*> tables;
+    for (const Ground& ground : grounds) {
+        if (ground.table) tables.push_back(ground.table.get());
+    }
+    fit_together(tables, collective);
+}
+
 std::vector<Ground> make_grounds(Job& job, const PolicyOptions& options) {
     const auto timer = job.phases().time("environments");
     const EnvironmentSource source(job, options.choice);
@@ -83,16 +98,17 @@ std::vector<Ground> make_grounds(Job& job, const PolicyOptions& options) {
     for (std::int64_t i = 0; i < options.environments; ++i) {
         Ground ground = make_ground(job, options, source, options.features, i);
         if (options.rewards == "table") {
-            ground.table = std::make_unique<RefreshedTable>(
-                make_items(facts_of(ground.open.environment, *ground.proxy)), *ground.reward,
-                options.table_options(ground.seed), job.collective(),
-                ground.built ? &*ground.built : nullptr);
-            log::debug("{} {}: {}", ground.open.environment.name, i, ground.table->summary());
+            give_table(job, ground, options);
         }
         grounds.push_back(std::move(ground));
         progress->update(i + 1);
     }
     progress->finish();
+    fit_tables(grounds, job.collective());
+    for (const Ground& ground : grounds) {
+        if (ground.table)
+            log::debug("{}: {}", ground.open.environment.name, ground.table->summary());
+    }
     return grounds;
 }
 

@@ -270,12 +270,12 @@ void Reinforce::refresh() {
         if (!report) continue;
         refitted = true;
         reports[i] = *report;
-        ReplayMemory& memory = memories_[i];
-        if (memory.size() > 0) {
-            memory.metrics = finite_metrics_of(environments_[i], memory.picks);
-        }
     }
     if (!refitted) return;
+    for (std::size_t i = 0; i < memories_.size(); ++i) {
+        if (memories_[i].size() == 0) continue;
+        memories_[i].metrics = finite_metrics_of(environments_[i], memories_[i].picks);
+    }
     measure_random();
     // Over the environments whose proposals were retrained; NaN where there is none.
     const auto mean = [&](const auto& value_of) {

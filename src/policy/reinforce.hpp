@@ -58,8 +58,9 @@ struct RefreshReport {
     double spread = kNone;                        ///< standard deviation of what was retrained
 };
 
-/// Told, for each environment, batches [Q, b] that the policy proposes after so many updates; may
-/// refit the environment's metric. Nothing where it did not.
+/// Told, for one environment after the other, batches [Q, b] that the policy proposes after so many
+/// updates; may refit its metric, which is not asked before the last was told. Nothing where it did
+/// not.
 using Refresh = std::function<std::optional<RefreshReport>(
     std::int64_t update, std::size_t environment, std::span<const std::int32_t> batches)>;
 

@@ -159,7 +159,13 @@ class Policy(JobTest):
         for name in ("estimated_gain", "retrained_gain", "records"):
             self.assertEqual(facts[0][name], facts[1][name])
         self.assertEqual(facts[0]["records"], 2 * (60 + 16))
-        self.run_ok("policy", "evaluate", "--policy", self.policy("run0"), *SMALL[:8], "--own", "--table", *tables, "--choosers", "margin")
+        judged = ("policy", "evaluate", "--policy", self.policy("run0"), *SMALL[:8], "--own", "--table", *tables, "--choosers", "margin")
+        self.run_ok(*judged, "-o", self.path("own.h5"), ranks=2)
+        self.assertIn("rank correlation", self.run_ok(*judged).out)
+        with h5py.File(self.path("own.h5")) as file:
+            predicted, retrained = (file[f"curves/fidelity/policy_{what}"][:] for what in ("predicted", "retrained"))
+            self.assertEqual(predicted.shape, (2, 200))
+            numpy.testing.assert_allclose(predicted, retrained, atol=0.5)
         other = ("--run", self.path("other"), "--overwrite")
         self.assert_fails(2, ["2 files", "--environments is 3"], *few, *other, "--environments", 3, "-k", 4)
         self.assert_fails(2, ["table5.h5", "other candidates"], *few, *other, "--environments", 2, "-k", 4, "--reward-points", 300)
