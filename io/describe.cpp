@@ -210,7 +210,10 @@ void describe_policy(Lines& lines, const std::string& path) {
     lines.add("hidden size", fmt::format("{}", trained.policy.shape.hidden));
     lines.add("parameters", fmt::format("{}", trained.policy.parameters.size()));
     lines.add("trained for",
-              fmt::format("batches of {} in {}", trained.picks, trained.environment));
+              fmt::format("batches of {} in {}{}", trained.picks, trained.environment,
+                          trained.retrainings > 0
+                              ? fmt::format(", {} retrained in each", trained.retrainings)
+                              : ""));
     const auto gain = trained.curves.find("gain");
     if (gain != trained.curves.end() && !gain->second.empty()) {
         lines.add("last gain", fmt::format("{:+.2f} standard deviations of random batches, after "

@@ -47,6 +47,7 @@ void write_policy(const std::string& path, const TrainedPolicy& trained,
     hdf5::write_attribute(root, "feature_kinds", trained.feature_kinds);
     hdf5::write_attribute(root, "picks", trained.picks);
     hdf5::write_attribute(root, "environment", trained.environment);
+    hdf5::write_attribute(root, "retrainings", trained.retrainings);
     const auto count = std::ssize(trained.policy.parameters);
     file.create_dataset({.name = "/parameters",
                          .type = hdf5::Type::float32,
@@ -85,6 +86,7 @@ TrainedPolicy read_policy(const std::string& path) {
         hdf5::read_strings(file.root(), "feature_kinds").value_or(std::vector<std::string>{});
     trained.picks = number_in(file, "picks", 1, kMany);
     trained.environment = hdf5::read_string(file.root(), "environment").value_or("");
+    trained.retrainings = hdf5::read_integer(file.root(), "retrainings").value_or(0);
     THRESHER_CHECK_AS(FileError, policy.shape.hidden % kHiddenStep == 0 && policy.logit_bound > 0.0,
                       "{}: a hidden size of {} and a logit bound of {}; the first is a multiple of "
                       "{}, the second above 0",

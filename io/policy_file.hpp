@@ -19,6 +19,7 @@ struct TrainedPolicy {
     std::vector<std::string> feature_kinds;  ///< in the order in which they were read
     std::int64_t picks = 0;                  ///< size of the batches it was trained for
     std::string environment;                 ///< where
+    std::int64_t retrainings = 0;            ///< in each environment; 0 where it does not say
     Curves curves;                           ///< one value an update, or a refresh
 };
 

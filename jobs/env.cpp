@@ -3,11 +3,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 
 #include "io/run_directory.hpp"
-#include "jobs/options/environment_options.hpp"
+#include "jobs/env_games.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -21,16 +20,7 @@ namespace thresher::jobs {
 
 namespace {
 
-struct Options {
-    std::string action, output, metric = "accuracy", reward = "delta";
-    std::vector<std::string> choosers{"random", "entropy", "margin", "k-center", "badge", "oracle"};
-    std::vector<std::int64_t> batches{1, 5, 10, 20};
-    std::int64_t budget = 40, seeds = 3, batch = 10, samples = 200;
-    double threshold = 0.0;
-    EnvironmentChoice choice;
-};
-
-void add_options(CLI::App& app, Options& options) {
+void add_options(CLI::App& app, EnvOptions& options) {
     app.add_option("--action,action", options.action, "run, oracle or influence")
         ->required()
         ->check(CLI::IsMember({"run", "oracle", "influence"}));
@@ -38,8 +28,10 @@ void add_options(CLI::App& app, Options& options) {
                    "File of curves to write, as a run's; oracle writes one where it is given");
     app.add_option("--metric", options.metric, "What oracles look at: accuracy or negative-loss");
     app.add_option("--choosers", options.choosers,
-                   "run: acquisitions and oracles that are compared")
+                   "run: acquisitions and oracles that are compared, and policy")
         ->delimiter(',');
+    app.add_option("--policy", options.policy, "run: file that thresher policy train wrote")
+        ->check(CLI::ExistingFile);
     app.add_option("--batches", options.batches, "run: labels between two trainings, each of them")
         ->delimiter(',')
         ->check(CLI::PositiveNumber);
@@ -62,161 +54,13 @@ ProxyMetrics judge(const Proxy& proxy, std::span<const std::int32_t> batch, Judg
     return proxy.evaluate_means(batch, std::ssize(batch), judged_on).front();
 }
 
-/// Throws UsageError where a comparison names something twice.
-template <class T>
-void check_distinct(const char* option, std::vector<T> values) {
-    std::sort(values.begin(), values.end());
-    const auto twice = std::adjacent_find(values.begin(), values.end());
-    THRESHER_CHECK_AS(UsageError, twice == values.end(), "{} names {} twice; name it once", option,
-                      *twice);
-}
-
 void write_curves(Job& job, const std::string& path, const io::RunRecord& record,
                   const std::string& input) {
     io::write_run(path, record, job.provenance(input));
     log::info("wrote {}", path);
 }
 
-/// Numbers that a game tells of each round.
-constexpr std::int64_t kTold = 3;
-
-/// One game: accuracy and loss on the test points and seconds, [rounds, kTold].
-std::vector<double> play(const std::string& chooser, const Environment& environment,
-                         const Proxy& proxy, std::int64_t b, std::int64_t budget,
-                         std::uint64_t seed, std::size_t metric) {
-    Situation situation{environment, proxy, {}, metric, seed, 0};
-    std::vector<double> curve;
-    auto begin = std::chrono::steady_clock::now();
-    const auto note = [&] {
-        const auto found = judge(proxy, situation.picked, JudgedOn::test);
-        const auto end = std::chrono::steady_clock::now();
-        curve.insert(curve.end(),
-                     {found[0], -found[1], std::chrono::duration<double>(end - begin).count()});
-        begin = end;
-    };
-    note();
-    while (std::ssize(situation.picked) < budget) {
-        const auto batch = choose_batch(chooser, situation, b);
-        situation.picked.insert(situation.picked.end(), batch.begin(), batch.end());
-        ++situation.round;
-        note();
-    }
-    return curve;
-}
-
-int run(Job& job, const Options& options) {
-    for (const std::string& chooser : options.choosers) check_chooser(chooser);
-    check_distinct("--choosers", options.choosers);
-    check_distinct("--batches", options.batches);
-    const std::size_t metric = proxy_metric(options.metric);
-    const std::int64_t most = *std::max_element(options.batches.begin(), options.batches.end());
-    THRESHER_CHECK_AS(
-        UsageError,
-        options.budget >= most && options.budget <= options.choice.environment.candidates,
-        "--budget is {}; allowed are {} (the largest of --batches) to {} (the candidates)",
-        options.budget, most, options.choice.environment.candidates);
-    for (const std::int64_t b : options.batches) {
-        THRESHER_CHECK_AS(UsageError, options.budget % b == 0,
-                          "--budget is {}, which batches of {} do not add up to; give a multiple "
-                          "of each of --batches",
-                          options.budget, b);
-    }
-    THRESHER_CHECK_AS(UsageError, !options.output.empty(),
-                      "--output is missing; give the file of curves to write");
-    job.check_output(options.output, {options.choice.pool.path});
-
-    // Every game is played by one rank; what it made is gathered in the order of the games.
-    struct Game {
-        std::int64_t seed, b;
-        std::string chooser;
-    };
-    std::vector<Game> games;
-    for (std::int64_t s = 0; s < options.seeds; ++s) {
-        for (const std::int64_t b : options.batches) {
-            for (const std::string& chooser : options.choosers) games.push_back({s, b, chooser});
-        }
-    }
-    Collective& collective = job.collective();
-    std::vector<std::vector<double>> curves(games.size());
-    const auto progress = job.progress("env", std::ssize(games), "games");
-    for (std::int64_t s = 0; s < options.seeds; ++s) {
-        const std::uint64_t seed = job.common().seed + static_cast<std::uint64_t>(s);
-        const OpenEnvironment open = open_environment(job, options.choice, seed);
-        agree(collective, [&] {
-            const auto timer = job.phases().time("play");
-            const Proxy proxy(open.environment, options.choice.proxy_options(seed));
-            for (std::size_t i = 0; i < games.size(); ++i) {
-                const bool own =
-                    static_cast<int>(i % static_cast<std::size_t>(collective.size())) ==
-                    collective.rank();
-                if (games[i].seed != s || !own) continue;
-                give_up_if_others_failed(collective);
-                curves[i] = play(games[i].chooser, open.environment, proxy, games[i].b,
-                                 options.budget, seed, metric);
-                progress->update(static_cast<std::int64_t>(i) + 1);
-            }
-        });
-    }
-    progress->finish();
-    io::RunRecord record;
-    for (std::size_t i = 0; i < games.size(); ++i) {
-        const std::int64_t rounds = options.budget / games[i].b + 1;
-        curves[i].resize(static_cast<std::size_t>(kTold * rounds), 0.0);
-        // Other ranks have zeros here, so sums are the values.
-        collective.all_reduce_sum(std::span(curves[i]));
-        const std::string prefix = fmt::format("{}/b{}/", games[i].chooser, games[i].b);
-        const auto add = [&](const std::string& name, const std::string& description,
-                             const auto& value) {
-            io::Curve& curve = record.curves[prefix + name];
-            curve.shape = {options.seeds, rounds};
-            curve.description = description;
-            for (std::int64_t round = 0; round < rounds; ++round)
-                curve.values.push_back(value(round));
-        };
-        add("labelled", "labels, those to begin with included", [&](std::int64_t round) {
-            return static_cast<double>(options.choice.environment.labelled + round * games[i].b);
-        });
-        const auto told = [&](std::int64_t which) {
-            return [&, which](std::int64_t round) {
-                return curves[i][static_cast<std::size_t>(kTold * round + which)];
-            };
-        };
-        add("test_accuracy", "accuracy on the test points", told(0));
-        add("test_loss", "mean loss on the test points", told(1));
-        add("seconds", "time of the round, its choice included", told(2));
-    }
-    nlohmann::json facts;
-    for (const char* name : {"test_accuracy", "test_loss"}) {
-        job.print(fmt::format("{} with {} labels in batches of", name,
-                              options.choice.environment.labelled + options.budget));
-        std::string head = fmt::format("{:<18}", "");
-        for (const std::int64_t b : options.batches) head += fmt::format(" {:>17}", b);
-        job.print(head);
-        for (const std::string& chooser : options.choosers) {
-            std::string line = fmt::format("{:<18}", chooser);
-            for (const std::int64_t b : options.batches) {
-                const io::Curve& curve =
-                    record.curves.at(fmt::format("{}/b{}/{}", chooser, b, name));
-                std::vector<double> last;
-                const auto rounds = static_cast<std::size_t>(curve.shape[1]);
-                for (std::size_t i = rounds; i <= curve.values.size(); i += rounds) {
-                    last.push_back(curve.values[i - 1]);
-                }
-                const Spread found = spread_of(last);
-                line += fmt::format(" {:>8.4f} +- {:.4f}", found.mean, found.deviation);
-                facts[name][chooser][std::to_string(b)] = found.mean;
-            }
-            job.print(line);
-        }
-    }
-    agree(collective, [&] {
-        if (job.is_root()) write_curves(job, options.output, record, options.choice.pool.path);
-    });
-    job.finish(facts);
-    return 0;
-}
-
-int oracle(Job& job, const Options& options) {
+int oracle(Job& job, const EnvOptions& options) {
     const std::size_t metric = proxy_metric(options.metric);
     const RewardShaping& shaping = find_reward_shaping(options.reward);
     const std::int64_t n = options.choice.environment.candidates;
@@ -226,7 +70,7 @@ int oracle(Job& job, const Options& options) {
                       options.samples);
     if (!options.output.empty()) job.check_output(options.output, {options.choice.pool.path});
     const std::uint64_t seed = job.common().seed;
-    const OpenEnvironment open = open_environment(job, options.choice, seed);
+    const OpenEnvironment open = EnvironmentSource(job, options.choice).open(seed);
     nlohmann::json facts;
     agree(job.collective(), [&] {
         if (!job.is_root()) return;
@@ -298,12 +142,12 @@ int oracle(Job& job, const Options& options) {
     return 0;
 }
 
-int influence(Job& job, const Options& options) {
+int influence(Job& job, const EnvOptions& options) {
     THRESHER_CHECK_AS(UsageError, !options.output.empty(),
                       "--output is missing; give the file to write");
     job.check_output(options.output, {options.choice.pool.path});
     const std::uint64_t seed = job.common().seed;
-    const OpenEnvironment open = open_environment(job, options.choice, seed);
+    const OpenEnvironment open = EnvironmentSource(job, options.choice).open(seed);
     const Environment& environment = open.environment;
     Collective& collective = job.collective();
     const std::int64_t n = environment.candidates.rows, ranks = collective.size();
@@ -392,10 +236,10 @@ int influence(Job& job, const Options& options) {
 }  // namespace
 
 int run_env(Job& job) {
-    Options options;
+    EnvOptions options;
     add_options(job.options(), options);
     job.start();
-    if (options.action == "run") return run(job, options);
+    if (options.action == "run") return play_games(job, options);
     if (options.action == "oracle") return oracle(job, options);
     return influence(job, options);
 }

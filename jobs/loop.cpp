@@ -12,6 +12,7 @@
 #include "io/id_set.hpp"
 #include "jobs/options/loop_options.hpp"
 #include "jobs/steps/checkpointing.hpp"
+#include "jobs/steps/cycle_agent.hpp"
 #include "jobs/steps/loop_state.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
@@ -330,6 +331,24 @@ class Loop {
                                            strategy.predictor);
     }
 
+    /// The cycle's own policy, where the method is one that is trained on the way.
+    std::optional<io::TrainedPolicy> train_agent_of(const Method& method, LoopTrack& track,
+                                                    PredictionStream& stream,
+                                                    std::span<const std::uint8_t> labelled,
+                                                    std::uint32_t round) {
+        const std::string& kind = method.choice.agent;
+        if (method.acquisition != kPolicy || kind == "fixed") return std::nullopt;
+        std::optional<io::TrainedPolicy> start;
+        if (!method.choice.policy.empty()) {
+            agree(collective(), [&] { start = io::read_policy(method.choice.policy); });
+        }
+        io::TrainedPolicy trained = train_agent(
+            job_, stream, labelled, track.ids, track.labels, start ? &*start : nullptr,
+            {options_.k, options_.agent_updates, job_.common().seed, round, track.agent});
+        if (kind == "single") track.agent = trained.policy.parameters;
+        return trained;
+    }
+
     /// A batch in pick order: its ids on all ranks, its scores at the root.
     struct Picked {
         std::vector<std::int64_t> ids;
@@ -351,8 +370,11 @@ class Loop {
         const std::vector<std::uint8_t> labelled =
             mark_ids(collective(), state_.track(a, repeat).ids,
                      {stream->owned_rows(), stream->ids()}, options_.pool.path);
-        const Choice choice = choose(job_, *stream, method.choice, method.acquisition, options_.k,
-                                     round, labelled, {labelled, target.get()});
+        const std::optional<io::TrainedPolicy> agent =
+            train_agent_of(method, state_.track(a, repeat), *stream, labelled, round);
+        const Choice choice =
+            choose(job_, *stream, method.choice, method.acquisition, options_.k, round, labelled,
+                   {labelled, target.get()}, agent ? &*agent : nullptr);
         for (const auto& [role, flops] : sum_flops(collective(), stream->flops()))
             state_.ledger["flops/scoring_" + role] += flops;
         return {

@@ -1,145 +1,177 @@
 // What batches of a policy are worth beside those of other choosers: retrained, judged on test
 // points that no training in that environment has seen, in units of how much random batches differ.
-// Environments of a pool draw from the same rows, so these may be candidates of other environments.
+// Fresh environments share no row with any that a policy is trained in.
 
 #include "jobs/policy_evaluation.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <numeric>
 
-#include "io/policy_file.hpp"
 #include "io/run_directory.hpp"
-#include "jobs/options/policy_options.hpp"
+#include "jobs/steps/candidate_curves.hpp"
 #include "jobs/steps/choice.hpp"
-#include "jobs/steps/policy_grounds.hpp"
+#include "jobs/steps/estimate_fidelity.hpp"
+#include "jobs/steps/policy_judge.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
-#include "src/base/log.hpp"
 #include "src/environments/choosers.hpp"
 
 namespace thresher::jobs {
 
 namespace {
 
-constexpr std::size_t kFacts = 3;  // rows before the gains: of random batches, and labels
-
-/// The gains of one environment: those of the policy, then those of the choosers.
-class Judge {
-  public:
-    Judge(const PolicyOptions& options, const Ground& ground)
-        : options_(options),
-          ground_(ground),
-          metric_(*ground.proxy, options.metric, JudgedOn::test) {
-        static_cast<void>(random_of(options.picks));
-    }
-
-    double gain_of_policy(const Policy& policy) {
-        const bool likeliest = find_head(policy.head).likeliest && !options_.sample;
-        const Rollouts drawn = draw_batches(policy, ground_.candidates,
-                                            {.rollouts = likeliest ? 1 : options_.draws,
-                                             .picks = options_.picks,
-                                             .seed = ground_.seed,
-                                             .likeliest = likeliest});
-        double sum = 0.0, labels = 0.0;
-        for (const auto& batch : drawn.picks) {
-            sum += gain_of(batch);
-            labels += static_cast<double>(batch.size());
-        }
-        labels_ = labels / static_cast<double>(drawn.picks.size());
-        return sum / static_cast<double>(drawn.picks.size());
-    }
-
-    double gain_of_chooser(const std::string& name) {
-        const Situation situation{ground_.open.environment,      *ground_.proxy, {},
-                                  proxy_metric(options_.metric), ground_.seed,   0};
-        return gain_of(choose_batch(name, situation, options_.picks));
-    }
-
-    const Spread& random() { return random_of(options_.picks); }
-    /// The mean number of picks in the policy's batches.
-    double labels() const { return labels_; }
-
-  private:
-    /// Above random batches of the same size.
-    double gain_of(std::span<const std::int32_t> batch) {
-        if (std::ssize(batch) == ground_.candidates.rows) return 0.0;  // as every batch of all
-        double value = 0.0;
-        metric_.evaluate(batch, std::ssize(batch), std::span(&value, 1));
-        const Spread& random = random_of(std::ssize(batch));
-        return (value - random.mean) / random.deviation;
-    }
-
-    const Spread& random_of(std::int64_t size) {
-        const auto [found, is_new] = random_.try_emplace(size);
-        if (!is_new) return found->second;
-        found->second = spread_of(values_of(
-            Draw{.rollouts = options_.random_batches, .picks = size, .seed = ground_.seed}));
-        THRESHER_CHECK(differ_by_more_than_rounding(found->second),
-                       "all of {} random batches of {} have the same {} ({}): there is no unit to "
-                       "tell gains in; take more --test-points, or larger batches",
-                       options_.random_batches, size, options_.metric, found->second.mean);
-        return found->second;
-    }
-
-    /// Of random batches: the first candidates of shuffled orders.
-    std::vector<double> values_of(const Draw& draw) {
-        const std::int64_t n = ground_.candidates.rows;
-        const std::vector<std::int32_t> orders = shuffled_orders(n, draw);
-        std::vector<std::int32_t> batches;
-        for (std::int64_t k = 0; k < draw.rollouts; ++k) {
-            batches.insert(batches.end(), orders.begin() + k * n,
-                           orders.begin() + k * n + draw.picks);
-        }
-        std::vector<double> values(static_cast<std::size_t>(draw.rollouts));
-        metric_.evaluate(batches, draw.picks, values);
-        return values;
-    }
-
-    const PolicyOptions& options_;
-    const Ground& ground_;
-    ProxyMetric metric_;
-    std::map<std::int64_t, Spread> random_;  ///< of each size that was asked for
-    double labels_ = 0.0;
+/// Of every environment [E], and of every method, of which the policy is the first, [M][E].
+struct Findings {
+    std::vector<double> random_mean, random_deviation, labels;
+    std::vector<std::vector<double>> gains;
+    std::vector<std::vector<double>> picks;  ///< [M][E, b]; -1 where a batch is shorter
+    io::RunRecord record;  ///< candidates at the root, and what estimates of --table are worth
 };
 
-/// [methods, environments], every environment judged by one rank. Collective.
-std::vector<std::vector<double>> judge_all(Job& job, const PolicyOptions& options,
-                                           const io::TrainedPolicy& trained) {
+/// Retrainings that a search may spend in an environment.
+std::int64_t retrainings_of(const PolicyOptions& options, const io::TrainedPolicy& trained) {
+    const bool any = std::any_of(options.choosers.begin(), options.choosers.end(), is_search);
+    const std::int64_t count = options.retrainings > 0 ? options.retrainings : trained.retrainings;
+    THRESHER_CHECK_AS(UsageError, !any || count >= 4,
+                      "{} and {} spend as many retrainings as the policy had, which {} puts at {}; "
+                      "give 4 or more with --retrainings",
+                      kBestOfTable, kSearch, options.policy, count);
+    return count;
+}
+
+/// Every environment judged by one rank. Collective.
+Findings judge_all(Job& job, const PolicyOptions& options, const io::TrainedPolicy& trained) {
     Collective& collective = job.collective();
-    std::vector<std::vector<double>> gains(
-        options.choosers.size() + kFacts + 1,
-        std::vector<double>(static_cast<std::size_t>(options.environments)));
+    const std::int64_t retrainings = retrainings_of(options, trained);
+    const auto environments = static_cast<std::size_t>(options.environments);
+    const auto width = static_cast<std::size_t>(options.picks);
+    const std::size_t methods = options.choosers.size() + 1;
+    const std::vector<double> none(environments);
+    Findings found{
+        none, none, none, {methods, none}, {methods, std::vector<double>(environments * width)},
+        {}};
     // Environments are made together, and then judged apart, so that no rank waits for another.
+    const EnvironmentSource source(job, options.choice);
     std::map<std::int64_t, Ground> own;
     for (std::int64_t i = 0; i < options.environments; ++i) {
         Ground ground =
-            make_ground(job, options, trained.feature_kinds, options.own ? i : kFresh + i);
+            make_ground(job, options, source, trained.feature_kinds, options.own ? i : kFresh + i);
+        if (job.is_root()) add_candidates(ground.open, found.record);
+        if (ground.built && find_head(trained.policy.head).exact) {
+            give_table(job, ground, options);
+            compare_estimates(ground, trained.policy, options.picks, found.record);
+        }
         if (i % collective.size() == collective.rank()) own.emplace(i, std::move(ground));
     }
     const auto progress = job.progress("evaluate", options.environments, "environments");
     agree(collective, [&] {
         const auto timer = job.phases().time("evaluate");
         for (const auto& [i, ground] : own) {
+            give_up_if_others_failed(collective);
             const auto place = static_cast<std::size_t>(i);
-            Judge judge(options, ground);
-            std::size_t row = 0;
-            gains[row++][place] = judge.random().mean;
-            gains[row++][place] = judge.random().deviation;
-            const double gain = judge.gain_of_policy(trained.policy);
-            gains[row++][place] = judge.labels();
-            gains[row++][place] = gain;
-            for (const std::string& name : options.choosers) {
-                gains[row++][place] = judge.gain_of_chooser(name);
+            PolicyJudge judge(options, ground);
+            found.random_mean[place] = judge.random().mean;
+            found.random_deviation[place] = judge.random().deviation;
+            for (std::size_t m = 0; m < methods; ++m) {
+                const Judged judged = m == 0 ? judge.policy(trained.policy)
+                                             : judge.method(options.choosers[m - 1], retrainings);
+                if (m == 0) found.labels[place] = judged.labels;
+                found.gains[m][place] = judged.gain;
+                for (std::size_t p = 0; p < width; ++p) {
+                    found.picks[m][place * width + p] =
+                        p < judged.picks.size() ? static_cast<double>(judged.picks[p]) : -1.0;
+                }
             }
             progress->update(i + 1);
         }
     });
     progress->finish();
     // Other ranks have zeros where one has a value, so sums are the values.
-    for (std::vector<double>& row : gains) collective.all_reduce_sum(std::span<double>(row));
-    return gains;
+    const auto share = [&](std::vector<double>& row) {
+        collective.all_reduce_sum(std::span<double>(row));
+    };
+    for (auto* row : {&found.random_mean, &found.random_deviation, &found.labels}) share(*row);
+    for (auto& row : found.gains) share(row);
+    for (auto& row : found.picks) share(row);
+    return found;
+}
+
+io::RunRecord to_record(const PolicyOptions& options, const std::vector<std::string>& methods,
+                        Findings found) {
+    io::RunRecord record = std::move(found.record);
+    const std::int64_t e = options.environments;
+    const auto add = [&](const std::string& name, std::vector<double> values, const char* unit) {
+        record.curves["environments/" + name] = {{e}, std::move(values), name, unit};
+    };
+    add("random_mean", found.random_mean, "");
+    add("random_deviation", found.random_deviation, "");
+    add("labels", found.labels, "");
+    for (std::size_t m = 0; m < methods.size(); ++m) {
+        add(methods[m], found.gains[m], "SD of random batches");
+        record.curves["picks/" + methods[m]] = {
+            {e, options.picks},
+            found.picks[m],
+            "candidates of the (first) batch in pick order, from 0; -1 where it is shorter",
+            ""};
+    }
+    return record;
+}
+
+/// Prints how the methods compare; returns the same for --json.
+nlohmann::json report(Job& job, const PolicyOptions& options, const io::TrainedPolicy& trained,
+                      const std::vector<std::string>& methods, const Findings& found) {
+    nlohmann::json facts{{"environments", options.environments}, {"k", options.picks}};
+    const auto n = static_cast<double>(options.environments);
+    job.print(
+        fmt::format("{} {} of batches of {} in {} {} environments, in standard deviations "
+                    "of random batches above their mean",
+                    options.choice.environment.name, options.metric, options.picks,
+                    options.environments, options.own ? "training" : "fresh"));
+    for (std::size_t m = 0; m < methods.size(); ++m) {
+        const Spread spread = spread_of(found.gains[m]);
+        const double error = n > 1.0 ? spread.deviation / std::sqrt(n - 1.0) : 0.0;
+        std::string line =
+            fmt::format("  {:<18} {:+.2f} +- {:.2f}", methods[m], spread.mean, error);
+        facts["gain"][methods[m]] = spread.mean;
+        if (m > 0) {
+            double above = 0.0;
+            for (std::size_t i = 0; i < found.gains[m].size(); ++i)
+                above += found.gains[0][i] > found.gains[m][i];
+            line += fmt::format("   the policy is above in {:.0f} %", 100.0 * above / n);
+            facts["policy_above"][methods[m]] = above / n;
+        }
+        job.print(line);
+    }
+    const double labels = spread_of(found.labels).mean;
+    facts["labels"] = labels;
+    if (!find_head(trained.policy.head).exact) {
+        job.print(
+            fmt::format("  {} picks {:.1f} on average, and is held against random batches of "
+                        "as many; the others pick {}",
+                        kPolicy, labels, options.picks));
+    }
+    if (const auto correlations = rank_correlations(found.record); !correlations.empty()) {
+        job.print("  " + described(correlations));
+        facts["rank_correlation"] = correlations;
+    }
+    const auto compared = [&](std::string_view name) {
+        return std::find(methods.begin(), methods.end(), name) != methods.end();
+    };
+    if (compared(kGreedyOracle)) {
+        job.print(fmt::format(
+            "  {} sees the rewards of what it adds, one after the other, on the reward points; "
+            "judged on the test points as all are, it is no upper bound",
+            kGreedyOracle));
+    }
+    if (compared(kBestOfTable) || compared(kSearch)) {
+        const std::int64_t retrainings = retrainings_of(options, trained);
+        job.print(fmt::format(
+            "  {} and {} retrain on {} batches of each environment; the policy {}", kBestOfTable,
+            kSearch, retrainings, options.own ? "did so in training" : "on none of a fresh one"));
+        facts["retrainings"] = retrainings;
+    }
+    return facts;
 }
 
 }  // namespace
@@ -148,10 +180,13 @@ int evaluate_policy(Job& job) {
     PolicyOptions options;
     add_policy_evaluation_options(job.options(), options);
     job.start();
-    for (const std::string& name : options.choosers) check_chooser(name);
+    for (const std::string& name : options.choosers) check_chooser_or_search(name);
     static_cast<void>(proxy_metric(options.metric));
     THRESHER_CHECK_AS(UsageError, options.tables.empty() || options.own,
                       "--table names environments of a training; add --own");
+    THRESHER_CHECK_AS(UsageError, options.choice.rows.empty() || options.own,
+                      "--rows names the candidates of a training, so no environment with them is "
+                      "fresh; add --own");
     check_tables(options);
     if (!options.output.empty()) {
         job.check_output(options.output, {options.policy, options.choice.pool.path});
@@ -163,49 +198,14 @@ int evaluate_policy(Job& job) {
     });
     if (options.picks == 0) options.picks = trained.picks;
 
-    const std::vector<std::vector<double>> gains = judge_all(job, options, trained);
-    std::vector<std::string> names{"random_mean", "random_deviation", "labels",
-                                   std::string(kPolicy)};
-    names.insert(names.end(), options.choosers.begin(), options.choosers.end());
-    nlohmann::json facts{{"environments", options.environments}, {"k", options.picks}};
-    const auto n = static_cast<double>(options.environments);
-    job.print(
-        fmt::format("{} {} of batches of {} in {} {} environments, in standard deviations "
-                    "of random batches above their mean",
-                    options.choice.environment.name, options.metric, options.picks,
-                    options.environments, options.own ? "training" : "fresh"));
-    const std::vector<double>& of_policy = gains[kFacts];
-    io::RunRecord record;
-    for (std::size_t row = 0; row < names.size(); ++row) {
-        record.curves["environments/" + names[row]] = {{options.environments},
-                                                       gains[row],
-                                                       names[row],
-                                                       row < kFacts ? "" : "SD of random batches"};
-        if (row < kFacts) continue;
-        const Spread spread = spread_of(gains[row]);
-        const double error = n > 1.0 ? spread.deviation / std::sqrt(n - 1.0) : 0.0;
-        std::string line =
-            fmt::format("  {:<18} {:+.2f} +- {:.2f}", names[row], spread.mean, error);
-        facts["gain"][names[row]] = spread.mean;
-        if (row > kFacts) {
-            double above = 0.0;
-            for (std::size_t i = 0; i < of_policy.size(); ++i)
-                above += of_policy[i] > gains[row][i];
-            line += fmt::format("   the policy is above in {:.0f} %", 100.0 * above / n);
-            facts["policy_above"][names[row]] = above / n;
-        }
-        job.print(line);
-    }
-    facts["labels"] = spread_of(gains[kFacts - 1]).mean;
-    if (!find_head(trained.policy.head).exact) {
-        job.print(
-            fmt::format("  {} picks {:.1f} on average, and is held against random batches of "
-                        "as many; the others pick {}",
-                        kPolicy, spread_of(gains[kFacts - 1]).mean, options.picks));
-    }
+    Findings found = judge_all(job, options, trained);
+    std::vector<std::string> methods{std::string(kPolicy)};
+    methods.insert(methods.end(), options.choosers.begin(), options.choosers.end());
+    const nlohmann::json facts = report(job, options, trained, methods, found);
     agree(job.collective(), [&] {
         if (job.is_root() && !options.output.empty()) {
-            io::write_run(options.output, record, job.provenance(options.policy));
+            io::write_run(options.output, to_record(options, methods, std::move(found)),
+                          job.provenance(options.policy));
         }
     });
     job.finish(facts);

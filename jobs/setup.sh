@@ -100,7 +100,7 @@ import importlib.metadata as m; m.version("torch"); m.version("nvidia-cuda-runti
         "$venv/bin/pip" install -q --disable-pip-version-check --no-deps torch==2.11.0 nvidia-cuda-cupti \
             nvidia-cuda-runtime
     fi
-    if [ ! -x "$venv/bin/thresher-compare" ]; then
+    if [ ! -x "$venv/bin/thresher-policy" ]; then
         "$venv/bin/pip" install -q --disable-pip-version-check --no-deps -e "$root/jobs/report"
     fi
 }

@@ -9,8 +9,8 @@
 #include <optional>
 
 #include "io/lookup_table_file.hpp"
-#include "io/record_log.hpp"
 #include "jobs/options/environment_options.hpp"
+#include "jobs/steps/table_builder.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -24,10 +24,6 @@
 namespace thresher::jobs {
 
 namespace {
-
-/// The best tenth of the uniform records is what mutations are made of.
-constexpr double kGoodShare = 0.1;
-constexpr std::int64_t kPart = 2048;  ///< records between looks at the stop flag
 
 struct Options {
     std::string action, output, size = "10", shard, metric = "accuracy",
@@ -97,143 +93,6 @@ TablePlan plan_of(const Options& options, std::uint64_t seed) {
     return plan;
 }
 
-/// The root's part of building: what is there already, what is missing, and the table in the end.
-class Builder {
-  public:
-    Builder(Job& job, const Options& options, const TablePlan& plan, const OpenEnvironment& open,
-            const Proxy& proxy)
-        : job_(job),
-          options_(options),
-          plan_(plan),
-          open_(open),
-          proxy_(proxy),
-          metrics_each_(proxy.repeats() * std::ssize(kProxyMetrics)),
-          log_(options.output + ".records",
-               fmt::format("{}; {}; {} records of {} to {}, near {} by {}, shard {}/{}, seed {}",
-                           open.checksum, proxy.describe(), plan.records, plan.least_size,
-                           plan.most_size, plan.near, options.metric, plan.shard, plan.shards,
-                           plan.seed),
-               metrics_each_) {}
-
-    /// Throws Requeue after a stop signal.
-    LookupTable build(RecordWorkers& workers) {
-        for (const std::int64_t number : plan_.numbers()) {
-            (number < plan_.uniform_records() ? uniform_ : near_).push_back(number);
-        }
-        const auto all = std::ssize(uniform_) + std::ssize(near_);
-        progress_ = job_.progress("table", all, "records");
-        if (!log_.records().empty()) {
-            log::info("resumed: {} of {} records are there", log_.records().size(), all);
-        }
-        for (const std::int64_t number : uniform_) {
-            subsets_[number] = uniform_subset(plan_, number);
-        }
-        retrain(workers, uniform_);
-        if (!near_.empty()) {
-            const auto good = good_subsets();
-            for (const std::int64_t number : near_) {
-                subsets_[number] = mutated_subset(plan_, number, good);
-            }
-            retrain(workers, near_);
-        }
-        progress_->finish();
-        return table();
-    }
-
-    void finish() { log_.remove(); }
-
-  private:
-    void retrain(RecordWorkers& workers, const std::vector<std::int64_t>& numbers) {
-        std::vector<std::int64_t> missing;
-        for (const std::int64_t number : numbers) {
-            if (!log_.records().contains(number)) missing.push_back(number);
-        }
-        for (std::size_t begin = 0; begin < missing.size(); begin += kPart) {
-            if (stop_requested()) {
-                throw Requeue(
-                    "asked to stop: the records so far are kept; run the same command to go on");
-            }
-            const std::size_t count = std::min<std::size_t>(kPart, missing.size() - begin);
-            const auto part = std::span(missing).subspan(begin, count);
-            std::vector<std::int32_t> subsets;
-            for (const std::int64_t number : part) {
-                const auto& own = subsets_.at(number);
-                subsets.insert(subsets.end(), own.begin(), own.end());
-            }
-            std::vector<double> metrics(count * static_cast<std::size_t>(metrics_each_));
-            workers.evaluate(0, subsets, plan_.most_size, metrics,
-                             [&](std::int64_t first, std::int64_t done, double seconds) {
-                                 log_.append(part.subspan(static_cast<std::size_t>(first),
-                                                          static_cast<std::size_t>(done)),
-                                             std::span(metrics).subspan(
-                                                 static_cast<std::size_t>(first * metrics_each_),
-                                                 static_cast<std::size_t>(done * metrics_each_)),
-                                             seconds);
-                                 progress_->update(std::ssize(log_.records()));
-                             });
-        }
-    }
-
-    double mean_of(const io::RecordLog::Record& record, std::size_t metric) const {
-        double sum = 0.0;
-        for (std::size_t i = metric; i < record.metrics.size(); i += kProxyMetrics.size()) {
-            sum += record.metrics[i];
-        }
-        return sum / static_cast<double>(proxy_.repeats());
-    }
-
-    std::vector<std::vector<std::int32_t>> good_subsets() const {
-        const std::size_t metric = proxy_metric(options_.metric);
-        std::vector<ScoredId> order;
-        for (const std::int64_t number : uniform_) {
-            const double value = mean_of(log_.records().at(number), metric);
-            if (std::isfinite(value)) order.push_back({value, number});
-        }
-        THRESHER_CHECK(!order.empty(),
-                       "no uniform record has a finite {}; there is nothing to mutate",
-                       options_.metric);
-        std::sort(order.begin(), order.end(),
-                  [](const ScoredId& a, const ScoredId& b) { return a.before(b); });
-        const auto count = std::max<std::size_t>(
-            1, static_cast<std::size_t>(kGoodShare * static_cast<double>(order.size())));
-        std::vector<std::vector<std::int32_t>> good;
-        for (std::size_t i = 0; i < count; ++i) good.push_back(subsets_.at(order[i].id));
-        return good;
-    }
-
-    LookupTable table() const {
-        LookupTable table(plan_.candidates);
-        table.ids = open_.ids;
-        table.repeats = proxy_.repeats();
-        table.candidates_checksum = open_.checksum;
-        table.proxy = proxy_.describe();
-        table.facts = facts_of(open_.environment, proxy_);
-        for (const auto& [number, subset] : subsets_) {
-            const io::RecordLog::Record& record = log_.records().at(number);
-            table.subsets.add(subset);
-            table.numbers.push_back(number);
-            table.seeds.push_back(plan_.seed);
-            table.seconds.push_back(record.seconds);
-            for (std::size_t i = 0; i < record.metrics.size(); ++i) {
-                table.metrics[std::string(kProxyMetrics[i % kProxyMetrics.size()])].push_back(
-                    record.metrics[i]);
-            }
-        }
-        return table;
-    }
-
-    Job& job_;
-    const Options& options_;
-    const TablePlan& plan_;
-    const OpenEnvironment& open_;
-    const Proxy& proxy_;
-    std::int64_t metrics_each_;
-    io::RecordLog log_;
-    std::vector<std::int64_t> uniform_, near_;
-    std::map<std::int64_t, std::vector<std::int32_t>> subsets_;  ///< by number
-    std::unique_ptr<Progress> progress_;
-};
-
 /// How the metric is spread over the records, in words.
 std::string described_metric(const LookupTable& table, const std::string& metric) {
     const UsableRecords usable = usable_records(table, metric);
@@ -261,7 +120,7 @@ int build(Job& job, const Options& options) {
     THRESHER_CHECK_AS(UsageError, !options.output.empty(),
                       "--output is missing; give the table to write");
     job.check_output(options.output, {options.choice.pool.path});
-    const OpenEnvironment open = open_environment(job, options.choice, seed);
+    const OpenEnvironment open = EnvironmentSource(job, options.choice).open(seed);
     std::optional<Proxy> proxy;
     agree(job.collective(),
           [&] { proxy.emplace(open.environment, options.choice.proxy_options(seed)); });
@@ -277,7 +136,7 @@ int build(Job& job, const Options& options) {
                               job.collective());
         if (!job.is_root()) return workers.serve();
         const auto timer = job.phases().time("retrain");
-        Builder builder(job, options, plan, open, *proxy);
+        TableBuilder builder(job, options.output, options.metric, plan, open, *proxy);
         const LookupTable table = builder.build(workers);
         io::write_lookup_table(options.output, table, job.provenance(options.choice.pool.path),
                                job.overwrite());

@@ -2,10 +2,10 @@
 
 #include <cstring>
 #include <numeric>
-#include <optional>
 
 #include "io/block_reader.hpp"
 #include "io/checksum.hpp"
+#include "io/id_set.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 
@@ -46,31 +46,6 @@ Points points_of(const io::PoolFile& pool, std::span<const std::int64_t> rows) {
     return points;
 }
 
-OpenEnvironment make(const EnvironmentChoice& options, const std::optional<io::PoolFile>& pool,
-                     std::uint64_t seed) {
-    OpenEnvironment open;
-    open.ids = candidate_origins(options.environment, seed);
-    if (!pool) {
-        open.environment = make_environment(options.environment, seed);
-        return open;
-    }
-    const PoolInfo& info = pool->info();
-    THRESHER_CHECK(info.has_targets && info.classes >= 2,
-                   "{} has no targets of 2 classes or more to learn from", info.path);
-    std::vector<std::int64_t> targets(static_cast<std::size_t>(info.rows));
-    pool->read_targets({0, info.rows}, targets);
-    const std::vector<std::int64_t> rows = draw_rows(targets, options.environment, seed);
-    open.environment = make_environment(options.environment, seed, points_of(*pool, rows),
-                                        info.elements_per_row(), info.classes);
-    std::vector<std::int64_t> of_candidates;
-    for (const std::int64_t origin : open.ids) {
-        of_candidates.push_back(
-            rows[static_cast<std::size_t>(options.environment.labelled + origin)]);
-    }
-    open.ids = pool->ids_of(of_candidates);
-    return open;
-}
-
 std::string checksum_of(const OpenEnvironment& open) {
     std::string bytes;
     const auto add = [&](const auto& values) {
@@ -93,6 +68,9 @@ void add_environment_options(CLI::App& app, EnvironmentChoice& options) {
     app.add_option("--environment", environment.name,
                    "Where batches are chosen; thresher list environments shows the known ones");
     add_pool_options(app, options.pool, false);
+    app.add_option("--rows", options.rows,
+                   "pool: the candidates, as a set of ids (batch.h5, csv or text); none are drawn")
+        ->check(CLI::ExistingFile);
     app.add_option("--candidates", environment.candidates, "Candidates, their copies included");
     app.add_option("--labelled", environment.labelled, "Points labelled to begin with");
     app.add_option("--reward-points", environment.reward, "Points that rewards are measured on");
@@ -109,6 +87,12 @@ void add_proxy_options(CLI::App& app, EnvironmentChoice& options) {
     LearnerOptions& learner = options.proxy.learner;
     app.add_option("--proxy", options.supervision,
                    "Trained anew for each batch: supervised, pseudo-label or mean-teacher");
+    app.add_option("--retrain", options.retrain,
+                   "Each training begins from scratch, or warm: from the learner of the labelled "
+                   "set alone")
+        ->check(CLI::IsMember({"scratch", "warm"}));
+    app.add_option("--warm-steps", options.warm_steps, "warm: steps of a training")
+        ->check(CLI::PositiveNumber);
     app.add_option("--proxy-hidden", options.hidden,
                    "Width of its hidden layer; 0 = softmax regression, -1 = the environment's own");
     app.add_option("--proxy-steps", learner.steps, "Steps of its training");
@@ -131,6 +115,7 @@ ProxyOptions EnvironmentChoice::proxy_options(std::uint64_t seed) const {
     ProxyOptions chosen = proxy;
     chosen.seed = seed;
     chosen.learner.supervision = supervision_named(supervision);
+    chosen.warm_steps = retrain == "warm" ? warm_steps : 0;
     THRESHER_CHECK_AS(UsageError, hidden >= -1,
                       "--proxy-hidden is {}; allowed are -1 (the environment's own), 0 (none) and "
                       "more",
@@ -139,21 +124,84 @@ ProxyOptions EnvironmentChoice::proxy_options(std::uint64_t seed) const {
     return chosen;
 }
 
-OpenEnvironment open_environment(Job& job, const EnvironmentChoice& options, std::uint64_t seed) {
+EnvironmentSource::EnvironmentSource(Job& job, const EnvironmentChoice& options)
+    : collective_(job.collective()), options_(options) {
     check_environment_options(options.environment);
     const bool reads_pool = find_environment(options.environment.name).reads_pool;
     THRESHER_CHECK_AS(UsageError, reads_pool != options.pool.path.empty(), "environment {} {}",
                       options.environment.name,
                       reads_pool ? "is drawn from a pool; give --pool"
                                  : "reads no pool; leave --pool out, or take --environment pool");
-    std::optional<io::PoolFile> pool;
-    if (reads_pool) pool = open_pool(job, options.pool);
+    const EnvironmentOptions& environment = options.environment;
+    THRESHER_CHECK_AS(UsageError, reads_pool || options.rows.empty(),
+                      "--rows names rows of a pool, and environment {} reads none",
+                      environment.name);
+    if (!reads_pool) return;
+    pool_ = open_pool(job, options.pool);
+    agree(collective_, [&] {
+        const PoolInfo& info = pool_->info();
+        THRESHER_CHECK(info.has_targets && info.classes >= 2,
+                       "{} has no targets of 2 classes or more to learn from", info.path);
+        std::vector<std::int64_t> targets(static_cast<std::size_t>(info.rows));
+        pool_->read_targets({0, info.rows}, targets);
+        if (!options.rows.empty()) {
+            candidates_ = pool_->rows_of(io::read_id_set(options.rows));
+            const std::int64_t distinct = environment.candidates / environment.repeat;
+            THRESHER_CHECK_AS(
+                UsageError, std::ssize(candidates_) == distinct,
+                "{} names {} candidates, and --candidates is {}{}; it must be {}", options.rows,
+                candidates_.size(), environment.candidates,
+                environment.repeat > 1 ? fmt::format(" with --repeat {}", environment.repeat) : "",
+                std::ssize(candidates_) * environment.repeat);
+        }
+        for (const std::int64_t row : candidates_) {
+            std::int64_t& target = targets[static_cast<std::size_t>(row)];
+            THRESHER_CHECK(target >= 0, "row {} of {}, which {} names, has no target to learn from",
+                           row, info.path, options.rows);
+            target = -1;  // no other part of an environment has it
+        }
+        for (const Half half : {Half::training, Half::fresh}) {
+            targets_[static_cast<std::size_t>(half)] = targets_of_half(targets, half);
+        }
+    });
+}
+
+OpenEnvironment EnvironmentSource::open(std::uint64_t seed, Half half) const {
     OpenEnvironment open;
-    agree(job.collective(), [&] {
-        open = make(options, pool, seed);
+    agree(collective_, [&] {
+        open = make(seed, half);
         open.checksum = checksum_of(open);
     });
     return open;
+}
+
+OpenEnvironment EnvironmentSource::make(std::uint64_t seed, Half half) const {
+    const EnvironmentOptions& options = options_.environment;
+    OpenEnvironment open;
+    open.ids = candidate_origins(options, seed);
+    if (!pool_) {
+        open.environment = make_environment(options, seed);
+        return open;
+    }
+    const PoolInfo& info = pool_->info();
+    const std::vector<std::int64_t> rows = rows_of(seed, half);
+    open.environment = make_environment(options, seed, points_of(*pool_, rows),
+                                        info.elements_per_row(), info.classes);
+    std::vector<std::int64_t> of_candidates;
+    for (const std::int64_t origin : open.ids) {
+        of_candidates.push_back(rows[static_cast<std::size_t>(options.labelled + origin)]);
+    }
+    open.ids = pool_->ids_of(of_candidates);
+    return open;
+}
+
+std::vector<std::int64_t> EnvironmentSource::rows_of(std::uint64_t seed, Half half) const {
+    EnvironmentOptions drawn = options_.environment;
+    if (!candidates_.empty()) drawn.candidates = 0;
+    std::vector<std::int64_t> rows =
+        draw_rows(targets_[static_cast<std::size_t>(half)], drawn, seed);
+    rows.insert(rows.begin() + drawn.labelled, candidates_.begin(), candidates_.end());
+    return rows;
 }
 
 CandidateFacts facts_of(const Environment& environment, const Proxy& proxy) {

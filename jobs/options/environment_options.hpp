@@ -3,9 +3,12 @@
 // The options that say in which environment batches are chosen, and how they are judged: shared by
 // table, env and policy.
 
+#include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "io/pool_file.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "src/environments/environments.hpp"
 #include "src/environments/proxy.hpp"
@@ -17,7 +20,9 @@ struct EnvironmentChoice {
     EnvironmentOptions environment;
     PoolOptions pool;
     ProxyOptions proxy;
-    std::string supervision = "supervised";
+    std::string supervision = "supervised", retrain = "scratch";
+    std::int64_t warm_steps = 20;
+    std::string rows;          ///< file of ids: the candidates of a pool; empty: drawn
     std::int64_t hidden = -1;  ///< the environment's own
 
     /// The options of the proxy with the texts above read into them. Throws UsageError.
@@ -36,9 +41,27 @@ struct OpenEnvironment {
     std::string checksum;           ///< of all that tables and policies depend on
 };
 
-/// Makes the environment of `seed` on every rank, from the pool where it needs one. Throws the same
-/// error on all ranks. Collective.
-OpenEnvironment open_environment(Job& job, const EnvironmentChoice& options, std::uint64_t seed);
+/// Makes environments; the pool that they are drawn from, where there is one, is opened once.
+class EnvironmentSource {
+  public:
+    /// `options` must outlive it. Throws the same UsageError or FileError on all ranks. Collective.
+    EnvironmentSource(Job& job, const EnvironmentChoice& options);
+
+    /// The environment of `seed` on every rank; `half` of the pool's rows is what it is drawn from.
+    /// Throws the same error on all ranks. Collective.
+    OpenEnvironment open(std::uint64_t seed, Half half = Half::training) const;
+
+  private:
+    OpenEnvironment make(std::uint64_t seed, Half half) const;
+    /// Of a pool, as make_environment wants them.
+    std::vector<std::int64_t> rows_of(std::uint64_t seed, Half half) const;
+
+    Collective& collective_;
+    const EnvironmentChoice& options_;
+    std::optional<io::PoolFile> pool_;
+    std::vector<std::int64_t> candidates_;              ///< rows that --rows names
+    std::array<std::vector<std::int64_t>, 2> targets_;  ///< of the other rows, of each half
+};
 
 /// What estimators know of the candidates, by a learner of the labelled set. Local.
 CandidateFacts facts_of(const Environment& environment, const Proxy& proxy);

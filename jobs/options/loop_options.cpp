@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "io/checksum.hpp"
+#include "jobs/steps/cycle_agent.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::jobs {
@@ -23,6 +24,13 @@ void add_loop_options(CLI::App& app, LoopOptions& options) {
                    "one follows it, as in bald+power:8")
         ->delimiter(',');
     add_choice_options(app, options.choice);
+    app.add_option("--agent", options.choice.agent,
+                   "policy: fixed (the file never changes), single (one policy, trained further in "
+                   "every cycle on what is labelled) or per-cycle (a new one each)")
+        ->check(CLI::IsMember({"fixed", "single", "per-cycle"}));
+    app.add_option("--agent-updates", options.agent_updates,
+                   "single, per-cycle: updates of the policy in a cycle")
+        ->check(CLI::PositiveNumber);
     app.add_option("--samples", options.samples,
                    "Passes with dropout, for acquisitions that need several predictions")
         ->check(CLI::NonNegativeNumber);
@@ -84,6 +92,21 @@ void check_loop_options(const LoopOptions& options) {
     for (const Method& method : options.methods()) {
         check_choice(method.choice, method.acquisition, options.k);
     }
+    const std::string& agent = options.choice.agent;
+    const bool by_policy = std::find(options.acquisitions.begin(), options.acquisitions.end(),
+                                     kPolicy) != options.acquisitions.end();
+    THRESHER_CHECK_AS(UsageError, agent == "fixed" || by_policy,
+                      "--agent {} says how the acquisition policy is trained; add it to "
+                      "--acquisitions",
+                      agent);
+    THRESHER_CHECK_AS(
+        UsageError, agent != "per-cycle" || options.choice.policy.empty(),
+        "--agent per-cycle trains a new policy in every cycle; leave --policy out, or "
+        "take --agent single, which goes on from it");
+    THRESHER_CHECK_AS(UsageError, agent == "fixed" || options.initial >= labels_needed(options.k),
+                      "--agent {} trains in what is labelled, and needs {} rows for batches of {}; "
+                      "--initial is {}",
+                      agent, labels_needed(options.k), options.k, options.initial);
     const bool person = options.oracle == "person";
     THRESHER_CHECK_AS(
         UsageError, !person || (options.acquisitions.size() == 1 && options.repeats == 1),
@@ -109,6 +132,9 @@ std::map<std::string, std::string> LoopOptions::settings(const TrainOptions& tra
     settings["reference"] = io::inputs_checksum(reference);
     settings["acquisitions"] = fmt::format("{}", fmt::join(acquisitions, ","));
     settings["policy"] = io::inputs_checksum(choice.policy);
+    settings["agent"] = choice.agent == "fixed"
+                            ? choice.agent
+                            : fmt::format("{}, {} updates", choice.agent, agent_updates);
     settings["balance"] = choice.balance;
     settings["datasets"] = describe_datasets(pool);
     settings["selector"] =

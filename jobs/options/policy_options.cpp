@@ -53,6 +53,9 @@ void add_policy_training_options(CLI::App& app, PolicyOptions& options) {
                    "Weight of the entropy at the first update");
     app.add_option("--last-entropy-bonus", training.last_entropy_bonus,
                    "And at the last; in a straight line between");
+    app.add_option("--replay", training.replay,
+                   "Rollouts of earlier updates, the last in the environment, that an update uses "
+                   "again, weighed by how likely they are now; 0 = none");
     app.add_option("--truncation", training.truncation,
                    "Heads that walk: gradients flow through so many steps; 0 = through all");
     app.add_option("--rewards", options.rewards,
@@ -86,8 +89,13 @@ void add_policy_evaluation_options(CLI::App& app, PolicyOptions& options) {
         ->default_val(0)
         ->check(CLI::NonNegativeNumber);
     app.add_option("--choosers", options.choosers,
-                   "Acquisitions and oracles to compare with; see thresher env")
+                   "Acquisitions and oracles to compare with (see thresher env), and searches: "
+                   "best-of-table, search")
         ->delimiter(',');
+    app.add_option("--retrainings", options.retrainings,
+                   "Batches that a search retrains on in each environment; 0 = as many as the "
+                   "policy did in its own")
+        ->check(CLI::NonNegativeNumber);
     app.add_flag("--own", options.own,
                  "In the environments of a training with the same --seed, not in fresh ones");
     app.add_option("--random-batches", options.random_batches,
@@ -141,6 +149,7 @@ std::map<std::string, std::string> PolicyOptions::settings(const std::string& ch
         {"baseline", chosen.baseline},
         {"entropy-bonus", fmt::format("{} to {}", chosen.entropy_bonus, chosen.last_entropy_bonus)},
         {"truncation", std::to_string(chosen.truncation)},
+        {"replay", std::to_string(chosen.replay)},
         {"tables", fmt::format("{}", fmt::join(tables, ","))},
         {"rewards", rewards == "table" ? fmt::format("table by {}, {} records, {} every {} updates",
                                                      table.estimator, table.records,

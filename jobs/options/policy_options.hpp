@@ -35,6 +35,7 @@ struct PolicyOptions {
     std::string policy, output;
     std::vector<std::string> choosers{"entropy", "margin", "badge", "k-center"};
     std::int64_t random_batches = 100, draws = 16;
+    std::int64_t retrainings = 0;  ///< of a search, in each environment; 0: as the policy had
     bool own = false, sample = false;
 
     /// What trains the policy, and what its rewards are looked up in. `environment` counts from 0.

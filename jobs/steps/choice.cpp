@@ -198,7 +198,8 @@ void check_choice(const ChoiceOptions& options, const std::string& acquisition, 
     check_share(options, k);
     const Selector selector = options.selector.selector(0, 0);
     const JointAcquisition* joint = find_joint_acquisition(acquisition);
-    THRESHER_CHECK_AS(UsageError, acquisition != kPolicy || !options.policy.empty(),
+    THRESHER_CHECK_AS(UsageError,
+                      acquisition != kPolicy || options.agent != "fixed" || !options.policy.empty(),
                       "acquisition policy picks by a trained policy; give its file with --policy");
     if (!picks_jointly(acquisition)) {
         check_known(acquisition);
@@ -234,7 +235,7 @@ void check_costs(Job& job, const ChoiceOptions& options, std::int64_t total_rows
 }
 
 void check_policy(Job& job, const ChoiceOptions& options, const std::string& acquisition) {
-    if (acquisition != kPolicy) return;
+    if (acquisition != kPolicy || options.policy.empty()) return;
     agree(job.collective(), [&] {
         const std::string head = io::read_policy(options.policy).policy.head;
         THRESHER_CHECK_AS(UsageError, find_head(head).exact,
@@ -317,33 +318,26 @@ std::vector<std::int64_t> candidate_rows(Job& job, const ShardScores& shard,
     return rows;
 }
 
-std::vector<std::int64_t> labelled_rows(const PredictionStream& stream,
-                                        std::span<const std::uint8_t> labelled) {
-    std::vector<std::int64_t> rows;
-    for (std::size_t i = 0; i < labelled.size(); ++i) {
-        if (labelled[i] != 0) {
-            rows.push_back(stream.owned_rows().begin + static_cast<std::int64_t>(i));
-        }
-    }
-    return rows;
-}
-
 /// The predictions of the candidates alone come together; the root picks.
 Choice choose_by_policy(Job& job, PredictionStream& stream, const ChoiceOptions& options,
                         std::int64_t k, std::uint32_t round, std::span<const std::uint8_t> excluded,
-                        const Comparisons& comparisons) {
-    io::TrainedPolicy trained;
-    agree(job.collective(), [&] { trained = io::read_policy(options.policy); });
+                        const Comparisons& comparisons, const io::TrainedPolicy* agent) {
+    io::TrainedPolicy of_file;
+    if (agent == nullptr) {
+        agree(job.collective(), [&] { of_file = io::read_policy(options.policy); });
+    }
+    const io::TrainedPolicy& trained = agent != nullptr ? *agent : of_file;
     std::vector<std::string> pointwise;
     if (options.candidates > 0) pointwise.push_back(options.candidates_by);
     const ShardScores shard = score_stream(job, stream, pointwise, round, comparisons);
     return timed_choice(job, shard, [&] {
-        const RowPredictions candidates = gather_predictions(
-            job.collective(), stream, candidate_rows(job, shard, options, excluded));
-        const RowPredictions labelled = gather_predictions(
-            job.collective(), stream, labelled_rows(stream, comparisons.labelled));
+        const std::vector<std::int64_t> own = candidate_rows(job, shard, options, excluded);
+        const RowPredictions candidates = gather_predictions(job.collective(), stream, own);
+        const RowPredictions labelled =
+            gather_predictions(job.collective(), stream, marked_rows(stream, comparisons.labelled));
         Selection selection;
-        selection.selectable = std::ssize(candidates.ids);
+        selection.selectable = std::ssize(own);
+        job.collective().all_reduce_sum(std::span(&selection.selectable, 1));
         agree(job.collective(), [&] {
             if (!job.is_root()) return;
             const CandidateSet set =
@@ -421,12 +415,13 @@ Choice choose_balanced(Job& job, PredictionStream& stream, const ChoiceOptions& 
 
 Choice choose(Job& job, PredictionStream& stream, const ChoiceOptions& options,
               const std::string& acquisition, std::int64_t k, std::uint32_t round,
-              std::span<const std::uint8_t> excluded, const Comparisons& comparisons) {
+              std::span<const std::uint8_t> excluded, const Comparisons& comparisons,
+              const io::TrainedPolicy* agent) {
     // Said before the work, not after.
     THRESHER_CHECK(k <= stream.total_rows(),
                    "k is {}, but the pool has {} rows; choose a smaller k", k, stream.total_rows());
     if (acquisition == kPolicy) {
-        return choose_by_policy(job, stream, options, k, round, excluded, comparisons);
+        return choose_by_policy(job, stream, options, k, round, excluded, comparisons, agent);
     }
     if (const JointAcquisition* joint = find_joint_acquisition(acquisition)) {
         return choose_jointly(job, stream, options, *joint, k, round, excluded, comparisons);

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "io/batch_file.hpp"
+#include "io/policy_file.hpp"
 #include "jobs/options/selector_options.hpp"
 #include "jobs/steps/score_source.hpp"
 #include "src/acquisition/joint/joint.hpp"
@@ -19,6 +20,7 @@ struct ChoiceOptions {
     std::int64_t candidates = 0;  ///< 0: all rows
     std::string candidates_by = "random";
     std::string policy;            ///< file of the acquisition policy
+    std::string agent = "fixed";   ///< loop, policy: or "single", "per-cycle": trained on the way
     bool sample = false;           ///< policy: a draw, not the likeliest batch
     std::string balance = "none";  ///< or "targets", "predictions": a share for each class
     /// > 0: instead of k rows, as many as their costs allow, from a dataset of a file.
@@ -73,10 +75,11 @@ Choice choose_by_scores(Job& job, const ShardScores& shard, const ChoiceOptions&
                         std::span<const std::uint8_t> excluded);
 
 /// The batch by an acquisition over a stream. `excluded` marks own rows that may not be picked,
-/// labelled ones included. Throws UsageError where the acquisition does not fit the stream.
-/// Collective.
+/// labelled ones included. A policy is `agent`, or that of the file. Throws UsageError where the
+/// acquisition does not fit the stream. Collective.
 Choice choose(Job& job, PredictionStream& stream, const ChoiceOptions& options,
               const std::string& acquisition, std::int64_t k, std::uint32_t round,
-              std::span<const std::uint8_t> excluded, const Comparisons& comparisons);
+              std::span<const std::uint8_t> excluded, const Comparisons& comparisons,
+              const io::TrainedPolicy* agent = nullptr);
 
 }  // namespace thresher::jobs

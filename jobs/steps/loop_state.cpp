@@ -10,7 +10,7 @@
 namespace thresher::jobs {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoopTrack, ids, labels, batches, labelled, test_accuracy,
-                                   test_loss, seconds)
+                                   test_loss, seconds, agent)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoopState, settings, acquisitions, repeats, cycles, tracks,
                                    pending, pending_scores, ledger, checkpoints)
 

@@ -17,7 +17,8 @@ struct LoopTrack {
     std::vector<std::int64_t> ids, labels;  ///< labelled so far, in the order they were labelled
     std::vector<std::vector<std::int64_t>> batches;  ///< ids picked after each cycle
     std::vector<double> labelled, test_accuracy, test_loss,
-        seconds;  ///< one entry a finished cycle
+        seconds;               ///< one entry a finished cycle
+    std::vector<float> agent;  ///< parameters of the policy that is trained further in every cycle
 };
 
 struct LoopState {

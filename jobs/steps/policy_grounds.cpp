@@ -34,8 +34,27 @@ void check_belongs(const LookupTable& table, const Ground& ground, const PolicyO
 
 }  // namespace
 
-Ground make_ground(Job& job, const PolicyOptions& options, std::span<const std::string> features,
-                   std::int64_t number) {
+void furnish(Job& job, Ground& ground, const ProxyOptions& proxy, const std::string& metric,
+             std::span<const std::string> features) {
+    agree(job.collective(), [&] {
+        const Environment& environment = ground.open.environment;
+        ground.proxy = std::make_unique<Proxy>(environment, proxy);
+        const std::vector<float> log_probs = ground.proxy->log_probs({}, environment.candidates);
+        ground.candidates = make_candidates({.rows = environment.candidates.rows,
+                                             .embeddings = environment.candidates.features,
+                                             .embedding_size = environment.dimensions,
+                                             .log_probs = log_probs,
+                                             .classes = environment.classes,
+                                             .labelled_embeddings = environment.labelled.features},
+                                            features);
+        ground.retrained = std::make_unique<ProxyMetric>(*ground.proxy, metric, JudgedOn::reward);
+    });
+    ground.reward =
+        std::make_unique<SharedMetric>(*ground.retrained, job.collective(), learner_lanes());
+}
+
+Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSource& source,
+                   std::span<const std::string> features, std::int64_t number) {
     Ground ground;
     ground.seed = KeyedRandom(job.common().seed, Stream::policy_environment, 0).bits(number);
     std::optional<LookupTable> built;
@@ -46,46 +65,50 @@ Ground make_ground(Job& job, const PolicyOptions& options, std::span<const std::
         });
         ground.seed = built->seeds.front();  // of the environment that it was built in
     }
-    ground.open = open_environment(job, options.choice, ground.seed);
-    agree(job.collective(), [&] {
-        const Environment& environment = ground.open.environment;
-        ground.proxy =
-            std::make_unique<Proxy>(environment, options.choice.proxy_options(ground.seed));
-        if (built) check_belongs(*built, ground, options, table_of(options, number));
-        const std::vector<float> log_probs = ground.proxy->log_probs({}, environment.candidates);
-        ground.candidates = make_candidates({.rows = environment.candidates.rows,
-                                             .embeddings = environment.candidates.features,
-                                             .embedding_size = environment.dimensions,
-                                             .log_probs = log_probs,
-                                             .classes = environment.classes,
-                                             .labelled_embeddings = environment.labelled.features},
-                                            features);
-        ground.retrained =
-            std::make_unique<ProxyMetric>(*ground.proxy, options.metric, JudgedOn::reward);
-    });
+    ground.open = source.open(ground.seed, number < kFresh ? Half::training : Half::fresh);
+    furnish(job, ground, options.choice.proxy_options(ground.seed), options.metric, features);
+    if (built) {
+        agree(job.collective(),
+              [&] { check_belongs(*built, ground, options, table_of(options, number)); });
+    }
     ground.built = std::move(built);
-    ground.reward =
-        std::make_unique<SharedMetric>(*ground.retrained, job.collective(), learner_lanes());
     return ground;
+}
+
+void give_table(Job& job, Ground& ground, const PolicyOptions& options) {
+    ground.table = std::make_unique<RefreshedTable>(
+        make_items(facts_of(ground.open.environment, *ground.proxy)), *ground.reward,
+        options.table_options(ground.seed), job.collective(),
+        ground.built ? &*ground.built : nullptr);
+}
+
+void fit_tables(std::span<const Ground> grounds, Collective& collective) {
+    std::vector<RefreshedTable*> tables;
+    for (const Ground& ground : grounds) {
+        if (ground.table) tables.push_back(ground.table.get());
+    }
+    fit_together(tables, collective);
 }
 
 std::vector<Ground> make_grounds(Job& job, const PolicyOptions& options) {
     const auto timer = job.phases().time("environments");
+    const EnvironmentSource source(job, options.choice);
     std::vector<Ground> grounds;
     const auto progress = job.progress("environments", options.environments, "environments");
     for (std::int64_t i = 0; i < options.environments; ++i) {
-        Ground ground = make_ground(job, options, options.features, i);
+        Ground ground = make_ground(job, options, source, options.features, i);
         if (options.rewards == "table") {
-            ground.table = std::make_unique<RefreshedTable>(
-                make_items(facts_of(ground.open.environment, *ground.proxy)), *ground.reward,
-                options.table_options(ground.seed), job.collective(),
-                ground.built ? &*ground.built : nullptr);
-            log::debug("{} {}: {}", ground.open.environment.name, i, ground.table->summary());
+            give_table(job, ground, options);
         }
         grounds.push_back(std::move(ground));
         progress->update(i + 1);
     }
     progress->finish();
+    fit_tables(grounds, job.collective());
+    for (const Ground& ground : grounds) {
+        if (ground.table)
+            log::debug("{}: {}", ground.open.environment.name, ground.table->summary());
+    }
     return grounds;
 }
 

@@ -25,13 +25,25 @@ struct Ground {
     std::unique_ptr<RefreshedTable> table;   ///< where rewards are looked up
 };
 
-/// Environment number `number` of the job's seed: fresh ones have numbers of their own. Where there
-/// is a table of that number, the environment that it was built in.
-Ground make_ground(Job& job, const PolicyOptions& options, std::span<const std::string> features,
-                   std::int64_t number);
-
 /// The first number of the environments that no policy is trained in.
 inline constexpr std::int64_t kFresh = std::int64_t{1} << 20;
+
+/// Gives a ground that has its environment its proxy, its candidates and what batches of them are
+/// worth. Throws the same error on all ranks. Collective.
+void furnish(Job& job, Ground& ground, const ProxyOptions& proxy, const std::string& metric,
+             std::span<const std::string> features);
+
+/// Environment number `number` of the job's seed: fresh ones have numbers, and in pools rows, of
+/// their own. Where there is a table of that number, the environment that it was built in.
+Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSource& source,
+                   std::span<const std::string> features, std::int64_t number);
+
+/// Gives a ground its table: of random records, or of those that it was built from. Throws the same
+/// error on all ranks. Collective.
+void give_table(Job& job, Ground& ground, const PolicyOptions& options);
+
+/// Fits their tables again where there are any; see fit_together(). Collective.
+void fit_tables(std::span<const Ground> grounds, Collective& collective);
 
 /// Environments to train in, with tables where rewards are looked up. Throws the same error on all
 /// ranks. Collective.

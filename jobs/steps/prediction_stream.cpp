@@ -237,14 +237,25 @@ std::unique_ptr<PredictionStream> stream_models(Job& job, const io::PoolFile& po
     return stream;
 }
 
+std::vector<std::int64_t> marked_rows(const PredictionStream& stream,
+                                      std::span<const std::uint8_t> marks) {
+    std::vector<std::int64_t> rows;
+    for (std::size_t i = 0; i < marks.size(); ++i) {
+        if (marks[i] != 0) {
+            rows.push_back(stream.owned_rows().begin + static_cast<std::int64_t>(i));
+        }
+    }
+    return rows;
+}
+
 RowPredictions gather_predictions(Collective& collective, PredictionStream& stream,
                                   std::span<const std::int64_t> own_rows) {
     RowPredictions own;
     agree(collective, [&] { own = stream.predict(own_rows); });
     RowPredictions all;
-    all.ids = collective.all_gather_v(std::span<const std::int64_t>(own.ids)).values;
-    all.log_probs = collective.all_gather_v(std::span<const float>(own.log_probs)).values;
-    all.embeddings = collective.all_gather_v(std::span<const float>(own.embeddings)).values;
+    all.ids = collective.gather_v(std::span<const std::int64_t>(own.ids)).values;
+    all.log_probs = collective.gather_v(std::span<const float>(own.log_probs)).values;
+    all.embeddings = collective.gather_v(std::span<const float>(own.embeddings)).values;
     return all;
 }
 

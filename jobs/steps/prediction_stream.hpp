@@ -62,7 +62,11 @@ std::unique_ptr<PredictionStream> stream_predictions_file(Job& job, const std::s
 std::unique_ptr<PredictionStream> stream_models(Job& job, const io::PoolFile& pool,
                                                 std::unique_ptr<Predictor> predictor);
 
-/// All ranks' predictions of `own_rows` (each rank's own, ascending), on all ranks. Collective.
+/// The own rows that are marked [owned rows], ascending. Local.
+std::vector<std::int64_t> marked_rows(const PredictionStream& stream,
+                                      std::span<const std::uint8_t> marks);
+
+/// All ranks' predictions of `own_rows` (each rank's own, ascending), at the root. Collective.
 RowPredictions gather_predictions(Collective& collective, PredictionStream& stream,
                                   std::span<const std::int64_t> own_rows);
 

@@ -16,7 +16,7 @@ namespace thresher {
 namespace {
 
 /// Draws of Stream::environment by what they are for.
-enum Round : std::uint32_t { kOrder, kPhase };
+enum Round : std::uint32_t { kOrder, kPhase, kHalf };
 
 }  // namespace
 
@@ -28,6 +28,8 @@ const std::vector<EnvironmentInfo>& environments() {
         {"ringdup",
          "the ring, with 70 % of the candidates in one blob whose classes cannot be told", false,
          16, make_ring_with_blob},
+        {"standard", "one draw of the ring, whatever the seed: 50 candidates, 20 labelled", false,
+         16, make_standard},
         {"pool", "a stratified draw from any pool with targets, in principal components if asked",
          true, 0, make_from_pool},
     };
@@ -66,6 +68,20 @@ void check_environment_options(const EnvironmentOptions& options) {
                       options.components);
 }
 
+Half half_of(std::int64_t row) {
+    // Under one seed for all, so that environments of any two seeds agree on it.
+    static const KeyedRandom random(0, Stream::environment, kHalf);
+    return random.bits(row) >> 63U == 0 ? Half::training : Half::fresh;
+}
+
+std::vector<std::int64_t> targets_of_half(std::span<const std::int64_t> targets, Half half) {
+    std::vector<std::int64_t> own(targets.begin(), targets.end());
+    for (std::int64_t row = 0; row < std::ssize(own); ++row) {
+        if (half_of(row) != half) own[static_cast<std::size_t>(row)] = -1;
+    }
+    return own;
+}
+
 std::vector<std::int64_t> draw_rows(std::span<const std::int64_t> targets,
                                     const EnvironmentOptions& options, std::uint64_t seed) {
     // Row i of the n of its class stands at (i + u) / n, in order of keys and with one u a class:
@@ -85,11 +101,13 @@ std::vector<std::int64_t> draw_rows(std::span<const std::int64_t> targets,
         ++classes[static_cast<std::size_t>(target)].rows;
         ++known;
     }
-    THRESHER_CHECK(options.rows() <= known,
-                   "an environment of {} labelled, {} distinct candidates, {} reward and {} test "
-                   "points needs {} rows with a target, but the pool has {}; ask for fewer",
-                   options.labelled, options.candidates / options.repeat, options.reward,
-                   options.test, options.rows(), known);
+    THRESHER_CHECK(
+        options.rows() <= known,
+        "an environment of {} labelled, {} distinct candidates, {} reward and {} test "
+        "points needs {} rows with a target, but the half of the pool that it is drawn from "
+        "has {}; ask for fewer",
+        options.labelled, options.candidates / options.repeat, options.reward, options.test,
+        options.rows(), known);
     // Which class stands where, before any row is looked at: no more rows are kept than drawn.
     using Place = std::pair<double, std::size_t>;  // and class
     std::priority_queue<Place, std::vector<Place>, std::greater<>> next;

@@ -44,6 +44,13 @@ const EnvironmentInfo& find_environment(std::string_view name);
 /// Throws UsageError for numbers that no environment can have. Local.
 void check_environment_options(const EnvironmentOptions& options);
 
+/// The rows of a pool fall into two halves by a hash of the row alone: environments that policies
+/// are trained in are drawn from one, fresh ones that they are judged in from the other.
+enum class Half { training, fresh };
+Half half_of(std::int64_t row);
+/// The targets [rows] of a pool, those of the other half's rows as unknown (-1). Local.
+std::vector<std::int64_t> targets_of_half(std::span<const std::int64_t> targets, Half half);
+
 /// options.rows() rows of a pool with these targets [rows], drawn without replacement so that every
 /// run of them has the pool's shares of classes, as nearly as whole rows allow. Rows of unknown
 /// target (below 0) are never drawn. Throws Error where there are too few. Local.

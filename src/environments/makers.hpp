@@ -10,6 +10,9 @@ Environment make_ring(const EnvironmentOptions& options, std::uint64_t seed, con
                       std::int64_t dimensions, std::int64_t classes);
 Environment make_ring_with_blob(const EnvironmentOptions& options, std::uint64_t seed,
                                 const Points& pool, std::int64_t dimensions, std::int64_t classes);
+/// Throws UsageError unless its candidates are 50, each once, and 20 points are labelled.
+Environment make_standard(const EnvironmentOptions& options, std::uint64_t seed, const Points& pool,
+                          std::int64_t dimensions, std::int64_t classes);
 Environment make_from_pool(const EnvironmentOptions& options, std::uint64_t seed,
                            const Points& pool, std::int64_t dimensions, std::int64_t classes);
 

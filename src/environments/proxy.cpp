@@ -62,6 +62,11 @@ void check_options(const ProxyOptions& options) {
         THRESHER_CHECK_AS(UsageError, share >= 0.0 && share <= 1.0,
                           "the proxy's {} is {}; allowed are 0 to 1", what, share);
     }
+    THRESHER_CHECK_AS(
+        UsageError, options.warm_steps >= 0,
+        "a warm retraining of {} steps was asked for; 1 is the fewest, 0 retrains from "
+        "scratch",
+        options.warm_steps);
     THRESHER_CHECK_AS(UsageError, options.repeats >= 1,
                       "{} trainings of the proxy are averaged; 1 or more are needed",
                       options.repeats);
@@ -106,7 +111,10 @@ Supervision supervision_named(std::string_view name) {
 }
 
 Proxy::Proxy(const Environment& environment, const ProxyOptions& options)
-    : options_(options), dimensions_(environment.dimensions), classes_(environment.classes) {
+    : options_(options),
+      retraining_(options.learner),
+      dimensions_(environment.dimensions),
+      classes_(environment.classes) {
     check_options(options);
     THRESHER_CHECK(environment.dimensions >= 1 && environment.classes >= 2,
                    "an environment of {} features and {} classes teaches nothing; 1 and 2 are the "
@@ -152,12 +160,23 @@ Proxy::Proxy(const Environment& environment, const ProxyOptions& options)
         }
         starts_.push_back(std::move(start));
     }
+    if (options.warm_steps > 0) begin_warm();
+}
+
+void Proxy::begin_warm() {
+    const auto lanes = static_cast<std::size_t>(learner_lanes());
+    for (std::int64_t repeat = 0; repeat < options_.repeats; ++repeat) {
+        std::vector<float>& start = starts_[static_cast<std::size_t>(repeat)].weights;
+        std::vector<float> weights(start.size() * lanes);
+        train_group(task(repeat), {}, 0, weights);
+        for (std::size_t i = 0; i < start.size(); ++i) start[i] = weights[i * lanes];
+    }
+    retraining_.steps = options_.warm_steps;
 }
 
 LearnerTask Proxy::task(std::int64_t repeat) const {
     const Start& start = starts_[static_cast<std::size_t>(repeat)];
-    return {dimensions_, classes_,      options_.learner, labelled_,
-            candidates_, start.weights, start.noisy};
+    return {dimensions_, classes_, retraining_, labelled_, candidates_, start.weights, start.noisy};
 }
 
 void Proxy::evaluate(std::span<const std::int32_t> subsets, std::int64_t size, JudgedOn judged_on,
@@ -251,6 +270,7 @@ std::string Proxy::describe() const {
         "{}, hidden {}, {} steps, learning rate {}, weight decay {}, {} trainings, seed {}",
         kNames[static_cast<std::size_t>(learner.supervision)], learner.hidden, learner.steps,
         learner.learning_rate, learner.weight_decay, options_.repeats, options_.seed);
+    if (options_.warm_steps > 0) text += fmt::format(", warm with {} steps", options_.warm_steps);
     if (learner.supervision == Supervision::pseudo_label) {
         text += fmt::format(", consistency {}, ramp {}, threshold {}", learner.consistency,
                             learner.ramp, learner.threshold);

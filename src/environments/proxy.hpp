@@ -1,8 +1,9 @@
 #pragma once
 
-// What a batch is worth, by retraining: the small learner, from scratch, on the labelled set and
-// the batch, judged on the reward or the test points. Nothing is carried from one call to the next,
-// so every episode begins at the same place, and a subset alone is worth what it is among others.
+// What a batch is worth, by retraining: the small learner, from scratch or from that of the
+// labelled set, on the labelled set and the batch, judged on the reward or the test points. Nothing
+// is carried from one call to the next, so every episode begins at the same place, and a subset
+// alone is worth what it is among others.
 
 #include <array>
 #include <cstdint>
@@ -32,6 +33,8 @@ struct ProxyOptions {
     LearnerOptions learner;
     std::int64_t repeats = 1;  ///< r trainings, averaged, each from weights of its own
     std::uint64_t seed = 0;    ///< of the weights and the noise; the same for all subsets
+    /// > 0: a retraining begins from the learner of the labelled set alone, and has so many steps.
+    std::int64_t warm_steps = 0;
 };
 
 enum class JudgedOn { reward, test, labelled };
@@ -75,8 +78,11 @@ class Proxy {
         std::vector<std::vector<float>> noisy;
     };
     LearnerTask task(std::int64_t repeat) const;
+    /// Puts the learner of the labelled set where retrainings begin.
+    void begin_warm();
 
     ProxyOptions options_;
+    LearnerOptions retraining_;
     std::int64_t dimensions_, classes_;
     Inputs labelled_, candidates_, reward_, test_;
     std::vector<Start> starts_;  ///< [r]

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "src/base/check.hpp"
 #include "src/environments/makers.hpp"
 #include "src/random/philox.hpp"
 
@@ -113,6 +114,18 @@ Environment make_ring(const EnvironmentOptions& options, std::uint64_t seed, con
 Environment make_ring_with_blob(const EnvironmentOptions& options, std::uint64_t seed,
                                 const Points&, std::int64_t, std::int64_t) {
     return ring(options, seed, kBlobShare);
+}
+
+Environment make_standard(const EnvironmentOptions& options, std::uint64_t, const Points&,
+                          std::int64_t, std::int64_t) {
+    constexpr std::uint64_t kStandardSeed = 0;
+    THRESHER_CHECK_AS(
+        UsageError, options.candidates == 50 && options.labelled == 20 && options.repeat == 1,
+        "the standard environment has 50 candidates, each once, and 20 labelled points, so that "
+        "policies can be compared in it; {} candidates, {} times each, and {} points were asked "
+        "for",
+        options.candidates, options.repeat, options.labelled);
+    return ring(options, kStandardSeed, 0.0);
 }
 
 }  // namespace thresher

@@ -6,6 +6,7 @@
 #include <limits>
 #include <set>
 
+#include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/random/permutation.hpp"
 
@@ -41,7 +42,6 @@ RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& o
             const std::vector<std::int32_t> members = usable.subsets.members(i);
             add(members, std::ssize(members), std::span(usable.values).subspan(at(i), 1));
         }
-        fit();
         return;
     }
     const std::int64_t sizes = options.most - options.least + 1;
@@ -51,17 +51,17 @@ RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& o
         for (std::int64_t i = extra; i < options.records; i += sizes) draw_random(i, size, subsets);
         add(subsets, size, retrain(subsets, size));
     }
-    fit();
 }
 
 void RefreshedTable::evaluate(std::span<const std::int32_t> subsets, std::int64_t size,
                               std::span<double> values) {
-    const UsableRecords& records = estimate_->records();
+    TableMetric& estimate = fitted();
+    const UsableRecords& records = estimate.records();
     if (size < records.least_size || size > records.most_size) {
         std::fill(values.begin(), values.end(), std::numeric_limits<double>::quiet_NaN());
         return;
     }
-    estimate_->evaluate(subsets, size, values);
+    estimate.evaluate(subsets, size, values);
 }
 
 RefreshReport RefreshedTable::refresh(std::span<const std::int32_t> batches, std::int64_t size) {
@@ -77,7 +77,6 @@ RefreshReport RefreshedTable::refresh(std::span<const std::int32_t> batches, std
     evaluate(subsets.first(predicted.size() * at(size)), size, predicted);
     const std::vector<double> retrained = retrain(subsets, size);
     add(subsets, size, retrained);
-    fit();
 
     RefreshReport report;
     report.spread = spread_of_finite(retrained).deviation;
@@ -144,6 +143,7 @@ std::vector<double> RefreshedTable::retrain(std::span<const std::int32_t> subset
 
 void RefreshedTable::add(std::span<const std::int32_t> subsets, std::int64_t size,
                          std::span<const double> values) {
+    estimate_.reset();
     std::vector<double>& metric = table_.metrics[std::string(truth_.name())];
     for (std::size_t i = 0; i < values.size(); ++i) {
         table_.subsets.add(subsets.subspan(i * at(size), at(size)));
@@ -154,13 +154,20 @@ void RefreshedTable::add(std::span<const std::int32_t> subsets, std::int64_t siz
     }
 }
 
-void RefreshedTable::fit() {
+void RefreshedTable::fit(const std::vector<double>& chosen) {
+    EstimatorOptions settings = options_.settings;
+    settings.chosen = chosen;
     estimate_ = std::make_unique<TableMetric>(table_, std::string(truth_.name()),
-                                              options_.estimator, items_, options_.settings);
+                                              options_.estimator, items_, settings);
 }
 
-std::vector<std::int32_t> RefreshedTable::best() const {
-    const UsableRecords& records = estimate_->records();
+TableMetric& RefreshedTable::fitted() {
+    if (!estimate_) fit({});
+    return *estimate_;
+}
+
+std::vector<std::int32_t> RefreshedTable::best() {
+    const UsableRecords& records = fitted().records();
     const auto best = std::max_element(records.values.begin(), records.values.end());
     return records.subsets.members(best - records.values.begin());
 }
@@ -185,7 +192,29 @@ void RefreshedTable::import_state(const TrainState& state) {
         const std::vector<std::int32_t> members = subsets.members(i);
         add(members, std::ssize(members), std::span(values).subspan(at(i), 1));
     }
-    fit();
+}
+
+void fit_together(std::span<RefreshedTable* const> tables, Collective& collective) {
+    std::vector<std::vector<double>> chosen(tables.size());
+    const auto fitter = [&](std::size_t table) {
+        return static_cast<int>(table % static_cast<std::size_t>(collective.size()));
+    };
+    agree(collective, [&] {
+        for (std::size_t i = 0; i < tables.size(); ++i) {
+            if (fitter(i) == collective.rank()) chosen[i] = tables[i]->fitted().chosen();
+        }
+    });
+    for (std::size_t i = 0; i < tables.size(); ++i) {
+        std::int64_t count = std::ssize(chosen[i]);
+        collective.broadcast(std::span(&count, 1), fitter(i));
+        chosen[i].resize(at(count));
+        collective.broadcast(std::span(chosen[i]), fitter(i));
+    }
+    agree(collective, [&] {
+        for (std::size_t i = 0; i < tables.size(); ++i) {
+            if (!tables[i]->estimate_) tables[i]->fit(chosen[i]);
+        }
+    });
 }
 
 }  // namespace thresher

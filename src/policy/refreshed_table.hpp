@@ -29,26 +29,27 @@ class RefreshedTable final : public Metric {
   public:
     /// `truth` retrains (see SharedMetric) and gives the same bits on all ranks; it must outlive
     /// the table, as the collective must. Retrains the random records. Throws Error where a rank's
-    /// retraining does, or where the records have no signal. Collective.
+    /// retraining does. Collective.
     /// With `start` its usable records are the first instead: of the same candidates and the same
     /// retraining, which is the caller's to know. Throws as usable_records().
     RefreshedTable(Items items, Metric& truth, const TableOptions& options, Collective& collective,
                    const LookupTable* start = nullptr);
 
     std::string_view name() const override { return truth_.name(); }
-    /// NaN for subsets of a size that no record has, beyond them on either side.
+    /// NaN for subsets of a size that no record has, beyond them on either side. Fits the estimator
+    /// where records have come since. Throws Error where they have no signal.
     void evaluate(std::span<const std::int32_t> subsets, std::int64_t size,
                   std::span<double> values) override;
 
     /// Retrains the first of the `batches` [Q, size] that the table has no record of, fills up with
-    /// random ones of that size, and fits again. The root's batches count. Throws as the
-    /// constructor does. Collective.
+    /// random ones of that size; the estimator is fitted again when it is asked. The root's batches
+    /// count. Throws as the constructor and evaluate() do. Collective.
     RefreshReport refresh(std::span<const std::int32_t> batches, std::int64_t size);
 
     const LookupTable& table() const { return table_; }
-    std::string summary() const { return estimate_->summary(); }
+    std::string summary() { return fitted().summary(); }
     /// The record with the highest metric.
-    std::vector<std::int32_t> best() const;
+    std::vector<std::int32_t> best();
 
     TrainState export_state() const;
     /// Throws FileError where it is of another table.
@@ -68,14 +69,21 @@ class RefreshedTable final : public Metric {
     /// Appends a subset to `subsets`, keyed by the number of its record.
     void draw_random(std::int64_t number, std::int64_t size,
                      std::vector<std::int32_t>& subsets) const;
-    void fit();
+    /// With what another rank's fit has chosen, unless empty.
+    void fit(const std::vector<double>& chosen);
+    TableMetric& fitted();
+    friend void fit_together(std::span<RefreshedTable* const> tables, Collective& collective);
 
     Metric& truth_;
     TableOptions options_;
     Collective& collective_;
     Items items_;
     LookupTable table_;
-    std::unique_ptr<TableMetric> estimate_;
+    std::unique_ptr<TableMetric> estimate_;  ///< null where records have come since
 };
+
+/// Fits all tables that need it, each on one rank, which tells the others what they need to have
+/// the same bits. Throws the same Error on all ranks. Collective.
+void fit_together(std::span<RefreshedTable* const> tables, Collective& collective);
 
 }  // namespace thresher

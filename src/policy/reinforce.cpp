@@ -1,7 +1,6 @@
 #include "src/policy/reinforce.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 #include <numeric>
@@ -17,6 +16,7 @@ constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
 constexpr std::uint32_t kRandomBatches = 0xFFFFFFFF;  // in place of an update
 constexpr std::int64_t kPatience = 10;                // updates whose gradient is not finite
 constexpr double kPriceRate = 0.05;
+constexpr std::int64_t kPickShares = 50;
 
 /// The metric of every batch; batches of one size are asked for together.
 std::vector<double> metric_of(const TrainingEnvironment& environment,
@@ -66,13 +66,6 @@ double share_of_extremes(const CandidateSet& candidates, const Rollouts& rollout
     return inside / all;
 }
 
-template <class T>
-std::vector<T> values_in(const TrainState& state, const std::string& name) {
-    std::vector<T> values(find_entry(state, name).size() / sizeof(T));
-    take(state, name, std::span(values));
-    return values;
-}
-
 }  // namespace
 
 void check_options(const ReinforceOptions& options) {
@@ -82,6 +75,9 @@ void check_options(const ReinforceOptions& options) {
     positive("the number of rollouts of an update", static_cast<double>(options.rollouts));
     positive("the number of updates", static_cast<double>(options.updates));
     positive("the learning rate of the policy", options.learning_rate);
+    THRESHER_CHECK_AS(UsageError, options.replay >= 0,
+                      "{} rollouts of earlier updates were to be used again; 0 is the fewest",
+                      options.replay);
     THRESHER_CHECK_AS(UsageError,
                       options.gradient_clip >= 0.0 && options.truncation >= 0 &&
                           options.refresh_every >= 0 && options.entropy_bonus >= 0.0 &&
@@ -105,6 +101,7 @@ Reinforce::Reinforce(Policy policy, std::span<const TrainingEnvironment> environ
       environments_(environments),
       options_(options),
       refresh_(std::move(refresh)),
+      memories_(environments.size()),
       first_moments_(policy_.parameters.size()),
       second_moments_(policy_.parameters.size()) {
     check_options(options);
@@ -145,20 +142,57 @@ void Reinforce::measure_random() {
     }
 }
 
-std::vector<double> Reinforce::rewards_of(const TrainingEnvironment& environment,
-                                          const Rollouts& rollouts) const {
-    std::vector<double> rewards = metric_of(environment, rollouts.picks);
-    const Spread finite = spread_of_finite(rewards);
-    const bool any = std::any_of(rewards.begin(), rewards.end(),
-                                 [](double reward) { return std::isfinite(reward); });
-    THRESHER_CHECK(any, "{}: none of {} batches has a finite {}", environment.name, rewards.size(),
+std::vector<double> Reinforce::finite_metrics_of(
+    const TrainingEnvironment& environment,
+    const std::vector<std::vector<std::int32_t>>& batches) const {
+    std::vector<double> metrics = metric_of(environment, batches);
+    const Spread finite = spread_of_finite(metrics);
+    const bool any = std::any_of(metrics.begin(), metrics.end(),
+                                 [](double metric) { return std::isfinite(metric); });
+    THRESHER_CHECK(any, "{}: none of {} batches has a finite {}", environment.name, metrics.size(),
                    environment.metric->name());
-    for (std::size_t k = 0; k < rewards.size(); ++k) {
-        // What has no metric teaches nothing.
-        if (!std::isfinite(rewards[k])) rewards[k] = finite.mean;
-        if (!head_.exact) rewards[k] -= price_ * static_cast<double>(rollouts.picks[k].size());
+    for (double& metric : metrics) {
+        if (!std::isfinite(metric)) metric = finite.mean;  // it teaches nothing
+    }
+    return metrics;
+}
+
+std::vector<double> Reinforce::rewards_of(
+    std::span<const double> metrics, const std::vector<std::vector<std::int32_t>>& batches) const {
+    std::vector<double> rewards(metrics.begin(), metrics.end());
+    for (std::size_t k = 0; !head_.exact && k < rewards.size(); ++k) {
+        rewards[k] -= price_ * static_cast<double>(batches[k].size());
     }
     return rewards;
+}
+
+std::vector<float> Reinforce::replayed_advantages(std::size_t environment, const Rollouts& rollouts,
+                                                  std::span<const double> rewards, const Draw& draw,
+                                                  std::span<float> gradient) const {
+    const ReplayMemory& memory = memories_[environment];
+    if (memory.size() == 0)
+        return advantages_of(baseline_, rewards, rollouts.values, rollouts.steps);
+    const CandidateSet& candidates = environments_[environment].candidates;
+    const Rollouts again = follow_memory(policy_, candidates, draw, memory);
+    std::vector<double> of_all(rewards.begin(), rewards.end());
+    const std::vector<double> of_memory = rewards_of(memory.metrics, memory.picks);
+    of_all.insert(of_all.end(), of_memory.begin(), of_memory.end());
+    std::vector<float> values = rollouts.values;
+    values.insert(values.end(), again.values.begin(), again.values.end());
+    std::vector<float> advantages = advantages_of(baseline_, of_all, values, rollouts.steps);
+    const auto fresh =
+        std::span(advantages).first(rewards.size() * static_cast<std::size_t>(rollouts.steps));
+    const auto old = std::span(advantages).subspan(fresh.size());
+    const auto share = static_cast<float>(static_cast<double>(rewards.size()) /
+                                          static_cast<double>(of_all.size()));
+    for (float& advantage : fresh) advantage *= share;
+    for (float& advantage : old) advantage *= 1.0F - share;
+    weigh_by_importance(memory, again, old);
+    Draw of_again = draw;
+    of_again.rollouts = memory.size();
+    head_.add_gradient(policy_, candidates, of_again, again, {old, 0.0, {}}, gradient);
+    advantages.resize(fresh.size());
+    return advantages;
 }
 
 void Reinforce::update() {
@@ -174,10 +208,13 @@ void Reinforce::update() {
     const TrainingEnvironment& environment = environments_[place];
     const Draw draw = draw_for(updates_done_);
     const Rollouts rollouts = draw_batches(policy_, environment.candidates, draw);
-    const std::vector<double> rewards = rewards_of(environment, rollouts);
-    const Spread spread = spread_of(rewards);
+    if (place == 0) note_picks(rollouts);
+    const std::vector<double> metrics = finite_metrics_of(environment, rollouts.picks);
+    const std::vector<double> rewards = rewards_of(metrics, rollouts.picks);
+    std::vector<float> gradient(policy_.parameters.size());
     const std::vector<float> advantages =
-        advantages_of(baseline_, rewards, rollouts.values, rollouts.steps);
+        replayed_advantages(place, rollouts, rewards, draw, gradient);
+    const Spread spread = spread_of(rewards);
     std::vector<float> errors;
     if (baseline_.learns_values && differ_by_more_than_rounding(spread)) {
         for (std::size_t i = 0; i < rollouts.values.size(); ++i) {
@@ -191,9 +228,9 @@ void Reinforce::update() {
                                              : 0.0;
     const double bonus =
         options_.entropy_bonus + done * (options_.last_entropy_bonus - options_.entropy_bonus);
-    std::vector<float> gradient(policy_.parameters.size());
     head_.add_gradient(policy_, environment.candidates, draw, rollouts, {advantages, bonus, errors},
                        gradient);
+    if (options_.replay > 0) memories_[place].keep(rollouts, metrics, options_.replay);
     ++updates_done_;
     record(environment, rollouts, rewards, random_[place]);
     step(gradient);
@@ -202,6 +239,20 @@ void Reinforce::update() {
                    "the gradient has not been finite for {} updates; take a smaller learning rate "
                    "than {}, and look for features that are not finite",
                    not_finite_in_a_row_, options_.learning_rate);
+}
+
+void Reinforce::note_picks(const Rollouts& rollouts) {
+    const std::int64_t count = std::ssize(environments_);
+    const std::int64_t every = std::max<std::int64_t>(1, options_.updates / (count * kPickShares));
+    if (updates_done_ / count % every != 0) return;
+    const auto rows = static_cast<std::size_t>(environments_[0].candidates.rows);
+    std::vector<double> shares(rows);
+    for (const auto& batch : rollouts.picks) {
+        for (const std::int32_t pick : batch) shares[static_cast<std::size_t>(pick)] += 1.0;
+    }
+    for (double& share : shares) share /= static_cast<double>(rollouts.picks.size());
+    pick_shares_.updates.push_back(static_cast<double>(updates_done_));
+    pick_shares_.shares.insert(pick_shares_.shares.end(), shares.begin(), shares.end());
 }
 
 void Reinforce::refresh() {
@@ -221,6 +272,10 @@ void Reinforce::refresh() {
         reports[i] = *report;
     }
     if (!refitted) return;
+    for (std::size_t i = 0; i < memories_.size(); ++i) {
+        if (memories_[i].size() == 0) continue;
+        memories_[i].metrics = finite_metrics_of(environments_[i], memories_[i].picks);
+    }
     measure_random();
     // Over the environments whose proposals were retrained; NaN where there is none.
     const auto mean = [&](const auto& value_of) {
@@ -288,61 +343,6 @@ void Reinforce::step(std::span<float> gradient) {
         const double step =
             (first_moments_[i] / unbias1) / (std::sqrt(second_moments_[i] / unbias2) + kEpsilon);
         policy_.parameters[i] += static_cast<float>(options_.learning_rate * step);
-    }
-}
-
-TrainState Reinforce::export_state() const {
-    TrainState state;
-    put(state, "parameters", std::span<const float>(policy_.parameters));
-    put(state, "first_moments", std::span<const double>(first_moments_));
-    put(state, "second_moments", std::span<const double>(second_moments_));
-    const std::array<std::int64_t, 3> counts{updates_done_, adam_steps_, not_finite_in_a_row_};
-    put(state, "counts", std::span<const std::int64_t>(counts));
-    put(state, "price", std::span<const double>(&price_, 1));
-    std::vector<double> random;
-    for (const Spread& spread : random_)
-        random.insert(random.end(), {spread.mean, spread.deviation});
-    put(state, "random", std::span<const double>(random));
-    for (const auto& [name, values] : curves_) {
-        put(state, "curves/" + name, std::span<const double>(values));
-    }
-    std::string reported;
-    for (const std::string& name : reported_) reported += name + "\n";
-    put(state, "reported", std::span<const char>(reported));
-    return state;
-}
-
-void Reinforce::import_state(const TrainState& state) {
-    take(state, "parameters", std::span(policy_.parameters));
-    take(state, "first_moments", std::span(first_moments_));
-    take(state, "second_moments", std::span(second_moments_));
-    std::array<std::int64_t, 3> counts{};
-    take(state, "counts", std::span<std::int64_t>(counts));
-    updates_done_ = counts[0];
-    adam_steps_ = counts[1];
-    not_finite_in_a_row_ = counts[2];
-    take(state, "price", std::span(&price_, 1));
-    std::vector<double> random(2 * random_.size());
-    take(state, "random", std::span(random));
-    for (std::size_t i = 0; i < random_.size(); ++i)
-        random_[i] = {random[2 * i], random[2 * i + 1]};
-    curves_.clear();
-    const std::string prefix = "curves/";
-    for (const auto& [name, bytes] : state) {
-        if (name.rfind(prefix, 0) == 0) {
-            curves_[name.substr(prefix.size())] = values_in<double>(state, name);
-        }
-    }
-    reported_.clear();
-    const std::vector<char> reported = values_in<char>(state, "reported");
-    std::string line;
-    for (const char letter : reported) {
-        if (letter != '\n') {
-            line += letter;
-            continue;
-        }
-        reported_.push_back(line);
-        line.clear();
     }
 }
 

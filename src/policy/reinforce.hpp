@@ -17,6 +17,7 @@
 #include "src/policy/advantages.hpp"
 #include "src/policy/heads/heads.hpp"
 #include "src/policy/metric.hpp"
+#include "src/policy/replay.hpp"
 #include "src/policy/signatures.hpp"
 #include "src/training/train_state.hpp"
 
@@ -32,7 +33,9 @@ struct ReinforceOptions {
     double entropy_bonus = 0.02;      ///< for the entropy of a rollout's steps, at the first update
     double last_entropy_bonus = 0.0;  ///< at the last update; linear between
     std::int64_t truncation = 0;      ///< > 0: see Draw
-    std::int64_t refresh_every = 0;   ///< updates between two refreshes of the metric; 0: never
+    /// Rollouts of earlier updates that an update uses again, the last in its environment.
+    std::int64_t replay = 0;
+    std::int64_t refresh_every = 0;  ///< updates between two refreshes of the metric; 0: never
     std::uint64_t seed = 0;
 };
 
@@ -55,10 +58,18 @@ struct RefreshReport {
     double spread = kNone;                        ///< standard deviation of what was retrained
 };
 
-/// Told, for each environment, batches [Q, b] that the policy proposes after so many updates; may
-/// refit the environment's metric. Nothing where it did not.
+/// Told, for one environment after the other, batches [Q, b] that the policy proposes after so many
+/// updates; may refit its metric, which is not asked before the last was told. Nothing where it did
+/// not.
 using Refresh = std::function<std::optional<RefreshReport>(
     std::int64_t update, std::size_t environment, std::span<const std::int32_t> batches)>;
+
+/// How a policy came to pick: in the first environment, the share of the rollouts of some updates
+/// that picked each candidate.
+struct PickShares {
+    std::vector<double> updates;  ///< [S]
+    std::vector<double> shares;   ///< [S, N]
+};
 
 class Reinforce {
   public:
@@ -80,6 +91,8 @@ class Reinforce {
     /// And one a refresh: predicted, retrained, retrained_gain (as gain), estimate_error,
     /// retrained_spread, refresh_update; NaN where no proposal was retrained.
     const Curves& curves() const { return curves_; }
+    /// Of 50 to 100 updates, or all in the first environment where they are fewer.
+    const PickShares& pick_shares() const { return pick_shares_; }
     /// Signatures of failure that showed in the last update for the first time.
     const std::vector<std::string>& new_warnings() const { return new_warnings_; }
 
@@ -92,9 +105,20 @@ class Reinforce {
     void refresh();
     /// Means and deviations of random batches, by which rewards are told.
     void measure_random();
-    std::vector<double> rewards_of(const TrainingEnvironment& environment,
-                                   const Rollouts& rollouts) const;
+    /// Of batches, and the mean of the others where one is not finite.
+    std::vector<double> finite_metrics_of(
+        const TrainingEnvironment& environment,
+        const std::vector<std::vector<std::int32_t>>& batches) const;
+    /// Less the price of the labels, where batches have no fixed size.
+    std::vector<double> rewards_of(std::span<const double> metrics,
+                                   const std::vector<std::vector<std::int32_t>>& batches) const;
+    /// The advantages of fresh rollouts, [K, T]. With replay, those of rollouts that are used again
+    /// add their gradient, and both count in proportion to their number.
+    std::vector<float> replayed_advantages(std::size_t environment, const Rollouts& rollouts,
+                                           std::span<const double> rewards, const Draw& draw,
+                                           std::span<float> gradient) const;
     void step(std::span<float> gradient);
+    void note_picks(const Rollouts& rollouts);
     void record(const TrainingEnvironment& environment, const Rollouts& rollouts,
                 std::span<const double> rewards, const Spread& random);
 
@@ -104,12 +128,14 @@ class Reinforce {
     std::span<const TrainingEnvironment> environments_;
     ReinforceOptions options_;
     Refresh refresh_;
-    std::vector<Spread> random_;  ///< of each environment
+    std::vector<Spread> random_;          ///< of each environment
+    std::vector<ReplayMemory> memories_;  ///< the same
     std::vector<double> uniform_entropies_;
     std::vector<double> first_moments_, second_moments_;
     std::int64_t updates_done_ = 0, adam_steps_ = 0, not_finite_in_a_row_ = 0;
     double price_ = 0.0;  ///< label-or-not: of a label, in the metric
     Curves curves_;
+    PickShares pick_shares_;
     std::vector<std::string> reported_, new_warnings_;
 };
 

@@ -51,7 +51,8 @@ enum class Stream : std::uint16_t {
     policy_order = 36,
     policy_action = 37,
     policy_environment = 38,
-    policy_projection = 39
+    policy_projection = 39,
+    table_search = 40
 };
 
 /// The four words of one Philox4x32-10 block.

@@ -5,6 +5,7 @@
 #include "src/base/check.hpp"
 #include "src/environments/choosers.hpp"
 #include "src/environments/environments.hpp"
+#include "src/environments/policy_chooser.hpp"
 #include "src/environments/rewards.hpp"
 #include "tests/support/catch.hpp"
 
@@ -97,6 +98,23 @@ TEST_CASE("the oracle takes the best single candidate first, then what adds most
     CHECK(choose_batch("best-singles", game.situation(), 1)[0] == first);
     CHECK(metrics_of_singles(game.situation())[7] == game.reward({7}));
     CHECK(metrics_of_singles(game.situation({7, 2}))[2] == game.reward({7, 2}));
+}
+
+TEST_CASE("a policy chooses among what is left, the first where it has no preference",
+          "[choosers]") {
+    const Game game;
+    const std::vector<std::string> kinds{"entropy", "distance-to-labelled"};
+    const Policy policy = make_policy("sequential", {2, 16, 1}, 10.0, 1);  // of equal outputs
+    CHECK(choose_by_policy(policy, kinds, game.situation({0, 3}), 3) ==
+          std::vector<std::int32_t>{1, 2, 4});
+    const Policy walk = make_policy("walk", {2, 16, 1}, 10.0, 1);  // draws
+    const auto batch = choose_by_policy(walk, kinds, game.situation({0, 3}), 38);
+    std::set<std::int32_t> all(batch.begin(), batch.end());
+    CHECK(all.size() == 38);
+    CHECK(all.count(0) + all.count(3) == 0);
+    CHECK_THROWS_WITH(
+        choose_by_policy(policy, std::vector<std::string>{"entropy"}, game.situation(), 3),
+        contains("features"));
 }
 
 TEST_CASE("who cannot choose is refused by name", "[choosers]") {

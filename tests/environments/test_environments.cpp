@@ -53,6 +53,18 @@ TEST_CASE("an environment has the bits of its seed and other bits under another"
     }
 }
 
+TEST_CASE("the standard environment is the same under every seed", "[environments]") {
+    const EnvironmentOptions options{.name = "standard", .candidates = 50};
+    const Environment one = make_environment(options, 1), other = make_environment(options, 2);
+    for (const auto part : {&Environment::labelled, &Environment::candidates, &Environment::reward,
+                            &Environment::test}) {
+        CHECK(same(one.*part, other.*part));
+    }
+    CHECK(one.candidates.rows == 50);
+    CHECK_THROWS_WITH(make_environment({.name = "standard", .candidates = 60}, 1),
+                      contains("50 candidates") && contains("60 candidates"));
+}
+
 TEST_CASE("points of the ring lie on it and the blob lies within", "[environments]") {
     const Environment environment = make_environment({.name = "ringdup", .candidates = 1000}, 7);
     const auto radius = [](const Points& points, std::int64_t i) {
@@ -133,6 +145,30 @@ TEST_CASE("rows are drawn once each, and every part has the pool's share of clas
     }
     CHECK(rows == draw_rows(targets, options, 5));
     CHECK(rows != draw_rows(targets, options, 6));
+}
+
+TEST_CASE("training and fresh environments of a pool share no row", "[environments]") {
+    std::vector<std::int64_t> targets;
+    for (int i = 0; i < 3000; ++i) targets.push_back(i % 3);
+    const EnvironmentOptions options{
+        .name = "pool", .candidates = 200, .labelled = 20, .reward = 300, .test = 600};
+    std::array<std::set<std::int64_t>, 2> seen;
+    for (const Half half : {Half::training, Half::fresh}) {
+        const auto own = targets_of_half(targets, half);
+        // Halves of 3000 rows: 1500, deviation 27.
+        const auto known = static_cast<double>(own.size()) -
+                           static_cast<double>(std::count(own.begin(), own.end(), -1));
+        CHECK(std::abs(known - 1500.0) < 110.0);
+        for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+            for (const std::int64_t row : draw_rows(own, options, seed)) {
+                CHECK(half_of(row) == half);
+                seen[half == Half::fresh ? 1 : 0].insert(row);
+            }
+        }
+    }
+    CHECK(seen[0].size() > 1300);  // all but a few of the half were drawn
+    CHECK(seen[1].size() > 1300);
+    for (const std::int64_t row : seen[0]) CHECK(seen[1].count(row) == 0);
 }
 
 TEST_CASE("principal components are the axes of the largest spread", "[environments]") {
@@ -218,7 +254,7 @@ TEST_CASE("environments that cannot be made say why", "[environments]") {
     CHECK_THROWS_WITH(make_environment({.candidates = 0}, 1), contains("0 candidates"));
     CHECK_THROWS_WITH(make_environment({.candidates = 10, .repeat = 4}, 1), contains("multiple"));
     CHECK_THROWS_WITH(draw_rows(std::vector<std::int64_t>(50, 0), {.name = "pool"}, 1),
-                      contains("the pool has 50"));
+                      contains("drawn from has 50"));
     const EnvironmentOptions options{
         .name = "pool", .candidates = 5, .labelled = 5, .reward = 5, .test = 5, .components = 9};
     CHECK_THROWS_WITH(make_environment(options, 1, axis_points(20, {1.0, 1.0}), 2, 3),

@@ -38,6 +38,8 @@ std::vector<ProxyOptions> every_proxy() {
             options.repeats = hidden > 0 ? 2 : 1;
             options.seed = 3;
             all.push_back(options);
+            options.warm_steps = 7;
+            all.push_back(options);
         }
     }
     return all;
@@ -240,6 +242,29 @@ TEST_CASE("every episode begins at the same place", "[proxy]") {
         same.evaluate(random_subsets(3, 5, 30), 5, values);
         CHECK(std::equal(values.begin(), values.end(), first.begin()));
     }
+}
+
+TEST_CASE("a warm retraining goes on from the learner of the labelled set", "[proxy]") {
+    const Environment environment = make_environment({.candidates = 30, .reward = 300}, 3);
+    const std::vector<std::int32_t> batch{4, 11, 23};
+    const auto loss = [&](std::int64_t steps, std::int64_t warm_steps,
+                          std::span<const std::int32_t> subset, double rate = 0.1) {
+        ProxyOptions options;
+        options.learner.steps = steps;
+        options.learner.learning_rate = rate;
+        options.learner.weight_decay = 0.05;  // so that there is one best learner, soon reached
+        options.warm_steps = warm_steps;
+        const Proxy proxy(environment, options);
+        std::vector<double> value(1);
+        proxy.evaluate_mean(subset, std::ssize(subset), JudgedOn::reward, 1, value);
+        return value[0];
+    };
+    // Softmax regression is convex: wherever it begins, it ends at the same place.
+    CHECK(loss(3000, 3000, batch) == Approx(loss(3000, 0, batch)).margin(1e-4));
+    // Steps so short that nothing moves leave it at what was learned before.
+    CHECK(std::abs(loss(3000, 1, batch) - loss(3000, 0, {})) <
+          0.5 * std::abs(loss(3000, 0, batch) - loss(3000, 0, {})));
+    CHECK(loss(1, 1, batch, 1e-12) == Approx(-std::log(4.0)));
 }
 
 TEST_CASE("a proxy with a hidden layer learns what one without cannot", "[proxy]") {

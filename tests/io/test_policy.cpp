@@ -15,6 +15,7 @@ TrainedPolicy small_policy() {
             {"entropy", "probabilities"},
             7,
             "ring",
+            500,
             {{"gain", {0.0, 1.25}}, {"entropy", {1.0, 0.5}}}};
 }
 
@@ -31,6 +32,7 @@ TEST_CASE("a policy reads back with the same bits") {
     CHECK(read.feature_kinds == small_policy().feature_kinds);
     CHECK(read.picks == 7);
     CHECK(read.environment == "ring");
+    CHECK(read.retrainings == 500);
     CHECK(read.curves == small_policy().curves);
     CHECK(contains(describe(directory / "policy.h5"),
                    "+1.25 standard deviations of random batches, after 2 updates"));

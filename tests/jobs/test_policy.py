@@ -48,6 +48,26 @@ class Policy(JobTest):
             self.assertEqual(list(file["curves/updates/refresh_update"]), [5, 10])
             numpy.testing.assert_array_less(0.0, file["curves/updates/retrained"][:])
 
+    def test_rollouts_are_used_again_over_ranks_and_after_a_stop(self):
+        train = ("policy", "train", "--environment", "standard", "--environments", 1, "-k", 4, "--updates", 6, "--records", 40, "--refresh-every",
+                 3, "--head", "walk", "--run")
+        parameters = {}
+        for run, options in (("alone", ["--replay", 20]), ("shared", ["--replay", 20]), ("without", [])):
+            self.run_ok(*train, self.path(run), *options, ranks=2 if run == "shared" else 0)
+        again = (*train, self.path("stopped"), "--replay", 20, "--checkpoint-every", 0, "--max-walltime", 1e-6)
+        codes = [self.run_any(*again).code]
+        while codes[-1] == 85:
+            codes.append(self.run_any(*again, "--resume").code)
+        self.assertEqual(codes[-1], 0)
+        self.assertGreater(len(codes), 3)
+        for run in ("alone", "shared", "without", "stopped"):
+            with h5py.File(self.policy(run)) as file:
+                parameters[run] = file["parameters"][:].tobytes()
+        self.assertEqual(parameters["shared"], parameters["alone"])
+        self.assertEqual(parameters["stopped"], parameters["alone"])
+        self.assertNotEqual(parameters["without"], parameters["alone"])
+        self.assert_fails(2, ["50 candidates"], *train, self.path("other"), "--candidates", 60)
+
     def test_a_policy_that_learned_is_above_random_and_says_by_how_much(self):
         self.run_ok("policy", "train", *SMALL[:6], "-k", 4, "--environments", 8, "--rewards", "retrained", "--updates", 150,
                     "--run", self.path("run"))
@@ -58,10 +78,55 @@ class Policy(JobTest):
         self.assertEqual(set(facts["policy_above"]), {"entropy", "margin", "badge", "k-center"})
         with h5py.File(self.path("own.h5")) as file:
             numpy.testing.assert_allclose(file["curves/environments/policy"][:].mean(), facts["gain"]["policy"])
-        over_ranks = self.run_ok(*judged, "--own", ranks=2).json()
+            self.assertTrue(all(len(set(batch)) == 4 for batch in file["curves/picks/policy"][:].tolist()))
+            self.assertEqual(file["curves/picks/k-center"].shape, (8, 4))
+            self.assertEqual(file["curves/candidates/features"].shape, (8, 30, 2))
+        over_ranks = self.run_ok(*judged, "--own", "-o", self.path("own2.h5"), ranks=2).json()
         self.assertEqual(over_ranks["gain"], facts["gain"])
+        with h5py.File(self.path("own.h5")) as one, h5py.File(self.path("own2.h5")) as two:
+            numpy.testing.assert_array_equal(one["curves/picks/policy"][:], two["curves/picks/policy"][:])
         fresh = self.run_ok(*judged).json()
         self.assertNotEqual(fresh["gain"], facts["gain"])
+
+    def test_a_policy_is_held_against_searches_and_an_oracle(self):
+        self.train_policy("run")
+        judged = ("policy", "evaluate", "--policy", self.policy(), *SMALL[:8], "--choosers")
+        rivals = "oracle,best-of-table,search"
+        facts = self.run_ok(*judged, rivals, "--own", "--json").json()
+        self.assertEqual(facts["retrainings"], 40 + 2 * 16)  # as many as the policy had in each environment
+        self.assertEqual(self.run_ok(*judged, rivals, "--own", "--json", ranks=2).json()["gain"], facts["gain"])
+        said = self.run_ok(*judged, rivals, "--retrainings", 100).out
+        self.assertIn("no upper bound", said)
+        self.assertIn("retrain on 100 batches of each environment; the policy on none of a fresh one", said)
+        self.assert_fails(2, ["at 3", "4 or more with --retrainings"], *judged, rivals, "--retrainings", 3)
+        self.assert_fails(2, ["searching", "best-of-table"], *judged, "searching")
+
+    def test_environments_of_a_pool_share_no_row_with_those_of_training(self):
+        pool = ("--environment", "pool", "--pool", self.make_pool(rows=2000), "--candidates", 200, "--reward-points", 200,
+                "--test-points", 200, "--metric", "negative-loss")
+        self.run_ok("policy", "train", *pool, "--environments", 3, "-k", 4, "--updates", 3, "--rewards", "retrained", "--run", self.path("run"))
+        ids = []
+        for name, own in (("own.h5", ["--own"]), ("fresh.h5", [])):
+            self.run_ok("policy", "evaluate", "--policy", self.policy(), *pool, "--environments", 3, "--choosers", "margin", *own, "-o",
+                        self.path(name))
+            with h5py.File(self.path(name)) as file:
+                ids.append(set(file["curves/candidates/id"][:].ravel()))
+        self.assertGreater(min(map(len, ids)), 400)
+        self.assertFalse(ids[0] & ids[1])
+
+    def test_a_run_tells_how_picking_changed_and_what_estimates_are_worth(self):
+        self.train_policy("run")
+        with h5py.File(self.path("run/run.h5")) as file:
+            shares = file["curves/picking/share"][:]
+            self.assertEqual(shares.shape, (6, 30))  # every other update is in the first environment
+            numpy.testing.assert_allclose(shares.sum(1), 4)  # the batch
+            self.assertEqual(len(file["curves/picking/update"]), 6)
+            for kind in ("random", "policy"):
+                predicted, retrained = (file[f"curves/fidelity/{kind}_{what}"][:] for what in ("predicted", "retrained"))
+                self.assertEqual(predicted.shape, (2, 200))
+                self.assertFalse((predicted == retrained).all())
+                numpy.testing.assert_allclose(predicted, retrained, atol=0.5)
+            self.assertEqual(file["curves/candidates/target"].shape, (1, 30))
 
     def test_every_head_trains_and_picks(self):
         predictions = self.make_predictions()
@@ -94,7 +159,13 @@ class Policy(JobTest):
         for name in ("estimated_gain", "retrained_gain", "records"):
             self.assertEqual(facts[0][name], facts[1][name])
         self.assertEqual(facts[0]["records"], 2 * (60 + 16))
-        self.run_ok("policy", "evaluate", "--policy", self.policy("run0"), *SMALL[:8], "--own", "--table", *tables, "--choosers", "margin")
+        judged = ("policy", "evaluate", "--policy", self.policy("run0"), *SMALL[:8], "--own", "--table", *tables, "--choosers", "margin")
+        self.run_ok(*judged, "-o", self.path("own.h5"), ranks=2)
+        self.assertIn("rank correlation", self.run_ok(*judged).out)
+        with h5py.File(self.path("own.h5")) as file:
+            predicted, retrained = (file[f"curves/fidelity/policy_{what}"][:] for what in ("predicted", "retrained"))
+            self.assertEqual(predicted.shape, (2, 200))
+            numpy.testing.assert_allclose(predicted, retrained, atol=0.5)
         other = ("--run", self.path("other"), "--overwrite")
         self.assert_fails(2, ["2 files", "--environments is 3"], *few, *other, "--environments", 3, "-k", 4)
         self.assert_fails(2, ["table5.h5", "other candidates"], *few, *other, "--environments", 2, "-k", 4, "--reward-points", 300)
@@ -145,6 +216,45 @@ class Policy(JobTest):
             self.assertEqual(file["curves/policy/test_accuracy"].shape, (1, 3))
             first, second = (set(file[f"cycles/policy/0/{cycle}/batch_ids"]) for cycle in (0, 1))
             self.assertEqual((len(first), len(second), len(first & second)), (10, 10, 0))
+
+    def test_loop_trains_a_policy_on_what_is_labelled(self):
+        pool, test = self.make_pool(rows=400, noise=80.0), self.make_pool("test.h5", rows=100, seed=1)
+        loop = ("loop", "--pool", pool, "--test-pool", test, "--model", "mlp", "--hidden", 16, "--acquisitions", "random,policy", "-k", 5,
+                "--cycles", 4, "--updates", 20, "--agent-updates", 10, "--reproducible")
+
+        def picked(run):
+            with h5py.File(self.path(f"{run}/run.h5")) as file:
+                return [[tuple(file[f"cycles/{name}/0/{cycle}/batch_ids"]) for cycle in range(3)] for name in ("random", "policy")]
+
+        found = {}
+        for agent in ("single", "per-cycle"):
+            options = (*loop, "--agent", agent, "--initial", 20)
+            for run, ranks in (("alone", 0), ("shared", 3)):
+                self.run_ok(*options, "--run", self.path(f"{agent}-{run}"), ranks=ranks)
+            found[agent] = picked(f"{agent}-alone")
+            self.assertEqual(picked(f"{agent}-shared"), found[agent])
+        # Stopped again and again, and gone on with.
+        stopped = (*loop, "--agent", "single", "--initial", 20, "--max-walltime", 1e-6, "--run", self.path("stopped"))
+        codes = [self.run_any(*stopped).code]
+        while codes[-1] == 85:
+            codes.append(self.run_any(*stopped, "--resume").code)
+        self.assertEqual(codes[-1], 0)
+        self.assertGreater(len(codes), 4)
+        self.assertEqual(picked("stopped"), found["single"])
+        single, anew = (found[agent][1] for agent in ("single", "per-cycle"))
+        self.assertEqual(single[0], anew[0])  # both begin with a policy that has learned nothing
+        self.assertNotEqual(single[1:], anew[1:])
+        # One that was trained before can be the first.
+        self.train_policy("run")
+        self.run_ok(*loop, "--agent", "single", "--policy", self.policy(), "--initial", 20, "--run", self.path("begun"))
+        self.assertNotEqual(picked("begun")[1], single)
+        refused = (*loop, "--run", self.path("refused"), "--initial")
+        self.assert_fails(2, ["needs 20 rows", "--initial is 19"], *refused, 19, "--agent", "single")
+        self.assert_fails(2, ["--agent single, which goes on"], *refused, 20, "--agent", "per-cycle", "--policy", self.policy())
+        self.assert_fails(2, ["give its file with --policy"], *refused, 20)
+        with h5py.File(pool, "a") as file:
+            file["targets"][:300] = -1
+        self.assert_fails(1, ["rows have a label", "needs 20", "larger --initial"], *refused, 20, "--agent", "per-cycle")
 
     def test_bad_input_is_refused_with_what_to_do(self):
         self.train_policy("run", "--features", "entropy,embedding")

@@ -78,6 +78,34 @@ class Table(JobTest):
             self.assertEqual(set(counts.tolist()), {2})
             self.assertTrue(0 <= ids.min() and ids.max() < 2000)
 
+    def test_the_candidates_are_the_rows_that_a_list_names(self):
+        pool = self.make_pool(rows=1200)
+        scores = self.make_scores(numpy.random.default_rng(1).normal(size=1200).astype("f4"))
+        self.run_ok("select", "--scores", scores, "-k", 30, "-o", self.path("top.h5"))
+        wanted = list(self.batch("top.h5")[0])
+        build = ("table", "build", "--environment", "pool", "--pool", pool, "--rows", self.path("top.h5"), "--reward-points", 200,
+                 "--test-points", 200, "--records", 40, "--subset-size", 4)
+        for seed in (1, 2):
+            self.run_ok(*build, "--candidates", 30, "--seed", seed, "-o", self.path(f"t{seed}.h5"), ranks=2)
+            with h5py.File(self.path(f"t{seed}.h5")) as file:
+                self.assertEqual(list(file["ids"][...]), wanted)
+        self.run_ok(*build, "--candidates", 60, "--repeat", 2, "-o", self.path("twice.h5"))
+        with h5py.File(self.path("twice.h5")) as file:
+            self.assertEqual(sorted(file["ids"][...]), sorted(wanted + wanted))
+        out = ("-o", self.path("other.h5"))
+        self.assert_fails(2, ["30 candidates", "it must be 30"], *build, "--candidates", 40, *out)
+        self.assert_fails(2, ["reads none"], "table", "build", *self.RING, "--rows", self.path("top.h5"), *out)
+        with h5py.File(pool, "a") as file:
+            file["targets"][wanted[0]] = -1
+        self.assert_fails(1, ["has no target to learn from"], *build, "--candidates", 30, *out)
+
+    def test_warm_tables_are_not_mixed_with_others(self):
+        scratch, warm = self.build("scratch.h5"), self.build("warm.h5", "--retrain", "warm")
+        self.assertEqual(contents(self.build("again.h5", "--retrain", "warm", ranks=2)), contents(warm))
+        self.assertNotEqual(contents(warm), contents(scratch))
+        self.assert_fails(1, ["different proxies"], "table", "merge", scratch, warm, "-o", self.path("mixed.h5"))
+        self.assertIn("warm with 20 steps", self.run_ok("table", "info", warm).out)
+
     def test_what_cannot_be_built_is_refused(self):
         out = ("-o", self.path("t.h5"))
         self.assert_fails(2, ["1 to 60"], "table", "build", *self.RING[:-1], 61, *out)
@@ -117,10 +145,28 @@ class Env(JobTest):
         found = curves[0]
         self.assertEqual(found["entropy/b1/test_accuracy"].shape, (2, 9))
         numpy.testing.assert_array_equal(found["entropy/b4/labelled"][0], [20, 24, 28])
+        self.assertEqual(found["candidates/features"].shape, (2, 40, 2))
+        for chooser in ("random", "entropy", "k-center", "oracle"):
+            self.assertTrue(all(len(set(picks)) == 8 for picks in found[f"picks/{chooser}/b4"].tolist()))
         # Nobody has chosen anything yet, so all begin alike.
         numpy.testing.assert_array_equal(found["entropy/b1/test_loss"][:, 0], found["random/b4/test_loss"][:, 0])
         # The greedy oracle picks one after the other, whatever the batch.
         numpy.testing.assert_array_equal(found["oracle/b1/test_loss"][:, 8], found["oracle/b4/test_loss"][:, 2])
+
+    def test_a_policy_plays_with_the_others(self):
+        self.run_ok("policy", "train", *self.RING[:-2], "--environments", 2, "-k", 4, "--updates", 3, "--rewards", "retrained", "--run",
+                    self.path("run"))
+        policy = ("--policy", self.path("run/policy.h5"))
+        play = ("env", "run", *self.RING, "--seeds", 1, "--batches", "2,4", "--budget", 8)
+        for ranks in (0, 2):
+            self.run_ok(*play, "--choosers", "random,policy", *policy, "-o", self.path(f"e{ranks}.h5"), ranks=ranks)
+        with h5py.File(self.path("e0.h5")) as alone, h5py.File(self.path("e2.h5")) as shared:
+            curves = [file["curves/policy/b2/test_loss"][:] for file in (alone, shared)]
+            self.assertEqual(curves[0].shape, (1, 5))
+            numpy.testing.assert_array_equal(*curves)
+            self.assertEqual(alone["curves/policy/b2/test_loss"][0, 0], alone["curves/random/b4/test_loss"][0, 0])
+        self.assert_fails(2, ["--policy", "go together"], *play, "--choosers", "policy", "-o", self.path("x.h5"))
+        self.assert_fails(2, ["--policy", "go together"], *play, "--choosers", "random", *policy, "-o", self.path("x.h5"))
 
     def test_influence_is_that_of_single_candidates(self):
         paths = []

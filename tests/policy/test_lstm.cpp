@@ -1,9 +1,11 @@
-// The walk of the cell and its gradient against PyTorch's LSTM cell under autograd.
+// The walk of the cell, the sequential head, and their gradients against PyTorch's LSTM cell under
+// autograd.
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/log_softmax.h>
 #include <ATen/ops/lstm_cell.h>
 #include <ATen/ops/zeros.h>
 
@@ -148,6 +150,59 @@ void check_close(const std::vector<float>& found, const std::vector<float>& expe
     CHECK(off <= 1e-5F * std::max(1.0F, largest));
 }
 
+/// The sequential head by PyTorch: what its gradient is taken of. Checks the rollouts on the way.
+at::Tensor sequential_objective(const Leaves& leaves, const CandidateSet& candidates,
+                                const Rollouts& rollouts, const GradientWeights& weights) {
+    const std::int64_t width = candidates.width, h = leaves.recurrent.size(0);
+    const at::Tensor to_gates = at::cat({leaves.features, leaves.step}).t();
+    at::Tensor sum = at::zeros({});
+    for (std::size_t k = 0; k < rollouts.picks.size(); ++k) {
+        const std::vector<std::int32_t>& picks = rollouts.picks[k];
+        at::Tensor hidden = at::zeros({1, h}), cells = at::zeros({1, h});
+        Nearness nearness(candidates);
+        std::vector<std::int32_t> left;
+        for (std::int32_t i = 0; i < candidates.rows; ++i) left.push_back(i);
+        double log_probability = 0.0, entropy = 0.0;
+        for (std::size_t step = 0; step < picks.size(); ++step) {
+            const std::size_t entry = k * picks.size() + step;
+            const at::Tensor value =
+                at::linear(hidden.detach(), leaves.value, leaves.value_bias).sum();
+            CHECK(std::abs(value.item<float>() - rollouts.values[entry]) < 1e-5F);
+            std::vector<float> inputs;
+            for (const std::int32_t i : left) {
+                inputs.insert(inputs.end(), candidates.features.begin() + i * width,
+                              candidates.features.begin() + (i + 1) * width);
+                const StepInputs now = make_step_inputs(
+                    nearness[i], step > 0,
+                    1.0 - static_cast<double>(step) / static_cast<double>(picks.size()));
+                inputs.insert(inputs.end(), now.begin(), now.end());
+            }
+            const std::int64_t rows = std::ssize(left);
+            const auto [all_hidden, all_cells] =
+                at::lstm_cell(tensor(inputs, {rows, width + 4}),
+                              {hidden.expand({rows, h}), cells.expand({rows, h})}, to_gates,
+                              leaves.recurrent.t(), leaves.bias, at::zeros({4 * h}));
+            const at::Tensor logits =
+                10.0 *
+                (at::linear(all_hidden, leaves.output, leaves.output_bias) / 10.0).tanh().flatten();
+            const at::Tensor log_p = at::log_softmax(logits, 0);
+            const auto row = std::find(left.begin(), left.end(), picks[step]) - left.begin();
+            const at::Tensor own_entropy = -(log_p.exp() * log_p).sum();
+            sum = sum + double{weights.advantages[entry]} * log_p[row] +
+                  weights.entropy * own_entropy + double{weights.value_errors[entry]} * value;
+            log_probability += log_p[row].item<double>();
+            entropy += own_entropy.item<double>();
+            hidden = all_hidden.slice(0, row, row + 1);
+            cells = all_cells.slice(0, row, row + 1);
+            nearness.pick(picks[step]);
+            left.erase(left.begin() + row);
+        }
+        CHECK(rollouts.log_probabilities[k] == Approx(log_probability).margin(1e-5));
+        CHECK(rollouts.entropies[k] == Approx(entropy).margin(1e-5));
+    }
+    return sum / static_cast<double>(rollouts.picks.size());
+}
+
 }  // namespace
 
 TEST_CASE("a walk and its gradient are those of PyTorch's LSTM cell") {
@@ -169,6 +224,20 @@ TEST_CASE("a truncated gradient is that of a walk whose state is cut off") {
     Case whole(40, 0);
     const std::vector<float> other = whole.run();
     CHECK(gradient != other);
+}
+
+TEST_CASE("the sequential head and its gradient are those of PyTorch's LSTM cell") {
+    const CandidateSet candidates = some_candidates(9, 5);
+    const Policy policy = some_policy("sequential", 5);
+    const Draw draw{.rollouts = 3, .picks = 4, .seed = 2};
+    const Rollouts rollouts = draw_batches(policy, candidates, draw);
+    const auto advantages = normals(12, 4), errors = normals(12, 5);
+    const GradientWeights weights{advantages, 0.3, errors};
+    std::vector<float> gradient(policy.parameters.size());
+    find_head("sequential").add_gradient(policy, candidates, draw, rollouts, weights, gradient);
+    const Leaves leaves(policy);
+    sequential_objective(leaves, candidates, rollouts, weights).backward();
+    check_close(gradient, leaves.gradient());
 }
 
 TEST_CASE("products of matrices of any height are those of the definition") {

@@ -5,6 +5,7 @@
 #include "src/base/thread_collective.hpp"
 #include "src/policy/refreshed_table.hpp"
 #include "src/policy/shared_metric.hpp"
+#include "src/policy/table_search.hpp"
 #include "tests/policy/policy_support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -210,5 +211,93 @@ TEST_CASE("records are the same for any number of ranks, each of which retrains 
             CHECK(table.export_state() == expected);
         });
         CHECK(most <= 68 / ranks + 2);
+    }
+}
+
+TEST_CASE("tables that are fitted together have the bits of those that are fitted alone") {
+    for (const char* const estimator : {"kernel", "ridge", "knn"}) {
+        for (const int ranks : {1, 2, 3}) {
+            run_simulated_ranks(ranks, [&](Collective& collective) {
+                Additive truth;
+                SharedMetric shared(truth, collective);
+                std::vector<std::unique_ptr<RefreshedTable>> owned;
+                std::vector<RefreshedTable*> together;
+                std::vector<double> expected, found;
+                const auto ask = [&](RefreshedTable& table, std::vector<double>& values) {
+                    for (const auto& batch : {kBest, kWorst, {2, 5, 9, 14}}) {
+                        values.resize(values.size() + 1);
+                        table.evaluate(batch, kPicks, std::span(values).last(1));
+                    }
+                };
+                for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+                    TableOptions own = options(estimator);
+                    own.seed = seed;
+                    RefreshedTable alone(some_items(), shared, own, collective);
+                    ask(alone, expected);
+                    owned.push_back(
+                        std::make_unique<RefreshedTable>(some_items(), shared, own, collective));
+                    together.push_back(owned.back().get());
+                }
+                fit_together(together, collective);
+                for (RefreshedTable* table : together) ask(*table, found);
+                CHECK(found == expected);
+                // Fitted already, and fitted again where records have come.
+                together[2]->refresh(kBest, kPicks);
+                fit_together(together, collective);
+                std::vector<double> value(1);
+                together[2]->evaluate(kBest, kPicks, value);
+                if (estimator == std::string("knn")) CHECK(value[0] == Approx(3.5));
+            });
+        }
+    }
+}
+
+TEST_CASE("a table without signal says so when it is asked, on all ranks") {
+    class Same final : public Metric {
+      public:
+        std::string_view name() const override { return "accuracy"; }
+        void evaluate(std::span<const std::int32_t>, std::int64_t,
+                      std::span<double> values) override {
+            std::fill(values.begin(), values.end(), 0.25);
+        }
+    };
+    run_simulated_ranks(3, [&](Collective& collective) {
+        Same same;
+        RefreshedTable table(some_items(), same, options(), collective);
+        RefreshedTable* const tables[]{&table};
+        CHECK_THROWS_WITH(fit_together(tables, collective), contains("no signal"));
+    });
+}
+
+TEST_CASE("a search finds the best batch, by as many retrainings as it may have") {
+    // 4845 batches of 4 of 20: 60 random ones hold the best of them with a chance of 1 in 80.
+    Additive truth;
+    const auto alone = make_local_collective();
+    RefreshedTable table(some_items(), truth, options(), *alone);
+    CHECK(table.best() != std::vector<std::int32_t>{16, 17, 18, 19});
+    const SearchOptions search{.picks = kPicks, .refreshes = 3, .seed = 2};
+    CHECK(search_table(table, search) == std::vector<std::int32_t>{16, 17, 18, 19});
+    CHECK(truth.retrained == 60 + 3 * 8);
+    // Nothing can be exchanged in a batch of all; the record is what there is.
+    TableOptions all = options();
+    all.least = kRows - 1;
+    all.most = kRows;
+    RefreshedTable full(some_items(), truth, all, *alone);
+    CHECK(std::ssize(search_table(full, {.picks = kRows, .refreshes = 1})) >= kRows - 1);
+}
+
+TEST_CASE("a search has the same bits for any number of ranks") {
+    std::vector<std::int32_t> expected;
+    for (const int ranks : {1, 2, 3}) {
+        std::mutex lock;
+        run_simulated_ranks(ranks, [&](Collective& collective) {
+            Additive truth;
+            SharedMetric shared(truth, collective);
+            RefreshedTable table(some_items(), shared, options("kernel"), collective);
+            const auto found = search_table(table, {.picks = kPicks, .refreshes = 2, .seed = 4});
+            const std::lock_guard guard(lock);
+            if (expected.empty()) expected = found;
+            CHECK(found == expected);
+        });
     }
 }

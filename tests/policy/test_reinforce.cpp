@@ -82,6 +82,20 @@ TEST_CASE("every head learns which of two arms pays, with every baseline") {
     }
 }
 
+TEST_CASE("every head learns which of two arms pays from rollouts that are used again") {
+    Formula first_pays([](auto subset) { return subset[0] == 0 ? 1.0 : 0.0; });
+    const TrainingEnvironment environments[]{{"first", two_arms(), &first_pays}};
+    for (const Head& head : heads()) {
+        if (!head.exact) continue;
+        INFO(head.name);
+        ReinforceOptions options = short_training(1);
+        options.rollouts = 4;
+        options.replay = 28;
+        const Reinforce training = trained(std::string(head.name), environments, options);
+        CHECK(probability_of_first(training.policy(), two_arms()) > 0.95);
+    }
+}
+
 TEST_CASE("a stream learns to label what pays, and keeps to its budget") {
     CandidateSet candidates = some_candidates(20, 2);
     Formula paying([&](auto subset) {
@@ -155,6 +169,7 @@ TEST_CASE("a training that goes on from its state ends with the same bits") {
         ReinforceOptions options = short_training(3);
         options.updates = 30;
         options.baseline = "value";
+        options.replay = 48;  // of one update and a half
         const std::string name(head.name);
         const Reinforce whole = trained(name, environments, options);
         const PolicyShape shape{3, 16, head.outputs(3)};

@@ -203,6 +203,12 @@ class Numbers(ReportTest):
             self.assertEqual(table_main([self.make_batch([1, 2]), "--at", "20"]), 1)
         self.assertIn("is no run of loop", err.getvalue())
 
+    def test_several_loops_share_a_table(self):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            self.assertEqual(table_main([self.make_loop("one"), self.make_loop("two", test_accuracy=[[0.5, 0.9], [0.7, 0.9]]), "--at", "20"]), 0)
+        self.assertEqual(out.getvalue().splitlines()[2:], ["| one: entropy | 70.0 ± 14.1 (60.0 to 80.0) |", "| two: entropy | 90.0 ± 0.0 (90.0 to 90.0) |"])
+
     def test_cycles_that_have_not_run_are_left_out(self):
         late = {name: [[1.0, 2.0], [3.0, NAN]] for name in ("labelled", "test_loss", "seconds")}
         text = self.report(self.make_loop(test_accuracy=[[0.5, 0.6], [0.7, NAN]], **late))

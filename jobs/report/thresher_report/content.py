@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy
 
-from thresher_report import __version__, charts, influence, page, roles, runs, style
+from thresher_report import __version__, charts, games, influence, page, picks, policy, roles, runs, style
 from thresher_report.files import ReportError, attributes, kind_of, open_file, short_names
 from thresher_report.pool import Pool
 from thresher_report.runs import read_run
 from thresher_report.scores import read_batch, read_scores
 
 EXTREMES = 16  # images of the highest, and of the lowest, scores
+FIRST_PICKS = 8  # images of a batch in a row
 FIRST_ATTRIBUTES = ("command_line", "created_utc", "producer", "producer_version", "git_commit", "seed", "mpi_ranks")
 
 
@@ -126,6 +127,7 @@ class _Report:
             if pool is self.inputs.main_pool:
                 wanted += [batch.ids for batch in self.inputs.batches]
                 wanted += [end.ids for scores in self.inputs.scores for end in (scores.highest, scores.lowest)]
+                wanted += [ids for run in self.inputs.runs for ids in run.all_batches()]
             survey = self.surveys[pool.path] = pool.survey(numpy.concatenate(wanted))
             if pool is self.inputs.main_pool:
                 for batch in self.inputs.batches:
@@ -198,8 +200,20 @@ class _Report:
             x, y, effects = influences
             self._section(f"Influence of single candidates: {run.name}", self._picture(influence.chart(run.name, x, y, effects)),
                           page.table(("change of", "mean", "lowest", "highest", "raised by"), influence.table_rows(effects)))
+        played = games.split(run)
+        if played:
+            self._games(run, played)
         if run.loops:
             self._loops(run)
+            self._picks(run)
+        training, gains = policy.split_training(run), policy.split_evaluation(run)
+        if training:
+            self._policy_training(run, training)
+        if gains:
+            self._section(f"What batches are worth: {run.name}", self._picture(policy.evaluation_chart(run.name, gains)),
+                          page.table(*policy.evaluation_table(gains, policy.split_picks(run))))
+        shown = bool(influences or played or run.loops or training or gains)
+        run.not_shown.update({name: list(grid.shape) for name, grid in run.grids.items()})
         if run.curves:
             chart = charts.training_curves(run.name, run.curves)
             epochs = [(name.partition("/")[2].replace("_", " "), curve) for name, curve in run.curves.items()
@@ -214,7 +228,7 @@ class _Report:
                     self._fact(style.percent(curve[-1]), f"validation accuracy of {run.name} at the end")
             self._section(f"Training: {run.name}", self._picture(chart),
                           page.table(("curve", "last", "best", "evaluations"), rows) if rows else "")
-        if not run.loops and not run.curves and not influences:
+        if not shown and not run.curves:
             self._section(f"Run: {run.name}", page.paragraph("This run has no curves yet.", "note"))
         if run.not_shown:
             self.page.sections[-1].parts.append(page.paragraph(
@@ -245,6 +259,40 @@ class _Report:
             page.paragraph("No cycle has finished yet.", "note"),
             page.table(("acquisition", "labelled", "test accuracy", "test loss", "time of a cycle", "cycles", "repeats"),
                        rows, "After the last finished cycle: mean ± standard deviation over the repeats that finished it."))
+
+    def _games(self, run, played):
+        columns = ("chosen by", *(f"batches of {batch}" for batch in played))
+        self._section(f"Games: {run.name}", self._picture(games.chart(run.name, played)),
+                      page.table(columns, games.table_rows(played, "test_accuracy"),
+                                 "Test accuracy [%] with all labels: mean ± standard deviation over environments."),
+                      page.table(columns, games.table_rows(played, "test_loss"), "Test loss with all labels."))
+
+    def _picks(self, run):
+        pool = self.inputs.main_pool
+        if pool is None or not run.batches or sum(map(len, run.all_batches())) > picks.MOST_PICKS:
+            return
+        survey = self.surveys[pool.path]
+        for ids in run.all_batches():
+            if (survey.of(ids)[0] < 0).any():
+                return  # of another pool
+        measured = picks.measure(run.batches, pool, survey)
+        parts = [self._picture(picks.chart(run.name, measured)),
+                 page.table(("acquisition", *(title for _, title in picks.TITLES)), picks.table_rows(measured),
+                            "Means over repeats and cycles.")]
+        if pool.has_images():
+            first = [(f"{acquisition}: its first picks", repeats[0][0][:FIRST_PICKS]) for acquisition, repeats in run.batches.items()]
+            parts.append(self._picture(charts.contact_sheet(
+                f"{run.name}-picks-images", "Images picked in the first cycle",
+                [self._group(heading, ids, None, None) for heading, ids in first])))
+        self._section(f"What was picked: {run.name}", *parts)
+
+    def _policy_training(self, run, training):
+        heat = "" if training.shares is None else self._picture(
+            policy.heat_map(run.name, training.shares, training.at))
+        said = page.paragraph("The run warned of nothing.") if not training.warnings else \
+            page.heading("The run warned") + "".join(page.paragraph(warning) for warning in training.warnings)
+        self._section(f"Training of a policy: {run.name}", self._picture(policy.training_chart(run.name, training)), heat,
+                      page.table(("in the last updates", "value"), policy.training_rows(training)), said)
 
     def _roles(self, run):
         if not roles.shares_of(run.ledger):
@@ -323,7 +371,7 @@ class _Report:
         for i, image in enumerate(pool.images(rows)):
             target = int(labels.targets[i])
             truth = target if labels.truth is None else int(labels.truth[i])
-            lines = [style.score(float(scores[i]))]
+            lines = [] if scores is None else [style.score(float(scores[i]))]
             if truth >= 0 and target >= 0 and truth != target:
                 lines += [f"label {pool.class_name(target)}", f"truth {pool.class_name(truth)}"]
             elif pool.has_targets:

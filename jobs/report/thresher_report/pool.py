@@ -121,7 +121,14 @@ class Pool:
 
     def images(self, rows):
         """The images of some rows, for showing: [H, W] or [H, W, 3], floats from 0 to 1."""
-        shown = [None] * len(rows)
+        return [_displayable(row, self.floats) for row in self._rows(rows)]
+
+    def inputs(self, rows):
+        """The inputs of some rows as they are stored, [rows, ...] as floats."""
+        return numpy.array(self._rows(rows), dtype=numpy.float64)
+
+    def _rows(self, rows):
+        found = [None] * len(rows)
         for shard in self.shards:
             own = [i for i, row in enumerate(rows) if shard.first_row <= row < shard.first_row + shard.rows]
             if not own:
@@ -129,8 +136,8 @@ class Pool:
             with open_file(shard.path) as file:
                 inputs = dataset(file, "/inputs", 1 + len(self.shape))
                 for i in own:
-                    shown[i] = _displayable(read(inputs, int(rows[i]) - shard.first_row), self.floats)
-        return shown
+                    found[i] = read(inputs, int(rows[i]) - shard.first_row)
+        return found
 
     def _pieces(self):
         """(first row, ids or None, Labels) of at most PIECE_ROWS rows at a time."""

@@ -1,4 +1,4 @@
-"""What run.h5 holds: curves of cycles (`loop`) or of training (`train`), and the ledger."""
+"""What run.h5 holds: curves of cycles (`loop`) or of training (`train`), the batches of cycles, and the ledger."""
 
 from dataclasses import dataclass, field
 
@@ -16,8 +16,13 @@ class Run:
     name: str = ""
     loops: dict = field(default_factory=dict)  # acquisition -> {curve of LOOP_CURVES -> [repeats, cycles]}
     curves: dict = field(default_factory=dict)  # "evaluations/train_loss" -> [length]; all that is no loop's
+    grids: dict = field(default_factory=dict)  # the same with more axes
     not_shown: dict = field(default_factory=dict)  # curves that no chart knows -> their shape
+    batches: dict = field(default_factory=dict)  # acquisition -> [repeats][cycles] of ids, in pick order
     ledger: dict = field(default_factory=dict)  # "flops" -> {"learner": number}
+
+    def all_batches(self):
+        return [ids for repeats in self.batches.values() for cycles in repeats for ids in cycles]
 
 
 @dataclass
@@ -34,6 +39,7 @@ def read_run(path):
     with open_file(path) as file:
         for name in _names(file, "curves"):
             run.curves[name] = read(dataset(file, f"/curves/{name}", None, "iuf")).astype(numpy.float64)
+        run.batches = _batches(file)
         for name in _names(file, "ledger"):
             column = dataset(file, f"/ledger/{name}", None, "iuf")
             if column.size != 1:
@@ -54,9 +60,23 @@ def read_run(path):
                                   f"[repeats, cycles], the same for all of /curves/{acquisition}")
         run.loops[acquisition] = loop
     for name, curve in list(run.curves.items()):
-        if curve.ndim != 1 or not len(curve):
+        if curve.ndim > 1 and curve.size:
+            run.grids[name] = run.curves.pop(name)
+        elif curve.ndim != 1 or not len(curve):
             run.not_shown[name] = list(run.curves.pop(name).shape)
     return run
+
+
+def _batches(file):
+    """Of a loop's cycles, whose names are /cycles/<acquisition>/<repeat>/<cycle>/batch_ids."""
+    found = {}
+    for name in _names(file, "cycles"):
+        acquisition, *place = name.rsplit("/", 3)
+        if len(place) == 3 and place[2] == "batch_ids" and place[0].isdigit() and place[1].isdigit():
+            ids = read(dataset(file, f"/cycles/{name}", 1, "iu")).astype(numpy.int64)
+            found.setdefault(acquisition, {}).setdefault(int(place[0]), {})[int(place[1])] = ids
+    return {acquisition: [[cycles[cycle] for cycle in sorted(cycles)] for _, cycles in sorted(repeats.items())]
+            for acquisition, repeats in found.items()}
 
 
 def _names(file, group):

@@ -1,11 +1,11 @@
-"""The command thresher-table: the accuracies of a `loop` run at some numbers of labels, as Markdown."""
+"""The command thresher-table: the accuracies of `loop` runs at some numbers of labels, as Markdown."""
 
 import argparse
 import sys
 
 import numpy
 
-from thresher_report.files import ReportError, kind_of
+from thresher_report.files import ReportError, kind_of, short_names
 from thresher_report.runs import mean_and_spread, read_run
 
 
@@ -20,24 +20,29 @@ def cell(loop, labels):
     return f"{mean:.1f} ± {spread:.1f} ({numpy.nanmin(100 * found):.1f} to {numpy.nanmax(100 * found):.1f})"
 
 
-def table(run, at):
+def table(loops, at):
     rows = [["test accuracy [%] with", *(f"{labels} labels" for labels in at)], ["---"] * (1 + len(at))]
-    rows += [[name, *(cell(loop, labels) for labels in at)] for name, loop in run.loops.items()]
+    rows += [[name, *(cell(loop, labels) for labels in at)] for name, loop in loops.items()]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="thresher-table", description=__doc__)
-    parser.add_argument("run", help="directory of a run of loop, or its run.h5")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="directories of runs of loop, or their run.h5; rows of "
+                        "several are named RUN: ACQUISITION")
     parser.add_argument("--at", type=int, nargs="+", required=True, metavar="LABELS", help="numbers of labels to show")
     options = parser.parse_args(arguments)
     try:
-        kind, path = kind_of(options.run)
-        run = read_run(path) if kind == "run" else None
-        if run is None or not run.loops:
-            raise ReportError(f"{options.run}: is no run of loop; a table is made of active-learning cycles")
+        loops = {}
+        for run, name in zip(options.runs, short_names(options.runs)):
+            kind, path = kind_of(run)
+            found = read_run(path).loops if kind == "run" else {}
+            if not found:
+                raise ReportError(f"{run}: is no run of loop; a table is made of active-learning cycles")
+            loops |= {f"{name}: {acquisition}" if len(options.runs) > 1 else acquisition: loop
+                      for acquisition, loop in found.items()}
     except ReportError as problem:
         print(f"thresher-table: {problem}", file=sys.stderr)
         return 1
-    print(table(run, options.at))
+    print(table(loops, options.at))
     return 0

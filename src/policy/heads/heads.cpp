@@ -97,4 +97,14 @@ std::vector<std::int32_t> shuffled_orders(std::int64_t candidates, const Draw& d
     return orders;
 }
 
+std::vector<std::int32_t> random_batches(std::int64_t candidates, const Draw& draw) {
+    const std::vector<std::int32_t> orders = shuffled_orders(candidates, draw);
+    std::vector<std::int32_t> batches;
+    for (std::int64_t k = 0; k < draw.rollouts; ++k) {
+        const auto order = orders.begin() + k * candidates;
+        batches.insert(batches.end(), order, order + draw.picks);
+    }
+    return batches;
+}
+
 }  // namespace thresher

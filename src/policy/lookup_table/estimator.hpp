@@ -29,6 +29,8 @@ struct EstimatorOptions {
     NeighbourWeights weights = NeighbourWeights::inverse_distance;
     double temperature = 2.0;  ///< softmax: weights exp(-d / temperature)
     bool rescale = true;       ///< undo the shrinkage that averaging over neighbours brings
+    /// SubsetEstimator::chosen() of a fit to the same records: kernel takes it and does not choose.
+    std::vector<double> chosen;
 };
 
 class SubsetEstimator {
@@ -45,6 +47,10 @@ class SubsetEstimator {
 
     /// What was fitted, in words: "95 nearest of 478, spread shrunk to 0.31, rescaled by 1.8".
     virtual std::string summary() const = 0;
+
+    /// What took the time of the fit; a fit that is given it has the same bits. Empty where a fit
+    /// takes none.
+    virtual std::vector<double> chosen() const { return {}; }
 
   protected:
     SubsetEstimator() = default;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "src/base/check.hpp"
 #include "src/policy/lookup_table/estimator.hpp"
 #include "src/policy/lookup_table/gaussian_process.hpp"
 #include "src/policy/lookup_table/pair_kernels.hpp"
@@ -37,13 +38,14 @@ at::Tensor matrix(std::int64_t rows, std::int64_t columns) {
 
 class Kernel final : public SubsetEstimator {
   public:
-    Kernel(const FitRecords& records, const Items& items) : items_(items), landmarks_(items_) {
+    Kernel(const FitRecords& records, const Items& items, std::span<const double> chosen)
+        : items_(items), landmarks_(items_) {
         const c10::NoGradGuard no_grad;
         for (std::int64_t i = 0; i < records.subsets.size(); ++i) {
             members_.push_back(records.subsets.members(i));
         }
         take_statistics();
-        hyper_ = choose(records);
+        hyper_ = chosen.empty() ? choose(records) : hyper_of(chosen);
         pairs_ = PairMap(items_, landmarks_, hyper_.length);
         fit(records);
     }
@@ -79,7 +81,17 @@ class Kernel final : public SubsetEstimator {
             hyper_.own, hyper_.noise);
     }
 
+    std::vector<double> chosen() const override {
+        return {hyper_.length, hyper_.width, hyper_.share, hyper_.own, hyper_.noise};
+    }
+
   private:
+    static Hyper hyper_of(std::span<const double> chosen) {
+        THRESHER_CHECK(chosen.size() == 5, "a kernel has 5 hyper-parameters, not {}",
+                       chosen.size());
+        return {chosen[0], chosen[1], chosen[2], chosen[3], chosen[4]};
+    }
+
     /// Given the statistics' part of the kernel with all records [R].
     double deviation(std::span<const std::int32_t> subset, const std::vector<double>& like) const {
         at::Tensor mapped = -centre_;
@@ -258,8 +270,8 @@ class Kernel final : public SubsetEstimator {
 }  // namespace
 
 std::unique_ptr<SubsetEstimator> fit_kernel(const FitRecords& records, const Items& items,
-                                            const EstimatorOptions&) {
-    return std::make_unique<Kernel>(records, items);
+                                            const EstimatorOptions& options) {
+    return std::make_unique<Kernel>(records, items, options.chosen);
 }
 
 }  // namespace thresher

@@ -29,6 +29,7 @@ class TableMetric final : public Metric {
 
     const UsableRecords& records() const { return records_; }
     std::string summary() const { return estimator_->summary(); }
+    std::vector<double> chosen() const { return estimator_->chosen(); }
 
   private:
     std::string metric_;

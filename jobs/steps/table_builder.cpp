@@ -1,0 +1,136 @@
+#include "jobs/steps/table_builder.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "src/base/check.hpp"
+#include "src/base/log.hpp"
+#include "src/base/stop_flag.hpp"
+
+namespace thresher::jobs {
+
+namespace {
+
+/// The best tenth of the uniform records is what mutations are made of.
+constexpr double kGoodShare = 0.1;
+constexpr std::int64_t kPart = 2048;  ///< records between looks at the stop flag
+
+double mean_of(const io::RecordLog::Record& record, std::size_t metric, std::int64_t repeats) {
+    double sum = 0.0;
+    for (std::size_t i = metric; i < record.metrics.size(); i += kProxyMetrics.size()) {
+        sum += record.metrics[i];
+    }
+    return sum / static_cast<double>(repeats);
+}
+
+}  // namespace
+
+TableBuilder::TableBuilder(Job& job, const std::string& output, const std::string& metric,
+                           const TablePlan& plan, const OpenEnvironment& open, const Proxy& proxy)
+    : job_(job),
+      metric_(metric),
+      plan_(plan),
+      open_(open),
+      proxy_(proxy),
+      metrics_each_(proxy.repeats() * std::ssize(kProxyMetrics)),
+      log_(output + ".records",
+           fmt::format("{}; {}; {} records of {} to {}, near {} by {}, shard {}/{}, seed {}",
+                       open.checksum, proxy.describe(), plan.records, plan.least_size,
+                       plan.most_size, plan.near, metric, plan.shard, plan.shards, plan.seed),
+           metrics_each_) {}
+
+LookupTable TableBuilder::build(RecordWorkers& workers) {
+    for (const std::int64_t number : plan_.numbers()) {
+        (number < plan_.uniform_records() ? uniform_ : near_).push_back(number);
+    }
+    const auto all = std::ssize(uniform_) + std::ssize(near_);
+    progress_ = job_.progress("table", all, "records");
+    if (!log_.records().empty()) {
+        log::info("resumed: {} of {} records are there", log_.records().size(), all);
+    }
+    for (const std::int64_t number : uniform_) {
+        subsets_[number] = uniform_subset(plan_, number);
+    }
+    retrain(workers, uniform_);
+    if (!near_.empty()) {
+        const auto good = good_subsets();
+        for (const std::int64_t number : near_) {
+            subsets_[number] = mutated_subset(plan_, number, good);
+        }
+        retrain(workers, near_);
+    }
+    progress_->finish();
+    return table();
+}
+
+void TableBuilder::retrain(RecordWorkers& workers, const std::vector<std::int64_t>& numbers) {
+    std::vector<std::int64_t> missing;
+    for (const std::int64_t number : numbers) {
+        if (!log_.records().contains(number)) missing.push_back(number);
+    }
+    for (std::size_t begin = 0; begin < missing.size(); begin += kPart) {
+        if (stop_requested()) {
+            throw Requeue(
+                "asked to stop: the records so far are kept; run the same command to go on");
+        }
+        const std::size_t count = std::min<std::size_t>(kPart, missing.size() - begin);
+        const auto part = std::span(missing).subspan(begin, count);
+        std::vector<std::int32_t> subsets;
+        for (const std::int64_t number : part) {
+            const auto& own = subsets_.at(number);
+            subsets.insert(subsets.end(), own.begin(), own.end());
+        }
+        std::vector<double> metrics(count * static_cast<std::size_t>(metrics_each_));
+        workers.evaluate(
+            0, subsets, plan_.most_size, metrics,
+            [&](std::int64_t first, std::int64_t done, double seconds) {
+                log_.append(
+                    part.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(done)),
+                    std::span(metrics).subspan(static_cast<std::size_t>(first * metrics_each_),
+                                               static_cast<std::size_t>(done * metrics_each_)),
+                    seconds);
+                progress_->update(std::ssize(log_.records()));
+            });
+    }
+}
+
+std::vector<std::vector<std::int32_t>> TableBuilder::good_subsets() const {
+    const std::size_t metric = proxy_metric(metric_);
+    std::vector<ScoredId> order;
+    for (const std::int64_t number : uniform_) {
+        const double value = mean_of(log_.records().at(number), metric, proxy_.repeats());
+        if (std::isfinite(value)) order.push_back({value, number});
+    }
+    THRESHER_CHECK(!order.empty(), "no uniform record has a finite {}; there is nothing to mutate",
+                   metric_);
+    std::sort(order.begin(), order.end(),
+              [](const ScoredId& a, const ScoredId& b) { return a.before(b); });
+    const auto count = std::max<std::size_t>(
+        1, static_cast<std::size_t>(kGoodShare * static_cast<double>(order.size())));
+    std::vector<std::vector<std::int32_t>> good;
+    for (std::size_t i = 0; i < count; ++i) good.push_back(subsets_.at(order[i].id));
+    return good;
+}
+
+LookupTable TableBuilder::table() const {
+    LookupTable table(plan_.candidates);
+    table.ids = open_.ids;
+    table.repeats = proxy_.repeats();
+    table.candidates_checksum = open_.checksum;
+    table.proxy = proxy_.describe();
+    table.facts = facts_of(open_.environment, proxy_);
+    for (const auto& [number, subset] : subsets_) {
+        const io::RecordLog::Record& record = log_.records().at(number);
+        table.subsets.add(subset);
+        table.numbers.push_back(number);
+        table.seeds.push_back(plan_.seed);
+        table.seconds.push_back(record.seconds);
+        for (std::size_t i = 0; i < record.metrics.size(); ++i) {
+            table.metrics[std::string(kProxyMetrics[i % kProxyMetrics.size()])].push_back(
+                record.metrics[i]);
+        }
+    }
+    return table;
+}
+
+}  // namespace thresher::jobs
