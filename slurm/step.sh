@@ -30,8 +30,29 @@ walltime_left() {
     echo "$left"
 }
 
+# Ends the srun of a heterogeneous step that hangs although the step is over, as it can under Slurm 22.05, where the components
+# stop one and the same PMIx agent.
+end_hanging_srun() {
+    local seen=0 gone=0
+    while kill -0 "$1" 2>/dev/null && [ "$gone" -lt 3 ]; do
+        sleep 2
+        if squeue --noheader --steps --jobs="$SLURM_JOB_ID" --format=%i 2>/dev/null | grep -q '[.][0-9]'; then
+            seen=1 gone=0
+        else
+            gone=$((gone + seen))
+        fi
+    done
+    kill -KILL "$1" 2>/dev/null
+}
+
+# How the run's last part ended, by its own account: 0, 1, 85 ...; -1 where it did not come to say.
+ended_with() {
+    thresher status "${run:?}" --json | sed -n 's/.*"exit_code":\(-\?[0-9]*\).*/\1/p'
+}
+
 run_step() {
-    local step code
+    local step code threads=(--threads "${SLURM_CPUS_PER_TASK:-1}")
+    [[ " $* " != *" --threads"* ]] || threads=()
     echo "thresher: job $SLURM_JOB_ID, part $((${SLURM_RESTART_COUNT:-0} + 1)), nodes $SLURM_JOB_NODELIST: thresher $*"
     if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
         export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
@@ -39,10 +60,11 @@ run_step() {
     fi
     # A task that dies takes the others with it, instead of leaving them waiting for it.
     srun --mpi=pmix --kill-on-bad-exit=1 "${srun_options[@]}" \
-        thresher "$@" --threads "${SLURM_CPUS_PER_TASK:-1}" &
+        thresher "$@" "${threads[@]}" &
     step=$!
     # shellcheck disable=SC2064  # the process that is known now
     trap "kill -USR1 $step 2>/dev/null" USR1
+    [ -z "${SLURM_HET_SIZE:-}" ] || end_hanging_srun "$step" &
     # A signal ends a wait early; the last one gives the step's own code.
     while kill -0 "$step" 2>/dev/null; do
         wait "$step"
@@ -50,6 +72,9 @@ run_step() {
     wait "$step"
     code=$?
     trap : USR1
+    if [ -n "${SLURM_HET_SIZE:-}" ] && [ "$code" -eq 137 ] && [ "$(ended_with)" != -1 ]; then
+        code=$(ended_with)
+    fi
     # 85: it wrote a checkpoint and asks for more time. 138: the signal came before it could catch it, so nothing was begun.
     if [ "$code" -eq 85 ] || [ "$code" -eq 138 ]; then
         echo "thresher: job $SLURM_JOB_ID is requeued"

@@ -114,6 +114,15 @@ class Scripts(SlurmTest):
         self.assertIn("--learners 2 --actors 2", self.output())
         self.assertTrue(pathlib.Path(self.path("run/model.pt")).exists())
 
+    def test_actors_and_learners_in_a_heterogeneous_job_that_is_requeued(self):
+        job = self.sbatch(self.edit("actor_learner_het", ("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1", "--time=10:00"),
+                                    **self.prioritised()))
+        self.stop_and_requeue(job, "run")
+        self.finish(job)
+        self.assertIn("--learners 2 --actors 2", self.output())
+        self.assertIn("resumed from", self.output())
+        self.assertTrue(pathlib.Path(self.path("run/model.pt")).exists())
+
     def test_table_array_with_a_part_that_fails_is_run_again(self):
         options = ("--environment", "ring", "--records", 400, "--proxy-steps", 20)
         script = self.edit("table_array", ("--ntasks-per-node=2", "--time=10:00"), table=self.path("table.h5"), parts=3,
