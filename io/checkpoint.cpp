@@ -1,6 +1,11 @@
 #include "io/checkpoint.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +15,7 @@
 #include "io/provenance.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
+#include "src/base/fault_point.hpp"
 #include "src/base/log.hpp"
 #include "src/base/text.hpp"
 
@@ -42,6 +48,7 @@ std::vector<std::int64_t> steps_in(const std::string& directory) {
 }
 
 void write_aside(const std::string& aside, std::int64_t step, const CheckpointFiles& files) {
+    THRESHER_FAULT_POINT("before writing");
     std::error_code error;
     fs::remove_all(aside, error);
     fs::create_directories(aside, error);
@@ -56,16 +63,34 @@ void write_aside(const std::string& aside, std::int64_t step, const CheckpointFi
         THRESHER_CHECK(name.find('/') == std::string::npos && name != "manifest.json",
                        "{}: a file of a checkpoint cannot be called {}", aside, name);
         write_file_synced(aside + "/" + name, bytes);
+        THRESHER_FAULT_POINT("half written");
         manifest["files"].push_back(
             {{"file", name}, {"bytes", bytes.size()}, {"checksum", checksum_of_bytes(bytes)}});
     }
     write_file_synced(aside + "/manifest.json", manifest.dump(2) + "\n");
+    THRESHER_FAULT_POINT("written and not synced");
     sync_directory(aside);
 }
 
 void remove_quietly(const std::string& path) {
     std::error_code ignored;
     fs::remove_all(path, ignored);
+}
+
+/// Gives `aside` the name `path`. Where there is a checkpoint of this step already, the two are
+/// exchanged, so that there is a whole one with this name at any instant.
+void publish(const std::string& aside, const std::string& path) {
+    bool published = std::rename(aside.c_str(), path.c_str()) == 0;
+    if (!published && fs::exists(path)) {
+        published =
+            renameat2(AT_FDCWD, aside.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0;
+        if (!published) {  // this file system cannot exchange
+            remove_quietly(path);
+            published = std::rename(aside.c_str(), path.c_str()) == 0;
+        }
+    }
+    THRESHER_CHECK_AS(FileError, published, "{}: the checkpoint cannot be renamed to {}: {}", aside,
+                      path, std::strerror(errno));
 }
 
 CheckpointFiles read_checked(const std::string& path) {
@@ -114,15 +139,17 @@ void write_checkpoint(const std::string& directory, std::int64_t step, Collectiv
     // Every rank has come this far with this step; only now does the checkpoint count.
     agree(collective, [&] {
         if (!collective.is_root()) return;
-        std::error_code error;
-        fs::remove_all(path, error);
-        fs::rename(aside, path, error);
-        THRESHER_CHECK_AS(FileError, !error, "{}: the checkpoint cannot be renamed to {}: {}",
-                          aside, path, error.message());
+        THRESHER_FAULT_POINT("agreed on and not renamed");
+        publish(aside, path);
+        THRESHER_FAULT_POINT("renamed and not published");
         sync_directory(directory);
         const std::vector<std::int64_t> steps = steps_in(directory);
-        for (std::size_t i = kKept; i < steps.size(); ++i)
-            remove_quietly(path_of(directory, steps[i]));
+        for (std::size_t i = kKept; i < steps.size(); ++i) {
+            // A name of its own first, so that what is half deleted has none of a checkpoint.
+            const std::string old = path_of(directory, steps[i]);
+            std::rename(old.c_str(), (old + ".tmp").c_str());
+            THRESHER_FAULT_POINT("old one being deleted");
+        }
         remove_unfinished(directory);
     });
 }

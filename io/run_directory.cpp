@@ -12,10 +12,17 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A directory with any of these but the log holds a run; a start that failed leaves no more than
-// its log.
-constexpr const char* kLog = "log.txt";
-constexpr const char* kRunFiles[] = {"run.h5", "checkpoints", "config.toml", "model.pt", kLog};
+// A directory with any of these holds a run.
+constexpr const char* kRunFiles[] = {"run.h5", "checkpoints", "config.toml", "model.pt"};
+// What a start that failed leaves.
+constexpr const char* kTraces[] = {"log.txt", "status.json"};
+
+void remove(const std::string& path) {
+    std::error_code error;
+    fs::remove_all(path, error);
+    THRESHER_CHECK_AS(FileError, !error, "{}: the earlier run cannot be removed: {}", path,
+                      error.message());
+}
 
 }  // namespace
 
@@ -34,15 +41,14 @@ RunDirectory::RunDirectory(const std::string& path, RunStart start, Collective& 
         for (const char* name : kRunFiles) {
             if (!fs::exists(file(name))) continue;
             THRESHER_CHECK_AS(
-                FileError, start != RunStart::fresh || name == kLog,
+                FileError, start != RunStart::fresh,
                 "{}: the directory holds a run already ({}); pass --resume to go on with "
                 "it, --overwrite to replace it, or choose another --run",
                 path_, name);
-            if (start != RunStart::overwrite) continue;
-            fs::remove_all(file(name), error);
-            THRESHER_CHECK_AS(FileError, !error, "{}: the earlier run cannot be removed: {}",
-                              file(name), error.message());
+            if (start == RunStart::overwrite) remove(file(name));
         }
+        if (start != RunStart::overwrite) return;
+        for (const char* name : kTraces) remove(file(name));
     });
 }
 

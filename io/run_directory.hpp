@@ -45,6 +45,7 @@ class RunDirectory {
     const std::string& path() const { return path_; }
     std::string file(const std::string& name) const { return path_ + "/" + name; }
     std::string log_file() const { return file("log.txt"); }
+    std::string status_file() const { return file("status.json"); }
     std::string curves_file() const { return file("run.h5"); }
     std::string checkpoints() const { return file("checkpoints"); }
 

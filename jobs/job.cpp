@@ -11,6 +11,7 @@
 
 #include "io/checksum.hpp"
 #include "io/hdf5/parallel_file.hpp"
+#include "jobs/steps/status_record.hpp"
 #include "jobs/verbs.hpp"
 #include "mpi/collective.hpp"
 #include "mpi/cuda_backend.hpp"
@@ -139,7 +140,23 @@ std::vector<std::string> Job::with_config(std::vector<std::string> arguments) {
     return merged;
 }
 
-void Job::start() {
+int Job::run() {
+    const auto end = [&](int exit_code, const std::string& message) {
+        if (status_) status_->end(exit_code, message);
+        return exit_code;
+    };
+    try {
+        return end(verb_.run(*this), "");
+    } catch (const Error& error) {
+        end(static_cast<int>(error.exit_code()), error.what());
+        throw;
+    } catch (const std::exception& error) {
+        end(static_cast<int>(ExitCode::failure), error.what());
+        throw;
+    }
+}
+
+void Job::start(std::vector<std::string> arguments) {
     std::string config_file;
     bool print_config = false;
     app_.add_option("--config", config_file,
@@ -150,7 +167,7 @@ void Job::start() {
         ->configurable(false)
         ->group("Common to all verbs");
     try {
-        std::vector<std::string> arguments = with_config(arguments_);
+        arguments = with_config(std::move(arguments));
         std::reverse(arguments.begin(), arguments.end());
         app_.parse(arguments);
     } catch (const CLI::Success&) {
@@ -217,9 +234,12 @@ std::unique_ptr<Messages> Job::messages(std::int64_t most_unsent) const {
     return mpi::make_mpi_messages(world_->duplicate(), most_unsent);
 }
 
-void Job::log_to(const std::string& path) {
+void Job::log_to(const io::RunDirectory& run) {
     agree(*collective_, [&] {
-        if (is_root()) start_log(common_.log_level, 0, common_.log_all_ranks, path);
+        if (!is_root()) return;
+        start_log(common_.log_level, 0, common_.log_all_ranks, run.log_file());
+        status_ =
+            std::make_unique<StatusRecord>(run.status_file(), command_line(), collective_->size());
     });
 }
 
@@ -241,9 +261,13 @@ io::SharedFileOpener Job::shared_files() const {
     return [this](const std::string& path) { return io::hdf5::open_parallel(path, world_->raw()); };
 }
 
+std::string Job::command_line() const {
+    return fmt::format("thresher {} {}", verb_.name, fmt::join(arguments_, " "));
+}
+
 io::Provenance Job::provenance(const std::string& input) const {
     io::Provenance provenance;
-    provenance.command_line = fmt::format("thresher {} {}", verb_.name, fmt::join(arguments_, " "));
+    provenance.command_line = command_line();
     provenance.config = config_text_;
     provenance.seed = common_.seed;
     provenance.mpi_ranks = collective_->size();
@@ -253,8 +277,10 @@ io::Provenance Job::provenance(const std::string& input) const {
 
 std::unique_ptr<Progress> Job::progress(const std::string& title, std::int64_t total,
                                         const std::string& unit) const {
+    std::function<void(const ProgressNow&)> listener;
+    if (status_) listener = [this](const ProgressNow& now) { status_->update(now); };
     return std::make_unique<Progress>(title, total, unit, progress_style(common_.progress),
-                                      is_root());
+                                      is_root(), std::move(listener));
 }
 
 void Job::print(const std::string& line) const {

@@ -14,6 +14,7 @@
 
 #include "io/atomic_file.hpp"
 #include "io/provenance.hpp"
+#include "io/run_directory.hpp"
 #include "io/shared_file.hpp"
 #include "mpi/communicator.hpp"
 #include "mpi/watchdog.hpp"
@@ -25,6 +26,7 @@
 
 namespace thresher::jobs {
 
+class StatusRecord;
 struct Verb;
 
 /// Options that every verb has.
@@ -52,13 +54,18 @@ class Job {
     /// The verb's options are added here before start().
     CLI::App& options() { return app_; }
 
+    /// Runs the verb and returns its exit code; throws what it throws. Collective.
+    int run();
+
     /// Reads the command line and, from rank 0, the --config file; starts log, threads, device and
     /// collective. Throws UsageError, the same on every rank, or NothingToDo. Collective.
-    void start();
+    void start() { start(arguments_); }
+    /// As if `arguments` had been given.
+    void start(std::vector<std::string> arguments);
 
-    /// Lets rank 0 write its log lines to `path` as well. Throws the same FileError on all ranks.
-    /// Collective.
-    void log_to(const std::string& path);
+    /// Lets rank 0 write its log lines to the run's log.txt as well, and how far it has come and
+    /// how it ended to its status.json. Throws the same FileError on all ranks. Collective.
+    void log_to(const io::RunDirectory& run);
 
     const CommonOptions& common() const { return common_; }
     /// Those behind the verb, as they were given.
@@ -105,6 +112,7 @@ class Job {
 
   private:
     std::vector<std::string> with_config(std::vector<std::string> arguments);
+    std::string command_line() const;
 
     const Verb& verb_;
     std::vector<std::string> arguments_;
@@ -115,6 +123,7 @@ class Job {
     int place_on_node_ = 0;  ///< among the ranks there
     std::unique_ptr<Collective> collective_;
     std::unique_ptr<mpi::Watchdog> watchdog_;
+    std::unique_ptr<StatusRecord> status_;  ///< the root's, of a run
     Phases phases_;
     std::chrono::steady_clock::time_point start_;
 };

@@ -409,7 +409,7 @@ int run_loop(Job& job) {
     }
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()),
                                job.collective());
-    job.log_to(run.log_file());
+    job.log_to(run);
     Loop loop(job, options, run);
     agree(job.collective(), [&] {
         if (job.is_root()) run.write_config(job.config_text());

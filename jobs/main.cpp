@@ -48,7 +48,7 @@ int run(const Verb& verb, const std::vector<std::string>& arguments,
         const thresher::mpi::Communicator* world) {
     try {
         thresher::jobs::Job job(verb, arguments, world);
-        return verb.run(job);
+        return job.run();
     } catch (const thresher::jobs::NothingToDo&) {
         return 0;
     }

@@ -275,7 +275,7 @@ int train_policy(Job& job) {
     check_policy_options(options);
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()),
                                job.collective());
-    job.log_to(run.log_file());
+    job.log_to(run);
     agree(job.collective(), [&] {
         if (job.is_root()) run.write_config(job.config_text());
     });

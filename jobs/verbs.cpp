@@ -62,6 +62,12 @@ const std::vector<Verb>& verbs() {
          "--run "
          "quickstart/example-policy",
          run_policy, true},
+        {"submit", "write a Slurm job for another verb, and submit it",
+         "thresher submit train --pool quickstart/clean.h5 --model mlp --epochs 2 --run "
+         "quickstart/example-submit --nodes 4 --time 2:00:00 --dry-run",
+         run_submit},
+        {"status", "how a run stands, from its files: progress, checkpoint, requeues, errors",
+         "thresher status quickstart/learner", run_status},
         {"info", "what a Thresher file holds, or what this build can do",
          "thresher info quickstart/clean.h5", run_info},
         {"list",

@@ -34,6 +34,8 @@ int run_env(Job& job);
 int run_info(Job& job);
 int run_cost(Job& job);
 int run_policy(Job& job);
+int run_submit(Job& job);
+int run_status(Job& job);
 int run_list(Job& job);
 
 }  // namespace thresher::jobs

@@ -7,6 +7,8 @@ set -euo pipefail
 # shellcheck source=jobs/setup.sh
 . "$(dirname "$0")/../jobs/setup.sh"
 
+# A private Slurm cluster runs the scripts of slurm/ (tests/slurm).
+packages+=(slurm-wlm munge)
 install_packages
 install_python
 build_target all

@@ -43,11 +43,12 @@ ProgressStyle progress_style(const std::string& name) {
 }
 
 Progress::Progress(std::string title, std::int64_t total, std::string unit, ProgressStyle style,
-                   bool draws)
+                   bool draws, std::function<void(const ProgressNow&)> listener)
     : title_(std::move(title)),
       unit_(std::move(unit)),
       total_(total),
       style_(draws ? style : ProgressStyle::none),
+      listener_(std::move(listener)),
       start_(Clock::now()),
       next_draw_(start_) {
     if (style_ == ProgressStyle::automatic) {
@@ -62,7 +63,7 @@ Progress::~Progress() {
 }
 
 void Progress::update(std::int64_t done, const std::string& note) {
-    if (style_ == ProgressStyle::none || finished_) return;
+    if (finished_ || (style_ == ProgressStyle::none && !listener_)) return;
     const auto now = Clock::now();
     if (first_ < 0) {
         // A resumed job starts in the middle; what was done before does not count for the rate.
@@ -71,7 +72,8 @@ void Progress::update(std::int64_t done, const std::string& note) {
     }
     done_ = done;
     note_ = note;
-    if (now < next_draw_) return;
+    if (listener_) listener_({title_, unit_, note_, done_, total_, rate()});
+    if (style_ == ProgressStyle::none || now < next_draw_) return;
     next_draw_ = now + (style_ == ProgressStyle::bar ? std::chrono::milliseconds(100)
                                                      : std::chrono::milliseconds(10'000));
     draw(false);
@@ -83,10 +85,19 @@ void Progress::finish() {
     draw(true);
 }
 
-void Progress::draw(bool last) {
-    const double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
+double Progress::elapsed_s() const {
+    return std::chrono::duration<double>(Clock::now() - start_).count();
+}
+
+double Progress::rate() const {
+    const double elapsed = elapsed_s();
     const double advanced = static_cast<double>(done_ - std::max<std::int64_t>(first_, 0));
-    const double rate = elapsed > 0 ? advanced / elapsed : 0.0;
+    return elapsed > 0 ? advanced / elapsed : 0.0;
+}
+
+void Progress::draw(bool last) {
+    const double elapsed = elapsed_s();
+    const double rate = this->rate();
     const double share =
         total_ > 0 ? static_cast<double>(done_) / static_cast<double>(total_) : 1.0;
 

@@ -5,7 +5,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 
 namespace thresher {
 
@@ -14,11 +16,19 @@ enum class ProgressStyle { automatic, bar, plain, none };
 /// "auto", "bar", "plain", "none"; throws UsageError naming the allowed ones.
 ProgressStyle progress_style(const std::string& name);
 
+/// How far work has come. The texts live as long as the call that passes them.
+struct ProgressNow {
+    std::string_view title, unit, note;
+    std::int64_t done = 0, total = 0;
+    double rate = 0.0;  ///< units a second
+};
+
 class Progress {
   public:
     /// `unit` is what is counted ("rows", "steps"). `draws` is false on ranks other than 0.
+    /// `listener` is told of every update, whatever is drawn.
     Progress(std::string title, std::int64_t total, std::string unit, ProgressStyle style,
-             bool draws);
+             bool draws, std::function<void(const ProgressNow&)> listener = {});
     ~Progress();
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
@@ -30,11 +40,14 @@ class Progress {
 
   private:
     void draw(bool last);
+    double elapsed_s() const;
+    double rate() const;
 
     using Clock = std::chrono::steady_clock;
     std::string title_, unit_, note_;
     std::int64_t total_, done_ = 0, first_ = -1;
     ProgressStyle style_;
+    std::function<void(const ProgressNow&)> listener_;
     bool finished_ = false, drawn_ = false;
     Clock::time_point start_, next_draw_;
 };

@@ -1,0 +1,84 @@
+# shellcheck shell=bash
+# What the job scripts share: each sources this file, and a script that `thresher submit` writes holds a copy of it.
+#
+#   run_step <verb> <options...>   runs one step over all tasks of the job, hands a stop signal on to it, requeues the job
+#                                  where the step asks for that, and returns the step's exit code
+#   walltime_left                  prints the seconds after which a step should stop by itself; 0 = never
+
+# Options of srun that a site or a script adds.
+srun_options=("${srun_options[@]}")
+if [ -n "${slurm:-}" ] && [ -e "$slurm/site.sh" ]; then
+    # shellcheck source=slurm/site.example.sh
+    . "$slurm/site.sh"
+fi
+# Until a step runs, a stop signal has nobody to go to.
+trap : USR1
+
+# What stopping may take: the step's last update, its checkpoint, and the way down.
+stopping_s=240
+
+walltime_left() {
+    local end left
+    end=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2>/dev/null | head -n 1)
+    end=$(date --date="$end" +%s 2>/dev/null) || end=0  # NONE, N/A: without a limit
+    left=$((end - $(date +%s) - stopping_s))
+    if [ "$end" -eq 0 ]; then
+        left=0
+    elif [ "$left" -lt 60 ]; then
+        left=60
+    fi
+    echo "$left"
+}
+
+# Ends the srun of a heterogeneous step that hangs although the step is over, as it can under Slurm 22.05, where the components
+# stop one and the same PMIx agent.
+end_hanging_srun() {
+    local seen=0 gone=0
+    while kill -0 "$1" 2>/dev/null && [ "$gone" -lt 3 ]; do
+        sleep 2
+        if squeue --noheader --steps --jobs="$SLURM_JOB_ID" --format=%i 2>/dev/null | grep -q '[.][0-9]'; then
+            seen=1 gone=0
+        else
+            gone=$((gone + seen))
+        fi
+    done
+    kill -KILL "$1" 2>/dev/null
+}
+
+# How the run's last part ended, by its own account: 0, 1, 85 ...; -1 where it did not come to say.
+ended_with() {
+    thresher status "${run:?}" --json | sed -n 's/.*"exit_code":\(-\?[0-9]*\).*/\1/p'
+}
+
+run_step() {
+    local step code threads=(--threads "${SLURM_CPUS_PER_TASK:-1}")
+    [[ " $* " != *" --threads"* ]] || threads=()
+    echo "thresher: job $SLURM_JOB_ID, part $((${SLURM_RESTART_COUNT:-0} + 1)), nodes $SLURM_JOB_NODELIST: thresher $*"
+    if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
+        export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
+        srun_options+=(--cpus-per-task="$SLURM_CPUS_PER_TASK")  # srun does not ask for it by itself
+    fi
+    # A task that dies takes the others with it, instead of leaving them waiting for it.
+    srun --mpi=pmix --kill-on-bad-exit=1 "${srun_options[@]}" \
+        thresher "$@" "${threads[@]}" &
+    step=$!
+    # shellcheck disable=SC2064  # the process that is known now
+    trap "kill -USR1 $step 2>/dev/null" USR1
+    [ -z "${SLURM_HET_SIZE:-}" ] || end_hanging_srun "$step" &
+    # A signal ends a wait early; the last one gives the step's own code.
+    while kill -0 "$step" 2>/dev/null; do
+        wait "$step"
+    done
+    wait "$step"
+    code=$?
+    trap : USR1
+    if [ -n "${SLURM_HET_SIZE:-}" ] && [ "$code" -eq 137 ] && [ "$(ended_with)" != -1 ]; then
+        code=$(ended_with)
+    fi
+    # 85: it wrote a checkpoint and asks for more time. 138: the signal came before it could catch it, so nothing was begun.
+    if [ "$code" -eq 85 ] || [ "$code" -eq 138 ]; then
+        echo "thresher: job $SLURM_JOB_ID is requeued"
+        scontrol requeue "$SLURM_JOB_ID"
+    fi
+    return "$code"
+}
