@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "io/checksum.hpp"
 #include "io/csv.hpp"
 #include "io/descriptor.hpp"
 #include "io/hdf5/file.hpp"
@@ -16,6 +17,14 @@ namespace thresher::io {
 namespace {
 
 constexpr const char* kFormat = "thresher-batch";
+
+std::string content_checksum(const Batch& batch) {
+    const auto bytes = [](const auto& values) {
+        return std::string_view(reinterpret_cast<const char*>(values.data()),
+                                values.size() * sizeof values[0]);
+    };
+    return checksum_of_bytes(std::string(bytes(batch.ids)) + std::string(bytes(batch.scores)));
+}
 
 void write_h5(const std::string& path, const Batch& batch, const Provenance& provenance) {
     const auto k = static_cast<std::int64_t>(batch.ids.size());
@@ -31,6 +40,7 @@ void write_h5(const std::string& path, const Batch& batch, const Provenance& pro
     }
     hdf5::write_attribute(root, "seed", static_cast<std::int64_t>(batch.seed));
     hdf5::write_attribute(root, "round", batch.round);
+    hdf5::write_attribute(root, "content_checksum", content_checksum(batch));
     for (const auto& [name, value] : batch.settings) hdf5::write_attribute(root, name, value);
     file.create_dataset({.name = "/ids",
                          .type = hdf5::Type::int64,
@@ -71,10 +81,12 @@ void write_h5(const std::string& path, const Batch& batch, const Provenance& pro
     file.close();
 }
 
+constexpr std::string_view kListHeader = "id,score,name,label\n";
+
 void write_csv(const std::string& path, const Batch& batch) {
     constexpr std::size_t kChunk = 1 << 16;
     Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
-    std::string text = "id,score,name,label\n";
+    std::string text(kListHeader);
     for (std::size_t i = 0; i < batch.ids.size(); ++i) {
         char numbers[64];
         const char* end =
@@ -122,6 +134,12 @@ std::int64_t labels_filled_in(const std::string& path) {
     return filled;
 }
 
+bool list_is_left_over(const std::string& path) {
+    const std::string list = csv_path_of_batch(path);
+    return !std::filesystem::exists(path) && std::filesystem::exists(list) &&
+           read_file(list).rfind(kListHeader, 0) == 0 && labels_filled_in(path) == 0;
+}
+
 void check_batch_path(const std::string& path) {
     THRESHER_CHECK_AS(
         UsageError, std::filesystem::path(path).extension() == ".h5",
@@ -136,7 +154,8 @@ void write_batch(const std::string& path, const Batch& batch, const Provenance& 
                    "{}: a batch of {} ids with {} scores and {} names", path, batch.ids.size(),
                    batch.scores.size(), batch.names.size());
     check_batch_path(path);
-    AtomicFile file(path, overwrite), list(csv_path_of_batch(path), overwrite);
+    const Overwrite overwrite_list = list_is_left_over(path) ? Overwrite::yes : overwrite;
+    AtomicFile file(path, overwrite), list(csv_path_of_batch(path), overwrite_list);
     write_h5(file.temporary(), batch, provenance);
     write_csv(list.temporary(), batch);
     list.commit();
@@ -175,6 +194,13 @@ Batch read_batch(const std::string& path) {
         batch.names = names.read_text({0, names.rows()});
     }
     const hdf5::ObjectRef root = file.root();
+    const auto checksum = hdf5::read_string(root, "content_checksum");
+    THRESHER_CHECK_AS(
+        FileError, !checksum || *checksum == content_checksum(batch),
+        "{}: /ids and /scores do not match the attribute content_checksum: the file is "
+        "damaged, select again (or remove the attribute, if they were changed on "
+        "purpose)",
+        path);
     batch.acquisition = hdf5::read_string(root, "acquisition").value_or("");
     batch.selector = hdf5::read_string(root, "selector").value_or("");
     batch.beta = hdf5::read_number(root, "beta");

@@ -44,6 +44,10 @@ std::string csv_path_of_batch(const std::string& path);
 /// none. Throws FileError where it cannot be read. Local.
 std::int64_t labels_filled_in(const std::string& path);
 
+/// Whether a job that was killed while it wrote the batch `path` has left the list without it, and
+/// nobody has written into that; then the list may be replaced. Local.
+bool list_is_left_over(const std::string& path);
+
 /// Throws UsageError unless `path` ends in .h5. Local.
 void check_batch_path(const std::string& path);
 

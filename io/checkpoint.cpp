@@ -154,6 +154,19 @@ void write_checkpoint(const std::string& directory, std::int64_t step, Collectiv
     });
 }
 
+std::vector<std::string> damaged_checkpoints(const std::string& directory, std::int64_t& compared) {
+    std::vector<std::string> problems;
+    for (const std::int64_t step : steps_in(directory)) {
+        ++compared;
+        try {
+            static_cast<void>(read_checked(path_of(directory, step)));
+        } catch (const FileError& error) {
+            problems.emplace_back(error.what());
+        }
+    }
+    return problems;
+}
+
 std::optional<Checkpoint> load_newest_checkpoint(const std::string& directory,
                                                  Collective& collective) {
     Checkpoint found;

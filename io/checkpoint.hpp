@@ -37,4 +37,8 @@ struct Checkpoint {
 std::optional<Checkpoint> load_newest_checkpoint(const std::string& directory,
                                                  Collective& collective);
 
+/// Why each checkpoint under `directory` that is not whole is not; adds to `compared` how many
+/// there are. Local.
+std::vector<std::string> damaged_checkpoints(const std::string& directory, std::int64_t& compared);
+
 }  // namespace thresher::io

@@ -74,9 +74,7 @@ RecordLog::RecordLog(std::string path, const std::string& plan, std::int64_t met
         ::lseek(descriptor_, 0, SEEK_END) < 0) {
         fail_call(path_, "cannot be written");
     }
-    if (whole == 0 && ::write(descriptor_, head.data(), head.size()) != std::ssize(head)) {
-        fail_call(path_, "cannot be written");
-    }
+    if (whole == 0) write(head);
 }
 
 RecordLog::~RecordLog() {
@@ -98,8 +96,15 @@ void RecordLog::append(std::span<const std::int64_t> numbers, std::span<const do
         records_[numbers[i]] = {seconds_each, {own.begin(), own.end()}};
     }
     // One call: a job that is killed leaves whole records, or at worst the beginning of one.
-    if (::write(descriptor_, bytes.data(), bytes.size()) != std::ssize(bytes)) {
-        fail_call(path_, "cannot be written");
+    write(bytes);
+}
+
+void RecordLog::write(std::string_view bytes) {
+    while (!bytes.empty()) {
+        const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) fail_call(path_, "cannot be written");
+        bytes.remove_prefix(static_cast<std::size_t>(count));
     }
 }
 

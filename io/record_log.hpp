@@ -6,6 +6,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace thresher::io {
@@ -34,6 +35,8 @@ class RecordLog {
     void remove();
 
   private:
+    void write(std::string_view bytes);
+
     std::string path_;
     std::int64_t metrics_each_;
     int descriptor_ = -1;

@@ -7,10 +7,12 @@
 
 #include "io/describe.hpp"
 #include "io/provenance.hpp"
+#include "io/verify.hpp"
 #include "jobs/job.hpp"
 #include "jobs/verbs.hpp"
 #include "mpi/cuda_backend.hpp"
 #include "src/base/agreement.hpp"
+#include "src/base/log.hpp"
 #include "src/models/model.hpp"
 #include "src/selection/scan.hpp"
 
@@ -65,12 +67,18 @@ std::string describe_model(const std::string& path) {
 int run_info(Job& job) {
     std::vector<std::string> files;
     job.options().add_option("file", files, "Files or directories to describe; none: this build");
+    bool verify = false;
+    job.options().add_flag(
+        "--verify", verify,
+        "Read all of a sharded pool, a batch or a run's checkpoints, and compare "
+        "with their checksums");
     job.start();
     nlohmann::json texts;
     agree(job.collective(), [&] {
         if (!job.is_root()) return;
         if (files.empty()) texts["build"] = build_facts();
         for (const std::string& file : files) {
+            if (verify) log::info("{}: {} checksums hold", file, io::verify(file));
             texts[file] = std::filesystem::path(file).extension() == ".pt" ? describe_model(file)
                                                                            : io::describe(file);
             job.print(texts[file]);

@@ -265,13 +265,16 @@ std::string Job::command_line() const {
     return fmt::format("thresher {} {}", verb_.name, fmt::join(arguments_, " "));
 }
 
-io::Provenance Job::provenance(const std::string& input) const {
+io::Provenance Job::provenance(const std::string& input) {
     io::Provenance provenance;
     provenance.command_line = command_line();
     provenance.config = config_text_;
     provenance.seed = common_.seed;
     provenance.mpi_ranks = collective_->size();
-    if (is_root()) provenance.inputs_checksum = io::inputs_checksum(input);
+    if (is_root() && !inputs_checksums_.contains(input)) {
+        inputs_checksums_[input] = io::inputs_checksum(input);
+    }
+    provenance.inputs_checksum = is_root() ? inputs_checksums_[input] : "";
     return provenance;
 }
 

@@ -96,8 +96,8 @@ class Job {
     io::SharedFileOpener shared_files() const;
 
     /// What a file made by this job says of its origin. `input` is what it was made from; its
-    /// checksum is taken by the root. Local.
-    io::Provenance provenance(const std::string& input) const;
+    /// checksum is taken by the root, once. Local.
+    io::Provenance provenance(const std::string& input);
     std::string config_text() const { return config_text_; }
 
     std::unique_ptr<Progress> progress(const std::string& title, std::int64_t total,
@@ -123,7 +123,8 @@ class Job {
     int place_on_node_ = 0;  ///< among the ranks there
     std::unique_ptr<Collective> collective_;
     std::unique_ptr<mpi::Watchdog> watchdog_;
-    std::unique_ptr<StatusRecord> status_;  ///< the root's, of a run
+    std::map<std::string, std::string> inputs_checksums_;  ///< by path
+    std::unique_ptr<StatusRecord> status_;                 ///< the root's, of a run
     Phases phases_;
     std::chrono::steady_clock::time_point start_;
 };

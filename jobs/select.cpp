@@ -203,7 +203,10 @@ int select_batch(Job& job, SelectOptions& options) {
     const std::uint32_t round = source.strategy.predictor.round;
     const Selector selector = options.choice.selector.selector(job.common().seed, round);
     job.check_output(options.output, {source.scores, source.predictions, source.pool.path});
-    job.check_output(io::csv_path_of_batch(options.output), {});
+    agree(job.collective(), [&] {
+        if (!job.is_root() || io::list_is_left_over(options.output)) return;
+        io::AtomicFile(io::csv_path_of_batch(options.output), job.overwrite());
+    });
     agree(job.collective(), [&] {
         const std::int64_t filled = job.is_root() ? io::labels_filled_in(options.output) : 0;
         THRESHER_CHECK_AS(FileError, filled == 0,

@@ -119,7 +119,7 @@ std::string described(const io::RunPart& part, const std::string& state) {
 
 int run_status(Job& job) {
     std::string run;
-    job.options().add_option("run", run, "Directory of the run")->required();
+    job.options().add_option("--run,run", run, "Directory of the run")->required();
     job.start();
     nlohmann::json facts;
     agree(job.collective(), [&] {

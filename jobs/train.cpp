@@ -379,6 +379,7 @@ int run_train(Job& job) {
     if (options.labels.empty() && !captions) check_targets(job, pool, options.pool.path);
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()), collective);
     job.log_to(run);
+    agree(collective, [&] { static_cast<void>(job.provenance(options.pool.path)); });
 
     if (topology.actors == 0) {
         Inputs inputs;

@@ -1,6 +1,7 @@
 #include "io/hdf5/dataset.hpp"
 
 #include <hdf5.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
@@ -96,6 +97,27 @@ std::optional<std::int64_t> Dataset::file_offset() const {
     return narrow<std::int64_t>(offset);
 }
 
+/// The library reads zeros behind the end of a file that was cut short after it was opened; throws
+/// FileError there. A file that is still being written, or open by MPI-IO, is let pass.
+void Dataset::check_not_cut() const {
+    const Handle file(H5Iget_file_id(handle_.id()));
+    const Handle access(H5Fget_access_plist(file.id()));
+    unsigned intent = 0;
+    hsize_t size = 0;
+    void* descriptor = nullptr;
+    struct stat now {};
+    if (H5Fget_intent(file.id(), &intent) < 0 || (intent & H5F_ACC_RDWR) != 0 ||
+        H5Pget_driver(access.id()) != H5FD_SEC2 || H5Fget_filesize(file.id(), &size) < 0 ||
+        H5Fget_vfd_handle(file.id(), access.id(), &descriptor) < 0 ||
+        fstat(*static_cast<int*>(descriptor), &now) != 0) {
+        return;
+    }
+    THRESHER_CHECK_AS(FileError, std::cmp_greater_equal(now.st_size, size),
+                      "{}: has {} bytes, but had {} when it was opened: it was cut short while it "
+                      "was in use; make the file again",
+                      file_, now.st_size, size);
+}
+
 void Dataset::read_rows(RowRange rows, Type type, std::span<std::byte> bytes) const {
     const std::string what =
         fmt::format("read rows {} to {} of dataset {}", rows.begin, rows.end, name_);
@@ -117,6 +139,8 @@ void Dataset::read_rows(RowRange rows, Type type, std::span<std::byte> bytes) co
                         H5P_DEFAULT, bytes.data() + (piece.begin - rows.begin) * row_bytes),
                 file_, what);
     }
+    const auto guard = lock();
+    check_not_cut();
 }
 
 void Dataset::write_rows(RowRange rows, Type type, std::span<const std::byte> bytes,

@@ -59,6 +59,8 @@ class Dataset {
     ObjectRef ref() const { return {handle_.id(), file_, name_}; }
 
   private:
+    void check_not_cut() const;
+
     Handle handle_;
     std::string file_, name_;
     std::vector<std::int64_t> shape_;

@@ -67,6 +67,9 @@ File File::create(const std::string& path) {
     const auto guard = lock();
     H5Eclear2(H5E_DEFAULT);
     const Handle properties = access_properties(true);
+    // Small writes go to the disk at once, and fail there; kept back, they would fail when the
+    // dataset is closed, which leaves the library with half a dataset and crashes it at the end.
+    H5Pset_sieve_buf_size(properties.id(), 0);
     return File(Handle(checked(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, properties.id()),
                                path, "be created")),
                 path);

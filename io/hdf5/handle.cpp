@@ -100,8 +100,12 @@ void fail_call(const std::string& file, const std::string& what) {
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_first, &reason);
     H5Eclear2(H5E_DEFAULT);
     if (reason.find("write failed") != std::string::npos) abandon_writes();
-    fail<FileError>("{}: cannot {}: {}", file, what,
-                    reason.empty() ? "HDF5 gives no reason" : system_reason(reason));
+    const bool no_locks = reason.find("lock file") != std::string::npos;
+    fail<FileError>("{}: cannot {}: {}{}", file, what,
+                    reason.empty() ? "HDF5 gives no reason" : system_reason(reason),
+                    no_locks ? "; where the file system has no locks, set the environment variable "
+                               "HDF5_USE_FILE_LOCKING=FALSE"
+                             : "");
 }
 
 std::int64_t checked(std::int64_t result, const std::string& file, const std::string& what) {

@@ -52,6 +52,25 @@ TEST_CASE("a batch reads back, and its list is there for the person who labels")
         "exists already"));
 }
 
+TEST_CASE(
+    "a list that a killed job left without its batch is replaced, one that is in use is not") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "batch.h5", list = directory / "batch.csv";
+    Batch batch;
+    batch.ids = {3, 1};
+    batch.scores = {0.5F, 0.25F};
+    write_batch(path, batch, {}, Overwrite::no);
+    std::filesystem::remove(path);
+    write_batch(path, batch, {}, Overwrite::no);
+    CHECK(read_batch(path).ids == batch.ids);
+    for (const char* text : {"id,score,name,label\n3,0.5,,dog\n", "id,what\n3,my own list\n"}) {
+        std::filesystem::remove(path);
+        write_file_synced(list, text);
+        CHECK(contains(message_of([&] { write_batch(path, batch, {}, Overwrite::no); }),
+                       "batch.csv: exists already"));
+    }
+}
+
 TEST_CASE("ids come from a batch, a labels file or a list") {
     const TemporaryDirectory directory;
     write_batch(directory / "batch.h5", small_batch(), {}, Overwrite::no);

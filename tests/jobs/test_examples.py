@@ -8,8 +8,8 @@ import unittest
 
 from support import ENVIRONMENT, THRESHER, JobTest
 
-VERBS = ("import", "derive", "predict", "score", "select", "label", "train", "evaluate", "loop", "table", "env", "policy", "cost", "info",
-         "list")
+VERBS = ("import", "derive", "predict", "score", "select", "label", "train", "evaluate", "loop", "table", "env", "policy", "cost", "submit",
+         "status", "info", "list")
 
 
 class Examples(JobTest):
@@ -32,7 +32,7 @@ class Examples(JobTest):
             process = subprocess.run(example, shell=True, cwd=self.directory, env=environment, capture_output=True, text=True,
                                      timeout=200)
             self.assertEqual(process.returncode, 0, f"{example}\n{process.stderr}")
-            if verb not in ("info", "list", "policy"):  # which take no settings, or an action before them
+            if verb not in ("info", "list", "policy", "submit"):  # which take no settings, or another word before them
                 self.check_config_reads_back(example, environment)
 
     def check_config_reads_back(self, example, environment):

@@ -8,7 +8,7 @@ import unittest
 
 import h5py
 import numpy
-from slurm_test import SlurmTest, needs_cluster
+from slurm_test import THRESHER, SlurmTest, needs_cluster
 
 needs_cluster(globals())
 TWO_BY_TWO = ("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1", "--time=10:00")
@@ -150,6 +150,19 @@ class Scripts(SlurmTest):
         with h5py.File(self.path("table.h5")) as table, h5py.File(self.path("whole.h5")) as whole:
             for name in ("numbers", "subsets", "metrics/accuracy"):
                 numpy.testing.assert_array_equal(table[name][...], whole[name][...])
+
+    def test_submitted_job_is_stopped_requeued_and_told_of_by_status(self):
+        pool, run = self.make_pool(), self.path("run")
+        options = ("--pool", pool, "--model", "mlp", "--updates", 120, "--batch-size", 40, "--reproducible")
+        self.run_ok("train", *options, "--run", self.path("whole"))
+        job = self.cluster.output(THRESHER, "submit", "train", *options, "--run", run, "--nodes", 2, "--ntasks-per-node", 2, "--time",
+                                  "10:00", "--sbatch=--comment=x", cwd=self.directory).strip()
+        self.stop_and_requeue(job, "run")
+        self.finish(job)
+        self.same_curves("run", "whole")
+        status = self.run_ok("status", run, "--json").json()
+        self.assertEqual((status["state"], status["parts"], status["requeues"], status["done"]), ("done", 2, 1, 120))
+        self.assertIn(f"Slurm job {job}: requeued", self.run_ok("status", run).out)
 
     def test_loop_goes_on_after_the_requeue_with_the_same_bits(self):
         pool, test = self.make_pool(), self.make_pool("test.h5", rows=200, seed=1)

@@ -1,0 +1,132 @@
+#include "tests/fuzz/readers.hpp"
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "io/atomic_file.hpp"
+#include "io/batch_file.hpp"
+#include "io/id_set.hpp"
+#include "io/importers/caption_list.hpp"
+#include "io/importers/image_codec.hpp"
+#include "io/importers/importers.hpp"
+#include "io/importers/source_files.hpp"
+#include "io/labelling/answers.hpp"
+#include "io/lookup_table_file.hpp"
+#include "io/pool_file.hpp"
+#include "io/run_directory.hpp"
+#include "io/run_status.hpp"
+#include "io/scores_file.hpp"
+#include "io/shard_manifest.hpp"
+#include "src/base/check.hpp"
+
+namespace thresher::test {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+void import(const char* format, const std::string& path, const std::string& scratch) {
+    io::ImportOptions options;
+    options.source = path;
+    options.output = scratch + "/pool.h5";
+    options.overwrite = io::Overwrite::yes;
+    static_cast<void>(io::import_pool(format, options, {}));
+}
+
+void read_captions(const std::string& path, const std::string& scratch) {
+    const std::string folder = scratch + "/captions";
+    fs::create_directories(folder);
+    const std::string name = fs::path(path).filename().string();
+    fs::copy_file(path, folder + "/" + name, fs::copy_options::overwrite_existing);
+    std::ofstream(folder + "/a.jpg") << "x";
+    io::ImportOptions options;
+    options.source = folder;
+    options.captions = name;
+    static_cast<void>(io::list_captions(io::SourceFiles(folder), options));
+}
+
+const std::vector<Reader> kReaders{
+    {"idx", ".idx", true,
+     [](const std::string& path, const std::string& scratch) { import("idx", path, scratch); }},
+    {"cifar", ".bin", true,
+     [](const std::string& path, const std::string& scratch) { import("cifar", path, scratch); }},
+    {"csv", ".csv", true,
+     [](const std::string& path, const std::string& scratch) { import("csv", path, scratch); }},
+    {"captions_tsv", ".tsv", true, read_captions},
+    {"captions_json", ".json", true, read_captions},
+    {"image", ".image", true,
+     [](const std::string& path, const std::string&) {
+         const std::string bytes = io::read_file(path);
+         static_cast<void>(io::decode_image(bytes, io::is_grey(bytes) ? 1 : 3));
+     }},
+    {"archive", ".tar", true,
+     [](const std::string& path, const std::string&) {
+         const io::SourceFiles files(path);
+         for (const std::string& name : files.names()) static_cast<void>(files.read(name));
+     }},
+    {"manifest", ".json", true,
+     [](const std::string& path, const std::string& scratch) {
+         fs::copy_file(path, scratch + "/manifest.json", fs::copy_options::overwrite_existing);
+         std::vector<std::string> problems;
+         static_cast<void>(io::read_manifest(scratch, problems));
+     }},
+    {"pool", ".h5", false,
+     [](const std::string& path, const std::string&) { static_cast<void>(io::open_pool(path)); }},
+    {"scores", ".h5", false,
+     [](const std::string& path, const std::string&) {
+         const io::ScoresFile scores(path);
+         static_cast<void>(scores.acquisitions());
+     }},
+    {"batch", ".h5", false,
+     [](const std::string& path, const std::string&) { static_cast<void>(io::read_batch(path)); }},
+    {"table", ".h5", false,
+     [](const std::string& path, const std::string&) {
+         static_cast<void>(io::read_lookup_table(path));
+     }},
+    {"run", ".h5", false,
+     [](const std::string& path, const std::string&) { static_cast<void>(io::read_run(path)); }},
+    {"status", ".json", true,
+     [](const std::string& path, const std::string&) {
+         static_cast<void>(io::read_run_status(path));
+     }},
+    {"answers_csv", ".csv", true,
+     [](const std::string& path, const std::string&) {
+         static_cast<void>(io::read_answers(path));
+     }},
+    {"answers_json", ".json", true,
+     [](const std::string& path, const std::string&) {
+         static_cast<void>(io::read_answers(path));
+     }},
+    {"answers_xml", ".xml", true,
+     [](const std::string& path, const std::string&) {
+         static_cast<void>(io::read_answers(path));
+     }},
+    {"options", ".toml", true,
+     [](const std::string& path, const std::string&) {
+         // As jobs/job.cpp reads --config; an error of CLI11 becomes one of usage there.
+         try {
+             std::istringstream stream(io::read_file(path));
+             static_cast<void>(CLI::ConfigTOML().from_config(stream));
+         } catch (const CLI::Error& error) {
+             fail<UsageError>("{}", error.what());
+         }
+     }},
+};
+
+}  // namespace
+
+const std::vector<Reader>& readers() { return kReaders; }
+
+void feed(const Reader& reader, std::string_view bytes, const std::string& scratch) {
+    const std::string path = scratch + "/input" + std::string(reader.suffix);
+    std::ofstream(path, std::ios::binary)
+        .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    try {
+        reader.read(path, scratch);
+    } catch (const Error&) {
+    }
+}
+
+}  // namespace thresher::test
