@@ -231,14 +231,14 @@ part_ablations() {
     variant head-walk --head walk
     variant head-plackett-luce --head plackett-luce
     variant head-batch --head batch
-    variant head-label-or-not --head label-or-not
     variant baseline-none --baseline none
+    variant entropy-bonus-0 --entropy-bonus 0
+    trained=4 variant environments-4 --environments 4
     variant baseline-leave-one-out --baseline leave-one-out
     variant baseline-value --baseline value
-    variant entropy-bonus-0 --entropy-bonus 0
+    variant head-label-or-not --head label-or-not
     variant entropy-bonus-0.1 --entropy-bonus 0.1
     variant records-50 --records 50
-    trained=4 variant environments-4 --environments 4
     variant environments-64 --environments 64 --rewards retrained
     trained=1 variant environments-1 --environments 1
     trained=1 variant environments-1-replay-32 --environments 1 --replay 32
@@ -254,12 +254,12 @@ proxies() {
 
 part_proxies() {
     local proxy
-    of fashion
+    of fashion50
     for proxy in supervised pseudo-label mean-teacher; do
         mkdir -p "$out/proxies/$proxy"
         with_seeds proxies "$proxy"
     done
-    run thresher-policy proxies "$out"/proxies/*
+    run thresher-policy proxies "$out"/proxies/{supervised,pseudo-label,mean-teacher}
 }
 
 [ "${#parts[@]}" -gt 0 ] || parts=(own rewards fresh estimators transfer games cycles agents ablations proxies)

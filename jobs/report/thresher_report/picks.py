@@ -47,7 +47,7 @@ def measure(batches, pool, survey):
     return found
 
 
-TITLES = (("classes", "Classes in a batch, effective number"), ("distance", "Root mean square difference to the nearest other pick"))
+TITLES = (("classes", "Classes in a batch, effective number"), ("distance", "Difference (rms) to the nearest other pick"))
 
 
 @charts.styled
