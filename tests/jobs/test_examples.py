@@ -16,7 +16,7 @@ class Examples(JobTest):
     def test_every_verb_shows_an_example_that_runs(self):
         (self.directory / "quickstart").mkdir()
         for name in ("clean", "test", "web"):
-            self.make_pool(f"quickstart/{name}.h5", rows=1500, shape=(1, 28, 28))
+            self.make_pool(f"quickstart/{name}.h5", rows=3000, shape=(1, 28, 28))
         for role in ("learner", "reference"):
             self.train(self.path("quickstart/web.h5"), f"quickstart/{role}", "--epochs", 1)
         path = f"{pathlib.Path(THRESHER).parent}:{os.environ['PATH']}"
