@@ -332,9 +332,9 @@ Choice choose_by_policy(Job& job, PredictionStream& stream, const ChoiceOptions&
     const ShardScores shard = score_stream(job, stream, pointwise, round, comparisons);
     return timed_choice(job, shard, [&] {
         const std::vector<std::int64_t> own = candidate_rows(job, shard, options, excluded);
-        const RowPredictions candidates = gather_predictions(job.collective(), stream, own);
-        const RowPredictions labelled =
-            gather_predictions(job.collective(), stream, marked_rows(stream, comparisons.labelled));
+        const RowPredictions candidates = gather_predictions_at_root(job.collective(), stream, own);
+        const RowPredictions labelled = gather_predictions_at_root(
+            job.collective(), stream, marked_rows(stream, comparisons.labelled));
         Selection selection;
         selection.selectable = std::ssize(own);
         job.collective().all_reduce_sum(std::span(&selection.selectable, 1));

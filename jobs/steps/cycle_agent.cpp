@@ -23,15 +23,6 @@ constexpr std::uint32_t kRound = 1;  // of the seeds; round 0 has those of `poli
 /// The smoother of the metrics: a few reward points tell no small difference of accuracy.
 constexpr const char* kMetric = "negative-loss";
 
-/// The root's values on all ranks.
-template <class T>
-void share(Collective& collective, std::vector<T>& values) {
-    std::int64_t count = std::ssize(values);
-    collective.broadcast(std::span(&count, 1));
-    values.resize(static_cast<std::size_t>(count));
-    collective.broadcast(std::span(values));
-}
-
 /// The rows with a label and an embedding that is finite.
 Points labelled_points(const RowPredictions& rows, std::int64_t dimensions,
                        std::span<const std::int64_t> ids, std::span<const std::int64_t> labels) {
@@ -87,10 +78,8 @@ io::TrainedPolicy train_agent(Job& job, PredictionStream& stream,
                               const AgentOptions& options) {
     const auto timer = job.phases().time("agent");
     const PredictionsShape& shape = stream.shape();
-    RowPredictions rows =
+    const RowPredictions rows =
         gather_predictions(job.collective(), stream, marked_rows(stream, labelled));
-    share(job.collective(), rows.ids);
-    share(job.collective(), rows.embeddings);
     const std::uint64_t seed =
         KeyedRandom(options.seed, Stream::policy_environment, kRound).bits(options.round);
     io::TrainedPolicy trained;

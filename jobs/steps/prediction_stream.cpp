@@ -253,6 +253,17 @@ RowPredictions gather_predictions(Collective& collective, PredictionStream& stre
     RowPredictions own;
     agree(collective, [&] { own = stream.predict(own_rows); });
     RowPredictions all;
+    all.ids = collective.all_gather_v(std::span<const std::int64_t>(own.ids)).values;
+    all.log_probs = collective.all_gather_v(std::span<const float>(own.log_probs)).values;
+    all.embeddings = collective.all_gather_v(std::span<const float>(own.embeddings)).values;
+    return all;
+}
+
+RowPredictions gather_predictions_at_root(Collective& collective, PredictionStream& stream,
+                                          std::span<const std::int64_t> own_rows) {
+    RowPredictions own;
+    agree(collective, [&] { own = stream.predict(own_rows); });
+    RowPredictions all;
     all.ids = collective.gather_v(std::span<const std::int64_t>(own.ids)).values;
     all.log_probs = collective.gather_v(std::span<const float>(own.log_probs)).values;
     all.embeddings = collective.gather_v(std::span<const float>(own.embeddings)).values;

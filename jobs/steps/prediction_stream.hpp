@@ -66,8 +66,12 @@ std::unique_ptr<PredictionStream> stream_models(Job& job, const io::PoolFile& po
 std::vector<std::int64_t> marked_rows(const PredictionStream& stream,
                                       std::span<const std::uint8_t> marks);
 
-/// All ranks' predictions of `own_rows` (each rank's own, ascending), at the root. Collective.
+/// All ranks' predictions of `own_rows` (each rank's own, ascending), on all ranks. Collective.
 RowPredictions gather_predictions(Collective& collective, PredictionStream& stream,
                                   std::span<const std::int64_t> own_rows);
+
+/// The same, but empty on other ranks than the root. Collective.
+RowPredictions gather_predictions_at_root(Collective& collective, PredictionStream& stream,
+                                          std::span<const std::int64_t> own_rows);
 
 }  // namespace thresher::jobs
