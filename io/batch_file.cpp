@@ -18,12 +18,21 @@ namespace {
 
 constexpr const char* kFormat = "thresher-batch";
 
+/// Over all datasets, and over what says how the batch was chosen.
 std::string content_checksum(const Batch& batch) {
-    const auto bytes = [](const auto& values) {
-        return std::string_view(reinterpret_cast<const char*>(values.data()),
-                                values.size() * sizeof values[0]);
+    std::string bytes;
+    const auto add = [&](const auto& values) {
+        bytes.append(reinterpret_cast<const char*>(values.data()),
+                     values.size() * sizeof values[0]);
     };
-    return checksum_of_bytes(std::string(bytes(batch.ids)) + std::string(bytes(batch.scores)));
+    add(batch.ids);
+    add(batch.scores);
+    add(batch.inclusion_probabilities);
+    add(batch.weights);
+    bytes += fmt::format("{}\n{}\n{}\n{}\n{}\n", fmt::join(batch.names, "\n"), batch.acquisition,
+                         batch.selector, batch.seed, batch.round);
+    if (batch.beta) bytes += fmt::format("{}", *batch.beta);
+    return checksum_of_bytes(bytes);
 }
 
 void write_h5(const std::string& path, const Batch& batch, const Provenance& provenance) {
@@ -194,18 +203,17 @@ Batch read_batch(const std::string& path) {
         batch.names = names.read_text({0, names.rows()});
     }
     const hdf5::ObjectRef root = file.root();
-    const auto checksum = hdf5::read_string(root, "content_checksum");
-    THRESHER_CHECK_AS(
-        FileError, !checksum || *checksum == content_checksum(batch),
-        "{}: /ids and /scores do not match the attribute content_checksum: the file is "
-        "damaged, select again (or remove the attribute, if they were changed on "
-        "purpose)",
-        path);
     batch.acquisition = hdf5::read_string(root, "acquisition").value_or("");
     batch.selector = hdf5::read_string(root, "selector").value_or("");
     batch.beta = hdf5::read_number(root, "beta");
     batch.seed = static_cast<std::uint64_t>(hdf5::read_integer(root, "seed").value_or(0));
     batch.round = hdf5::read_integer(root, "round").value_or(0);
+    const auto checksum = hdf5::read_string(root, "content_checksum");
+    THRESHER_CHECK_AS(
+        FileError, !checksum || *checksum == content_checksum(batch),
+        "{}: its contents do not match the attribute content_checksum: the file is damaged, select "
+        "again (or remove the attribute, if they were changed on purpose)",
+        path);
     return batch;
 }
 

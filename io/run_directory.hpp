@@ -28,6 +28,10 @@ class RunLock {
     int descriptor_ = -1;
 };
 
+/// False where nobody holds the lock of a run directory, as far as this host can tell; `otherwise`
+/// where its file system has no locks. Local.
+bool is_locked(const std::string& directory, bool otherwise);
+
 /// What a job does with the run directory it was given.
 enum class RunStart {
     fresh,     ///< must not hold a run yet

@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <sstream>
+#include <thread>
 
 #include "io/atomic_file.hpp"
 #include "io/run_directory.hpp"
@@ -39,8 +41,15 @@ RunLock::RunLock(const std::string& directory) : path_(directory + "/lock") {
     descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     THRESHER_CHECK_AS(FileError, descriptor_ >= 0, "{}: the run directory cannot be locked: {}",
                       path_, std::strerror(errno));
-    const bool locked = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
-    const int reason = errno;
+    // Tried again, as one who only looks (is_locked) holds it for an instant.
+    bool locked = false;
+    int reason = 0;
+    for (int attempt = 0; attempt < 3 && !locked; ++attempt) {
+        if (attempt > 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        locked = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
+        reason = errno;
+        if (reason != EWOULDBLOCK) break;
+    }
     const Holder holder = holder_of(path_);
     if (!locked) {
         ::close(std::exchange(descriptor_, -1));
@@ -62,6 +71,16 @@ RunLock::RunLock(const std::string& directory) : path_(directory + "/lock") {
         ::ftruncate(descriptor_, 0) == 0 &&
             std::cmp_equal(::pwrite(descriptor_, text.data(), text.size(), 0), text.size()),
         "{}: the run directory cannot be locked: {}", path_, std::strerror(errno));
+}
+
+bool is_locked(const std::string& directory, bool otherwise) {
+    const int descriptor = ::open((directory + "/lock").c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return errno == ENOENT ? false : otherwise;
+    const bool locked = ::flock(descriptor, LOCK_SH | LOCK_NB) == 0;
+    const int reason = errno;
+    ::close(descriptor);
+    if (locked) return false;
+    return reason == EWOULDBLOCK ? true : otherwise;
 }
 
 RunLock::~RunLock() { release(); }

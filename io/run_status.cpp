@@ -31,10 +31,10 @@ void write_run_status(const std::string& path, const RunStatus& status) {
                                  {"message", part.message}});
     }
     const RunProgress& progress = status.progress;
-    json["progress"] = {{"title", progress.title},  {"unit", progress.unit},
-                        {"note", progress.note},    {"done", progress.done},
-                        {"total", progress.total},  {"rate", progress.rate},
-                        {"at_utc", progress.at_utc}};
+    json["progress"] = {{"title", progress.title},   {"unit", progress.unit},
+                        {"note", progress.note},     {"done", progress.done},
+                        {"total", progress.total},   {"rate", progress.rate},
+                        {"at_utc", progress.at_utc}, {"part", progress.part}};
     const std::string temporary = temporary_path(path);
     std::ofstream file(temporary, std::ios::trunc);
     // An error's text may quote bytes of a file that are no UTF-8.
@@ -56,6 +56,9 @@ RunStatus read_run_status(const std::string& path) {
             part.command_line = entry.at("command_line");
             part.host = entry.at("host");
             part.process = entry.at("process");
+            THRESHER_CHECK_AS(FileError, part.process > 0,
+                              "{}: is damaged: a part has process {}, allowed: 1 and more", path,
+                              part.process);
             part.slurm_job = entry.at("slurm_job");
             part.ranks = entry.at("ranks");
             part.started_utc = entry.at("started_utc");
@@ -73,6 +76,7 @@ RunStatus read_run_status(const std::string& path) {
         progress.total = entry.at("total");
         progress.rate = entry.at("rate");
         progress.at_utc = entry.at("at_utc");
+        progress.part = entry.value("part", std::int64_t{0});
     } catch (const Json::exception& error) {
         fail<FileError>("{}: is damaged: {}", path, error.what());
     }

@@ -20,7 +20,7 @@ struct RunPart {
     std::string started_utc;
     std::string ended_utc;  ///< empty while it runs, and of a part that was killed
     int exit_code = kNotEnded;
-    std::string message;  ///< the error that ended it
+    std::string message;  ///< the error that ended it, or what it waits for
 };
 
 /// How far the work has come that was last heard of.
@@ -29,6 +29,7 @@ struct RunProgress {
     std::int64_t done = 0, total = 0;
     double rate = 0.0;  ///< units a second, since the part began
     std::string at_utc;
+    std::int64_t part = 0;  ///< that it was heard from, counted from 1
 };
 
 struct RunStatus {

@@ -39,7 +39,8 @@ void add_common_options(CLI::App& app, CommonOptions& common) {
     app.add_option("--collective", common.collective, "How ranks talk: auto, mpi or nccl")
         ->group(group);
     app.add_option("--collective-timeout", common.collective_timeout_s,
-                   "Seconds after which a hanging collective ends the job; 0 = never")
+                   "Seconds after which a hanging collective ends the job, and ten times as long a "
+                   "wait for another rank's work; 0 = never")
         ->check(CLI::NonNegativeNumber)
         ->group(group);
     app.add_option("--max-bad", common.max_bad,
@@ -146,7 +147,8 @@ int Job::run() {
         return exit_code;
     };
     try {
-        return end(verb_.run(*this), "");
+        const int exit_code = verb_.run(*this);
+        return end(exit_code, waits_for_);
     } catch (const Error& error) {
         end(static_cast<int>(error.exit_code()), error.what());
         throw;

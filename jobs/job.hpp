@@ -110,6 +110,9 @@ class Job {
     /// and bytes. Traffic and phases are the root's. Local.
     void finish(nlohmann::json facts);
 
+    /// Tells `thresher status` what the run, which ends well, needs before it can go on. Local.
+    void waits_for(std::string what) { waits_for_ = std::move(what); }
+
   private:
     std::vector<std::string> with_config(std::vector<std::string> arguments);
     std::string command_line() const;
@@ -124,7 +127,8 @@ class Job {
     std::unique_ptr<Collective> collective_;
     std::unique_ptr<mpi::Watchdog> watchdog_;
     std::map<std::string, std::string> inputs_checksums_;  ///< by path
-    std::unique_ptr<StatusRecord> status_;                 ///< the root's, of a run
+    std::string waits_for_;
+    std::unique_ptr<StatusRecord> status_;  ///< the root's, of a run
     Phases phases_;
     std::chrono::steady_clock::time_point start_;
 };

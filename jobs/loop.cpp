@@ -230,6 +230,7 @@ class Loop {
             "with\n"
             "  --resume --labels {}",
             state_.pending.size(), csv, csv));
+        job_.waits_for(fmt::format("labels of {} rows in {}", state_.pending.size(), csv));
         return 0;
     }
 

@@ -12,6 +12,7 @@
 
 #include "io/atomic_file.hpp"
 #include "io/provenance.hpp"
+#include "io/run_directory.hpp"
 #include "io/run_status.hpp"
 #include "jobs/job.hpp"
 #include "jobs/verbs.hpp"
@@ -40,13 +41,21 @@ std::string span_text(std::int64_t seconds) {
     return fmt::format("{}:{:02} h", seconds / 3600, seconds / 60 % 60);
 }
 
-/// done, requeued, failed, running, killed or silent.
-std::string state_of(const io::RunPart& part, std::int64_t silent_s) {
+/// done, waiting (for a person), requeued or failed; "" where it did not come to say.
+std::string ending_of(const io::RunPart& part) {
     if (part.exit_code == static_cast<int>(ExitCode::requeue)) return "requeued";
-    if (part.exit_code != io::RunPart::kNotEnded) return part.exit_code == 0 ? "done" : "failed";
+    if (part.exit_code == io::RunPart::kNotEnded) return "";
+    if (part.exit_code != 0) return "failed";
+    return part.message.empty() ? "done" : "waiting";
+}
+
+/// Of the last part: how it ended, else running, killed or silent.
+std::string state_of(const io::RunPart& part, const std::string& run, std::int64_t silent_s) {
+    if (const std::string ending = ending_of(part); !ending.empty()) return ending;
     if (part.host == host_name()) {
         const bool gone = ::kill(static_cast<pid_t>(part.process), 0) != 0 && errno == ESRCH;
-        return gone ? "killed" : "running";
+        // Another process may have its number by now, but not its lock.
+        return gone || !io::is_locked(run, true) ? "killed" : "running";
     }
     return silent_s < kSilence_s ? "running" : "silent";
 }
@@ -133,10 +142,10 @@ int run_status(Job& job) {
         THRESHER_CHECK_AS(FileError, !status.parts.empty(), "{}/status.json: has no parts", run);
         const io::RunPart& last = status.parts.back();
         // What was heard before this part began is of an earlier one.
-        const bool heard = status.progress.at_utc >= last.started_utc;
+        const bool heard = status.progress.part == std::ssize(status.parts);
         const std::int64_t silent_s =
             seconds_since(heard ? status.progress.at_utc : last.started_utc);
-        const std::string state = state_of(last, silent_s);
+        const std::string state = state_of(last, run, silent_s);
         job.print(fmt::format("command     {}", last.command_line));
         job.print(fmt::format("state       {}", state) +
                   (state == "running" || state == "silent"
@@ -154,8 +163,8 @@ int run_status(Job& job) {
         job.print(fmt::format("parts       {}, of which {} asked to be requeued",
                               status.parts.size(), requeues));
         for (const io::RunPart& part : status.parts) {
-            const bool is_last = &part == &last;
-            job.print("  " + described(part, is_last ? state : state_of(part, kSilence_s)));
+            const std::string ending = &part == &last ? state : ending_of(part);
+            job.print("  " + described(part, ending.empty() ? "killed" : ending));
         }
         const auto [lines, count] = complaints(run);
         if (count > 0)

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <map>
+#include <sstream>
 #include <utility>
 
 #include "io/atomic_file.hpp"
@@ -19,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What is of the submission; everything else on the command line is of the verb.
+// What is of the submission, as --json before the verb is; everything else is of the verb.
 constexpr std::array<std::string_view, 9> kWithValue{
     "--nodes",     "--ntasks-per-node", "--cpus-per-task", "--gpus-per-node", "--time",
     "--partition", "--account",         "--site",          "--sbatch"};
@@ -38,27 +40,16 @@ CommandLine split(const std::vector<std::string>& arguments) {
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string& argument = arguments[i];
         const std::string name = argument.substr(0, argument.find('='));
-        const bool help = line.step.empty() && (name == "--help" || name == "-h");
+        const bool own =
+            line.step.empty() && (name == "--help" || name == "-h" || name == "--json");
         if (is_of(kWithValue, name)) {
             line.own.push_back(argument);
             if (name == argument && i + 1 < arguments.size()) line.own.push_back(arguments[++i]);
         } else {
-            (help || is_of(kFlags, name) ? line.own : line.step).push_back(argument);
+            (own || is_of(kFlags, name) ? line.own : line.step).push_back(argument);
         }
     }
     return line;
-}
-
-/// The value of an option among the verb's arguments; empty where it is not there.
-std::string value_of(const std::vector<std::string>& arguments,
-                     const std::vector<std::string>& names) {
-    for (std::size_t i = 1; i < arguments.size(); ++i) {
-        for (const std::string& name : names) {
-            if (arguments[i] == name && i + 1 < arguments.size()) return arguments[i + 1];
-            if (arguments[i].rfind(name + "=", 0) == 0) return arguments[i].substr(name.size() + 1);
-        }
-    }
-    return "";
 }
 
 /// A second word that names an action comes first: policy train, table build.
@@ -91,20 +82,9 @@ void add_options(CLI::App& app, Allocation& allocation, bool& dry_run) {
     app.add_flag("--dry-run", dry_run, "Print the script; write and submit nothing");
 }
 
-/// Where the script goes: into the run directory, or beside the output. Local.
-std::string script_path(const std::vector<std::string>& step) {
-    const std::string run = value_of(step, {"--run"});
-    if (!run.empty()) return (fs::absolute(run) / "submit.sbatch").lexically_normal();
-    const std::string output = value_of(step, {"--output", "-o"});
-    THRESHER_CHECK_AS(UsageError, !output.empty(),
-                      "thresher {} has neither --run nor --output: give one, so that it is known "
-                      "where to put the job's script and output",
-                      fmt::join(step, " "));
-    return fs::absolute(output + ".sbatch").lexically_normal();
-}
-
-/// The verb reads its options here, where a mistake costs nothing, and not after hours in a queue.
-void check_step(const std::vector<std::string>& step) {
+/// What the verb makes of its options, names -> values. It reads them here, where a misspelt one
+/// costs nothing, and not after hours in a queue.
+std::map<std::string, std::string> options_of(const std::vector<std::string>& step) {
     std::vector<std::string> words{"/proc/self/exe"};
     words.insert(words.end(), step.begin(), step.end());
     words.emplace_back("--print-config");
@@ -113,6 +93,24 @@ void check_step(const std::vector<std::string>& step) {
                       "thresher {} does not understand its options (see above); nothing was "
                       "submitted",
                       step.front());
+    std::istringstream config(answer.output);
+    std::map<std::string, std::string> options;
+    for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(config)) {
+        if (item.inputs.size() == 1) options[item.name] = item.inputs.front();
+    }
+    return options;
+}
+
+/// Where the script goes: into the run directory, or beside the output. Local.
+std::string script_path(const std::vector<std::string>& step) {
+    auto options = options_of(step);
+    const std::string run = options["run"], output = options["output"];
+    if (!run.empty()) return (fs::absolute(run) / "submit.sbatch").lexically_normal();
+    THRESHER_CHECK_AS(UsageError, !output.empty(),
+                      "thresher {} has neither --run nor --output: give one, so that it is known "
+                      "where to put the job's script and output",
+                      fmt::join(step, " "));
+    return fs::absolute(output + ".sbatch").lexically_normal();
 }
 
 }  // namespace
@@ -122,6 +120,9 @@ int run_submit(Job& job) {
     bool dry_run = false;
     const CommandLine line = split(job.arguments());
     add_options(job.options(), allocation, dry_run);
+    job.options().footer(job.options().get_footer() +
+                         "\nAll other options, those common to all verbs too, go to the verb; "
+                         "--json before it is submit's.");
     job.start(line.own);
     THRESHER_CHECK_AS(UsageError, job.collective().size() == 1,
                       "submit runs on one rank, but {} were started; run it without mpirun",
@@ -143,9 +144,8 @@ int run_submit(Job& job) {
         allocation.site = fs::absolute(allocation.site);
     }
     const std::string script = script_path(line.step);
-    check_step(line.step);
     const std::string text = job_script(allocation, stopping_of(line.step), line.step,
-                                        (fs::path(script).parent_path() / "slurm-%j.out").string());
+                                        fs::path(script).parent_path().string());
     if (dry_run) {
         job.print(text);
         return 0;

@@ -27,7 +27,8 @@ Watchdog::~Watchdog() {
     thread_.join();
 }
 
-void Watchdog::begin(std::string_view operation) {
+void Watchdog::begin(std::string_view operation, double patience) {
+    patience_ = patience;
     name_ = operation.data();
     name_length_ = operation.size();
     ++ticks_;
@@ -49,16 +50,18 @@ void Watchdog::watch() {
             since = now;
         }
         const double waited_s = std::chrono::duration<double>(now - since).count();
-        if (ticks % 2 == 0 || waited_s < timeout_s_) continue;
+        const double limit_s = timeout_s_ * patience_;
+        if (ticks % 2 == 0 || waited_s < limit_s) continue;
         const std::string_view operation(name_, name_length_);
         if (ticks_ != ticks) continue;
         lock.unlock();
-        on_overdue_(report(operation, ticks / 2, waited_s));
+        on_overdue_(report(operation, ticks / 2, waited_s, limit_s));
         return;
     }
 }
 
-std::string Watchdog::report(std::string_view operation, std::int64_t done, double waited_s) const {
+std::string Watchdog::report(std::string_view operation, std::int64_t done, double waited_s,
+                             double limit_s) const {
     return fmt::format(
         "thresher: a collective operation hangs\n"
         "  rank         {} on {}\n"
@@ -68,7 +71,7 @@ std::string Watchdog::report(std::string_view operation, std::int64_t done, doub
         "  Another rank has died, is still busy, or is in another operation: compare the blocks of "
         "the\n"
         "  other ranks, and look in the log for the last line of a rank that printed none.\n",
-        rank_, host_name(), operation, std::round(10.0 * waited_s) / 10.0, timeout_s_, done);
+        rank_, host_name(), operation, std::round(10.0 * waited_s) / 10.0, limit_s, done);
 }
 
 void Watchdog::print_and_abort(const std::string& report) {

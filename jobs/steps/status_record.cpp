@@ -45,7 +45,8 @@ void StatusRecord::update(const ProgressNow& now) {
                         now.done,
                         now.total,
                         now.rate,
-                        io::utc_now()};
+                        io::utc_now(),
+                        std::ssize(status_.parts)};
     if (Clock::now() < next_) return;
     next_ = Clock::now() + kInterval;
     write();

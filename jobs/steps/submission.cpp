@@ -26,8 +26,19 @@ bool has(const std::vector<std::string>& arguments, const std::string& option) {
     });
 }
 
+/// A path as `#SBATCH --output="..."` takes it: % begins a pattern there, and a quote ends it.
+std::string as_file_pattern(const std::string& path) {
+    THRESHER_CHECK_AS(UsageError, path.find_first_of("\"\n\\") == std::string::npos,
+                      "{}: Slurm takes no path for a job's output that has a double quote, a "
+                      "backslash or a line break in it; choose another --run or --output",
+                      path);
+    std::string pattern;
+    for (const char c : path) pattern += c == '%' ? std::string("%%") : std::string(1, c);
+    return pattern;
+}
+
 std::string directives(const Allocation& allocation, const Stopping& stopping,
-                       const std::string& verb, const std::string& output) {
+                       const std::string& verb, const std::string& directory) {
     std::vector<std::string> lines;
     const auto add = [&](const char* option, const auto& value) {
         lines.push_back(fmt::format("--{}={}", option, value));
@@ -41,7 +52,7 @@ std::string directives(const Allocation& allocation, const Stopping& stopping,
     add("time", allocation.time);
     if (!allocation.partition.empty()) add("partition", allocation.partition);
     if (!allocation.account.empty()) add("account", allocation.account);
-    add("output", '"' + output + '"');
+    add("output", '"' + as_file_pattern(directory) + "/slurm-%j.out\"");
     add("open-mode", "append");
     if (stopping.by_signal) add("signal", "B:USR1@300");
     lines.emplace_back("--requeue");
@@ -63,7 +74,7 @@ std::string shell_word(const std::string& text) {
 }
 
 std::string job_script(const Allocation& allocation, const Stopping& stopping,
-                       const std::vector<std::string>& arguments, const std::string& output) {
+                       const std::vector<std::string>& arguments, const std::string& directory) {
     std::string step = "run_step";
     for (const std::string& argument : arguments) step += " " + shell_word(argument);
     if (stopping.resume && !has(arguments, "--resume")) step += " --resume";
@@ -72,7 +83,7 @@ std::string job_script(const Allocation& allocation, const Stopping& stopping,
     }
     const auto program = std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
     return "#!/usr/bin/env bash\n# Written by thresher submit.\n" +
-           directives(allocation, stopping, arguments.front(), output) +
+           directives(allocation, stopping, arguments.front(), directory) +
            fmt::format("export PATH={}:$PATH\n", shell_word(program)) +
            (allocation.site.empty() ? "" : fmt::format(". {}\n", shell_word(allocation.site))) +
            "\n" + kStepScript + "\n" + step + "\n";

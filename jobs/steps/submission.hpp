@@ -25,9 +25,10 @@ struct Stopping {
 std::string shell_word(const std::string& text);
 
 /// The whole script: what is asked for, step.sh, and the step itself. `arguments` start with the
-/// verb; `output` is where the job's output goes.
+/// verb; `directory` is where the job's output goes. Throws UsageError where Slurm
+/// could not name it.
 std::string job_script(const Allocation& allocation, const Stopping& stopping,
-                       const std::vector<std::string>& arguments, const std::string& output);
+                       const std::vector<std::string>& arguments, const std::string& directory);
 
 struct Answer {
     int exit_code = 0;

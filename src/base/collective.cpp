@@ -6,15 +6,18 @@ namespace thresher {
 
 namespace {
 
+/// How many times as long as in an operation one rank may wait for another that is at work.
+constexpr double kPatience = 10.0;
+
 /// Marks the span of one operation for the observer, and counts it.
 class Operation {
   public:
     Operation(Traffic& traffic, CollectiveObserver* observer, std::string_view name,
-              std::size_t size_bytes)
+              std::size_t size_bytes, double patience = 1.0)
         : observer_(observer) {
         traffic.collectives += 1;
         traffic.bytes += static_cast<std::int64_t>(size_bytes);
-        if (observer_ != nullptr) observer_->begin(name);
+        if (observer_ != nullptr) observer_->begin(name, patience);
     }
     ~Operation() {
         if (observer_ != nullptr) observer_->end();
@@ -34,7 +37,8 @@ void Collective::all_reduce_sum(std::span<std::int64_t> values) {
 }
 
 void Collective::all_reduce_sum_patiently(std::span<std::int64_t> values) {
-    Operation operation(traffic_, nullptr, "", values.size_bytes());
+    Operation operation(traffic_, observer_, "wait for the work of all ranks", values.size_bytes(),
+                        kPatience);
     do_sum(values);
 }
 
@@ -55,7 +59,9 @@ void Collective::start_all_reduce_sum(std::span<float> values) {
 }
 
 void Collective::finish_all_reduces() {
-    if (observer_ != nullptr) observer_->begin("all-reduces (sum, float32) that were started");
+    if (observer_ != nullptr) {
+        observer_->begin("all-reduces (sum, float32) that were started", 1.0);
+    }
     do_finish_sums();
     if (observer_ != nullptr) observer_->end();
 }

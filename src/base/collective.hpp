@@ -59,11 +59,12 @@ struct Gathered {
     }
 };
 
-/// Told the name of the operation that begins and when it has ended. The MPI watchdog is one.
+/// Told the name of the operation that begins, how many times as long as others it may take, and
+/// when it has ended. The MPI watchdog is one.
 class CollectiveObserver {
   public:
     virtual ~CollectiveObserver() = default;
-    virtual void begin(std::string_view operation) = 0;
+    virtual void begin(std::string_view operation, double patience) = 0;
     virtual void end() = 0;
 };
 
@@ -130,8 +131,8 @@ class Collective {
 
     void barrier();
 
-    /// As all_reduce_sum, for ranks that come when their work is done, however long that takes: the
-    /// observer is not told, so the watchdog does not count the wait.
+    /// As all_reduce_sum, for ranks that come when their work is done: the observer is told to be
+    /// ten times as patient.
     void all_reduce_sum_patiently(std::span<std::int64_t> values);
 
     /// Tells the other ranks that this one has failed, without waiting for them. Every rank then

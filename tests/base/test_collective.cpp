@@ -204,7 +204,9 @@ TEST_CASE("every operation is counted with the bytes this rank handed in", "[col
 
 TEST_CASE("an observer sees each operation begin and end", "[collective]") {
     struct Recorder final : thresher::CollectiveObserver {
-        void begin(std::string_view operation) override { events.emplace_back(operation); }
+        void begin(std::string_view operation, double patience) override {
+            events.push_back(fmt::format("{} {}", operation, patience));
+        }
         void end() override { events.emplace_back("end"); }
         std::vector<std::string> events;
     };
@@ -214,11 +216,14 @@ TEST_CASE("an observer sees each operation begin and end", "[collective]") {
         collective.barrier();
         std::vector<double> values(1, 1.0);
         collective.all_reduce_sum(std::span(values));
+        std::vector<std::int64_t> counts(1, 1);
+        collective.all_reduce_sum_patiently(counts);
         collective.observe(nullptr);
         collective.barrier();
         CHECK_ON_RANK(collective,
                       recorder.events == std::vector<std::string>{
-                                             "barrier", "end", "all-reduce (sum, float64)", "end"});
+                                             "barrier 1", "end", "all-reduce (sum, float64) 1",
+                                             "end", "wait for the work of all ranks 10", "end"});
     });
 }
 

@@ -54,6 +54,22 @@ class Submit(JobTest):
         self.assertNotIn("USR1@", script)
         self.assertNotIn("--resume", script.rpartition("run_step ")[2])
 
+    def test_run_may_be_named_in_a_config_and_json_tells_the_job(self):
+        pool = self.make_pool()
+        tools = self.fake_sbatch("echo 17")
+        run, config = self.path("runs/100% of it"), self.path("train.toml")
+        pathlib.Path(config).write_text(f'pool = "{pool}"\nmodel = "mlp"\nrun = "{run}"\n')
+        result = self.submit("--json", "train", "--config", config, environment=tools)
+        facts = json.loads(result.out)
+        self.assertEqual((facts["job"], facts["script"]), ("17", f"{run}/submit.sbatch"))
+        script = pathlib.Path(run, "submit.sbatch").read_text()
+        self.assertIn(f'#SBATCH --output="{self.path("runs")}/100%% of it/slurm-%j.out"\n', script)
+        self.assert_fails(2, ["double quote"], "submit", "train", "--pool", pool, "--model", "mlp", "--run", self.path('a"b'),
+                          environment=tools)
+        select = ("select", "--scores", self.make_scores([1, 2, 3]), "-k", 1, f"-o{self.path('batch.h5')}")
+        self.submit(*select, environment=tools)
+        self.assertTrue(os.path.exists(self.path("batch.h5.sbatch")))
+
     def test_mistakes_are_told_before_anything_is_submitted(self):
         pool = self.make_pool()
         tools = self.fake_sbatch("echo no partition of this name >&2; exit 1")
@@ -97,6 +113,26 @@ class Status(JobTest):
         self.assertEqual((stopped["state"], stopped["exit_code"], stopped["parts"], stopped["requeues"]), ("requeued", 85, 2, 1))
         self.assertIn("asked to stop", stopped["message"])
         self.assertEqual(stopped["done"], int(stopped["checkpoint"]))
+
+    def test_killed_run_whose_process_number_is_another_process_by_now(self):
+        pool = self.make_pool()
+        self.train(pool, "run")
+        status = pathlib.Path(self.path("run/status.json"))
+        facts = json.loads(status.read_text())
+        facts["parts"][-1] |= {"exit_code": -1, "ended_utc": "", "process": os.getpid()}
+        status.write_text(json.dumps(facts))
+        self.assertEqual(self.status("run")["state"], "killed")
+        facts["parts"][-1]["process"] = 0
+        status.write_text(json.dumps(facts))
+        self.assert_fails(1, ["status.json", "process 0"], "status", self.path("run"))
+
+    def test_loop_that_waits_for_a_person(self):
+        pool = self.make_pool()
+        self.run_ok("loop", "--pool", pool, "--test-pool", pool, "--model", "mlp", "--acquisitions", "entropy", "--initial", 6, "-k", 4,
+                    "--cycles", 2, "--updates", 5, "--batch-size", 6, "--oracle", "person", "--run", self.path("run"))
+        waiting = self.status("run")
+        self.assertEqual((waiting["state"], waiting["exit_code"]), ("waiting", 0))
+        self.assertIn("batch.csv", waiting["message"])
 
     def test_of_a_run_that_is_done_and_of_one_that_failed(self):
         pool = self.make_pool()

@@ -16,10 +16,10 @@ TEST_CASE("the watchdog names rank, host, operation and what was done before it"
     Watchdog watchdog(3, 0.02, [&](const std::string& report) { promise.set_value(report); });
     // Pausing between operations is no hang; an operation that does not end is.
     for (int i = 0; i < 41; ++i) {
-        watchdog.begin("barrier");
+        watchdog.begin("barrier", 1.0);
         watchdog.end();
     }
-    watchdog.begin("all-reduce (sum, int64)");
+    watchdog.begin("all-reduce (sum, int64)", 1.0);
     const std::string report = promise.get_future().get();
     watchdog.end();
 
@@ -29,6 +29,16 @@ TEST_CASE("the watchdog names rank, host, operation and what was done before it"
     CHECK(report.find("rank         3 on " + std::string(host.data())) != std::string::npos);
     CHECK(report.find("operation    all-reduce (sum, int64)\n") != std::string::npos);
     CHECK(report.find("done before  41\n") != std::string::npos);
+}
+
+TEST_CASE("the watchdog waits longer for an operation that is to be waited for", "[watchdog]") {
+    std::promise<std::string> promise;
+    Watchdog watchdog(0, 0.02, [&](const std::string& report) { promise.set_value(report); });
+    watchdog.begin("wait for work", 4.0);
+    const std::string report = promise.get_future().get();
+    watchdog.end();
+    INFO(report);
+    CHECK(report.find("the limit is 0.08 s\n") != std::string::npos);
 }
 
 TEST_CASE("the watchdog of a collective that does not hang is silent", "[watchdog]") {

@@ -165,6 +165,12 @@ class Inputs(FaultTest):
         self.assert_fails(1, ["batch.h5", "content_checksum"], "info", batch, "--verify")
         self.assert_fails(1, ["batch.h5", "content_checksum"], "train", "--pool", pool, "--rows", batch, "--model", "mlp", "--run",
                           self.path("other"))
+        weighted = self.path("weighted.h5")
+        self.run_ok("select", "--pool", pool, "--acquisition", "random", "--selector", "softmax", "-k", 100, "--weights", "-o", weighted)
+        with h5py.File(weighted) as file:
+            weights = file["weights"][:3].tobytes()
+        self.flip(weighted, weights)
+        self.assert_fails(1, ["weighted.h5", "content_checksum"], "info", weighted, "--verify")
         newest = max(pathlib.Path(self.path("run/checkpoints")).iterdir())
         self.flip(newest / "ledger.json", b"{")
         self.assert_fails(1, [f"{newest.name}/ledger.json", "checksum"], "info", self.path("run"), "--verify")
@@ -274,9 +280,8 @@ class Ranks(FaultTest):
             self.assertIsNone(process.poll())
         ranks = sorted(pid for pid in children_of(process.pid))
         os.kill(ranks[1], signal.SIGSTOP)
-        begin = time.monotonic()
-        _, error = process.communicate(timeout=60)
-        self.assertLess(time.monotonic() - begin, 30.0)
+        # 3 s in a collective, 30 s where the other one waits for its work.
+        _, error = process.communicate(timeout=90)
         self.assertEqual(process.returncode, 1, error)
         self.assertRegex(error, r"a collective operation hangs\n +rank +0 on \S+\n +operation +\S+")
 

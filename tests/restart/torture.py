@@ -132,6 +132,9 @@ def built_in(test):
         Target("select", path("batch.h5"), "select", "--pool", pool, "--learner", learner, "--acquisition", "k-center", "-k", 300, "-o", "{}"),
         Target("loop", path("loop"), "loop", "--pool", pool, "--test-pool", held_out, "--model", "mlp", "--acquisitions", "random,entropy",
                "--initial", 20, "-k", 20, "--cycles", 3, "--updates", 60, "--batch-size", 20, "--checkpoint-every", 0.2, "--run", "{}"),
+        Target("predict", path("predictions.h5"), "predict", "--pool", pool, "--learner", learner, "-o", "{}"),
+        Target("policy", path("policy"), "policy", "train", "--environment", "ring", "--candidates", 40, "-k", 4, "--environments", 2,
+               "--records", 100, "--updates", 30, "--checkpoint-every", 0.2, "--run", "{}"),
         Target("table", path("made.h5"), "table", "build", "--environment", "ring", "--records", 3000, "--proxy-steps", 100, "-o", "{}"),
     ]
 

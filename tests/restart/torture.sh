@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Kills jobs with SIGKILL at random instants, all ranks or one, goes on with each, and compares the results with undisturbed ones.
 #
-#   tests/restart/torture.sh 100                        100 kills, in turn during import, score, select, train, loop and table
+#   tests/restart/torture.sh 100                        100 kills, in turn during import, predict, score, select, train, loop, table and policy
 #   tests/restart/torture.sh 20 train --pool p.h5 ... --run r    20 kills of a job of your own; its --run or --output gets a suffix
 #
 #   THRESHER_PROGRAM   the program (default: build/thresher)

@@ -32,7 +32,7 @@ void go_backward(Model& model, const MemoryPool& pool, int rank) {
 class Witness final : public CollectiveObserver {
   public:
     explicit Witness(const at::Tensor& first_layer) : first_layer_(first_layer) {}
-    void begin(std::string_view operation) override {
+    void begin(std::string_view operation, double) override {
         if (!operation.starts_with("start")) return;
         before_the_end.push_back(!first_layer_.any().item<bool>());
     }
