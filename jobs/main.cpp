@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "io/hdf5/handle.hpp"
 #include "io/provenance.hpp"
 #include "jobs/job.hpp"
 #include "jobs/verbs.hpp"
@@ -46,12 +47,17 @@ const Verb* find_verb(const std::string& name) {
 
 int run(const Verb& verb, const std::vector<std::string>& arguments,
         const thresher::mpi::Communicator* world) {
+    int exit_code = 0;
     try {
         thresher::jobs::Job job(verb, arguments, world);
-        return job.run();
+        exit_code = job.run();
     } catch (const thresher::jobs::NothingToDo&) {
-        return 0;
     }
+#ifndef NDEBUG
+    const auto open = thresher::io::hdf5::open_ids();
+    THRESHER_CHECK(open == 0, "{} HDF5 ids were never closed", open);
+#endif
+    return exit_code;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <map>
@@ -14,6 +15,7 @@
 
 #include "mpi/checked.hpp"
 #include "mpi/collective.hpp"
+#include "mpi/open_handles.hpp"
 
 namespace thresher::mpi {
 
@@ -109,6 +111,11 @@ Environment::Environment(int& argc, char**& argv) : exceptions_before_(std::unca
 
 Environment::~Environment() {
     if (std::uncaught_exceptions() > exceptions_before_) abort(ExitCode::failure);
+    if (const OpenHandles open = open_handles(); open.communicators != 0 || open.requests != 0) {
+        fmt::print(stderr, "{} communicators and {} requests were never given back\n",
+                   open.communicators, open.requests);
+        abort(ExitCode::failure);
+    }
     MPI_Finalize();
 }
 

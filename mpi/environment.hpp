@@ -24,7 +24,8 @@ bool is_first_by_launcher();
 [[noreturn]] void abort(ExitCode exit_code);
 
 /// Initialises MPI when made, finalises it when destroyed; aborts the job instead if it is
-/// destroyed by an exception that leaves main's scope. One per process. Collective.
+/// destroyed by an exception that leaves main's scope, and in debug builds where communicators or
+/// requests are left open. One per process. Collective.
 class Environment {
   public:
     /// Throws Error if MPI gives less than MPI_THREAD_FUNNELED.

@@ -108,6 +108,13 @@ void fail_call(const std::string& file, const std::string& what) {
                              : "");
 }
 
+std::int64_t open_ids() {
+    const auto guard = lock();
+    hsize_t dataspaces = 0;
+    H5Inmembers(H5I_DATASPACE, &dataspaces);
+    return H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL) + static_cast<std::int64_t>(dataspaces);
+}
+
 std::int64_t checked(std::int64_t result, const std::string& file, const std::string& what) {
     if (result < 0) fail_call(file, what);
     return result;

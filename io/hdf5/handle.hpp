@@ -28,6 +28,10 @@ class Handle {
     std::int64_t id_ = -1;
 };
 
+/// How many files, groups, datasets, named types, attributes and dataspaces are open in this
+/// process: 0 once all handles are gone. Local.
+std::int64_t open_ids();
+
 /// Throws FileError: "FILE: cannot WHAT: the library's own innermost message".
 [[noreturn]] void fail_call(const std::string& file, const std::string& what);
 
