@@ -20,7 +20,8 @@ stopping_s=240
 walltime_left() {
     local end left
     end=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2>/dev/null | head -n 1)
-    end=$(date --date="$end" +%s 2>/dev/null) || end=0  # NONE, N/A: without a limit
+    # NONE, N/A: without a limit. No answer: nobody knows, and the stop signal will tell.
+    end=$(date --date="${end:-N/A}" +%s 2>/dev/null) || end=0
     left=$((end - $(date +%s) - stopping_s))
     if [ "$end" -eq 0 ]; then
         left=0
@@ -31,12 +32,13 @@ walltime_left() {
 }
 
 # Ends the srun of a heterogeneous step that hangs although the step is over, as it can under Slurm 22.05, where the components
-# stop one and the same PMIx agent.
+# stop one and the same PMIx agent. Only where the controller answers, three times, that the step is gone.
 end_hanging_srun() {
-    local seen=0 gone=0
+    local steps seen=0 gone=0
     while kill -0 "$1" 2>/dev/null && [ "$gone" -lt 3 ]; do
         sleep 2
-        if squeue --noheader --steps --jobs="$SLURM_JOB_ID" --format=%i 2>/dev/null | grep -q '[.][0-9]'; then
+        steps=$(squeue --noheader --steps --jobs="$SLURM_JOB_ID" --format=%i 2>/dev/null) || continue
+        if [[ $steps =~ [.][0-9] ]]; then
             seen=1 gone=0
         else
             gone=$((gone + seen))
@@ -45,19 +47,23 @@ end_hanging_srun() {
     kill -KILL "$1" 2>/dev/null
 }
 
-# How the run's last part ended, by its own account: 0, 1, 85 ...; -1 where it did not come to say.
-ended_with() {
-    thresher status "${run:?}" --json | sed -n 's/.*"exit_code":\(-\?[0-9]*\).*/\1/p'
+# of_run NAME: a number that the run tells of itself. `parts`: how often it was begun; `exit_code`: how its last part ended, -1
+# where it did not come to say.
+of_run() {
+    local number
+    number=$(thresher status "${run:?}" --json 2>/dev/null | sed -n "s/.*\"$1\":\(-\?[0-9]*\).*/\1/p")
+    echo "${number:-0}"
 }
 
 run_step() {
-    local step code threads=(--threads "${SLURM_CPUS_PER_TASK:-1}")
+    local step code parts=0 threads=(--threads "${SLURM_CPUS_PER_TASK:-1}")
     [[ " $* " != *" --threads"* ]] || threads=()
     echo "thresher: job $SLURM_JOB_ID, part $((${SLURM_RESTART_COUNT:-0} + 1)), nodes $SLURM_JOB_NODELIST: thresher $*"
     if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
         export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
         srun_options+=(--cpus-per-task="$SLURM_CPUS_PER_TASK")  # srun does not ask for it by itself
     fi
+    [ -z "${SLURM_HET_SIZE:-}" ] || parts=$(of_run parts)
     # A task that dies takes the others with it, instead of leaving them waiting for it.
     srun --mpi=pmix --kill-on-bad-exit=1 "${srun_options[@]}" \
         thresher "$@" "${threads[@]}" &
@@ -72,8 +78,9 @@ run_step() {
     wait "$step"
     code=$?
     trap : USR1
-    if [ -n "${SLURM_HET_SIZE:-}" ] && [ "$code" -eq 137 ] && [ "$(ended_with)" != -1 ]; then
-        code=$(ended_with)
+    # An srun that was ended here is not the step: what counts is what the run says of the part that this step was.
+    if [ -n "${SLURM_HET_SIZE:-}" ] && [ "$code" -eq 137 ] && [ "$(of_run parts)" -gt "$parts" ] && [ "$(of_run exit_code)" -ge 0 ]; then
+        code=$(of_run exit_code)
     fi
     # 85: it wrote a checkpoint and asks for more time. 138: the signal came before it could catch it, so nothing was begun.
     if [ "$code" -eq 85 ] || [ "$code" -eq 138 ]; then
