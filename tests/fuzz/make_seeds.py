@@ -64,6 +64,8 @@ def main():
         "answers_json.json": json.dumps([{"id": 1, "data": {"id": 3}, "annotations": [
             {"result": [{"type": "choices", "value": {"choices": ["dog"]}}]}]}]).encode(),
         "answers_xml.xml": b'<annotations><image id="0" name="a.jpg"><tag label="dog"/></image></annotations>',
+        "ids.txt": b"# ids\n3\n\n12\n",
+        "labels.csv": b"id,label\n3,dog\n4,0\n5,\n",
         "options.toml": b'pool = "p.h5"\nacquisitions = ["random", "entropy"]\nseed = 3\n',
     }
     for name, content in files.items():

@@ -103,6 +103,12 @@ const std::vector<Reader> kReaders{
      [](const std::string& path, const std::string&) {
          static_cast<void>(io::read_answers(path));
      }},
+    {"ids", ".txt", true,
+     [](const std::string& path, const std::string&) { static_cast<void>(io::read_id_set(path)); }},
+    {"labels", ".csv", true,
+     [](const std::string& path, const std::string&) {
+         static_cast<void>(io::read_labels(path, {"cat", "dog"}, 2));
+     }},
     {"options", ".toml", true,
      [](const std::string& path, const std::string&) {
          // As jobs/job.cpp reads --config; an error of CLI11 becomes one of usage there.
