@@ -24,6 +24,7 @@ from lookup_table import table
 from measure import Bench, cpu_seconds, keep_best, last_json, load, output_of, over_ranks
 from measure import random_log_probs, run_and_measure
 from policy import policy
+from survival import survival
 from training import training
 
 K = 10**6
@@ -271,7 +272,8 @@ def scale(bench):
 
 
 PARTS = {part.__name__: part for part in (selection, process, traffic, scoring, loader,
-                                          acquisitions, joint, jest, scale, table, training, policy)}
+                                          acquisitions, joint, jest, scale, table, training, policy,
+                                          survival)}
 
 
 def main():

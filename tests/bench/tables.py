@@ -337,6 +337,19 @@ def policy(lines):
     return table
 
 
+def survival(lines):
+    table = head("what", "figure", "bar", "met")
+    for line in lines:
+        if "ranks" in line:
+            table.append(row(f"whole job over {line['ranks']} ranks that reads a block each, `mpirun` to exit", f"{line['whole_s']:.2f} s",
+                             "<= 2 s to the first block", verdict(line["whole_s"], 2, False)))
+            continue
+        share = line["checkpoint_s"] / line["trained_s"]
+        table.append(row(f"checkpoints every {line['every_s']} s while {line['model']} trains for {line['trained_s']:.0f} s",
+                         f"{line['checkpoint_s']:.2f} s, {100 * share:.2g} %", "<= 2 %", verdict(share, 0.02, False)))
+    return table
+
+
 def write_tables(path, part, lines):
     loads = ", ".join(str(line["load"]) for line in lines)
     text = "\n".join(
