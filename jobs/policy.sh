@@ -11,6 +11,7 @@
 #     transfer    policies of one kind of environment in another
 #     games       labels against accuracy and loss in batches of 1, 5, 10 and 20, where every candidate is there four times
 #     cycles      classes, distances and images of what a loop picks
+#     compare     the same loop with every acquisition that needs no labels of what it chooses from
 #     agents      in a loop, a policy that never changes, one that learns on in every cycle, and a new one in every cycle
 #     ablations   heads, baselines, entropy bonus, replay, tables, numbers of environments
 #     proxies     learners with and without semi-supervision
@@ -183,19 +184,32 @@ part_games() {
     run thresher-report "$out/games.h5" --figures "$out/figures" -o "$out/games.html"
 }
 
-# cycle RUN OPTION...: a loop on a pool where every image is there four times, with noise.
+# cycle RUN OPTION...: a loop on a pool where every image is there four times, with noise. Its images, and those it is tested on, are of the
+# other file of Fashion-MNIST, which no policy was trained with.
 cycle() {
-    unless_made "$out/redundant.h5" thresher derive --pool "$pool" --subset 500 --repeat 4 --jitter 0.1 -o "$out/redundant.h5"
-    run thresher loop --pool "$out/redundant.h5" --test-pool quickstart/test.h5 --model mlp --hidden 64 --updates 300 --batch-size 32 \
+    unless_made "$out/loop/test.h5" thresher derive --pool quickstart/test.h5 --split pool=500,test=rest -o "$out/loop"
+    unless_made "$out/redundant.h5" thresher derive --pool "$out/loop/pool.h5" --repeat 4 --jitter 0.1 -o "$out/redundant.h5"
+    run thresher loop --pool "$out/redundant.h5" --test-pool "$out/loop/test.h5" --model mlp --hidden 64 --updates 300 --batch-size 32 \
         --optimizer adamw --learning-rate 0.001 -k 10 --cycles 9 --repeats 3 "${quiet[@]}" --run "$1" --resume "${@:2}"
 }
 
 part_cycles() {
     of dup4
     learn "$out/dup4/fresh-1" 1 "${many[@]}"
-    cycle "$out/loop" --initial 20 --acquisitions random,entropy,k-center,badge,policy --policy "$out/dup4/fresh-1/policy.h5"
-    run thresher-report "$out/loop" --pool "$out/redundant.h5" --figures "$out/figures" -o "$out/cycles.html"
-    run thresher-table "$out/loop" --at 30 60 100
+    cycle "$out/cycles" --initial 20 --acquisitions random,entropy,k-center,badge,policy --policy "$out/dup4/fresh-1/policy.h5"
+    run thresher-report "$out/cycles" --pool "$out/redundant.h5" --figures "$out/figures" -o "$out/cycles.html"
+    run thresher-table "$out/cycles" --at 30 60 100
+}
+
+part_compare() {
+    of dup4
+    learn "$out/dup4/fresh-1" 1 "${many[@]}"
+    local of_uncertainty=least-confidence,margin,entropy,expected-entropy,bald,average-kl,mean-std,variation-ratio,vote-entropy,epig,gradient-norm
+    local of_embeddings=distance-to-labelled,typicality,batchbald,k-center,centroid,badge,typiclust,facility-location,cluster-margin
+    cycle "$out/compare" --initial 20 --acquisitions "random,$of_uncertainty,$of_embeddings,policy" --policy "$out/dup4/fresh-1/policy.h5" \
+        --dropout 0.2 --samples 20 --consistent-masks --target-pool quickstart/split/reference.h5
+    run thresher-report "$out/compare" --pool "$out/redundant.h5" -o "$out/compare.html"
+    run thresher-table "$out/compare" --at 30 60 100
 }
 
 part_agents() {
@@ -262,7 +276,7 @@ part_proxies() {
     run thresher-policy proxies "$out"/proxies/{supervised,pseudo-label,mean-teacher}
 }
 
-[ "${#parts[@]}" -gt 0 ] || parts=(own rewards fresh estimators transfer games cycles agents ablations proxies)
+[ "${#parts[@]}" -gt 0 ] || parts=(own rewards fresh estimators transfer games cycles compare agents ablations proxies)
 for part in "${parts[@]}"; do
     declare -F "part_$part" >/dev/null || { echo "policy: there is no part $part; bash jobs/policy.sh's first lines list them" >&2; exit 1; }
     say "$part"

@@ -75,7 +75,8 @@ class Submit(JobTest):
         tools = self.fake_sbatch("echo no partition of this name >&2; exit 1")
         self.assert_fails(2, ["--colour", "nothing was submitted"], "submit", "train", "--pool", pool, "--model", "mlp", "--run",
                           self.path("run"), "--colour", "red")
-        self.assert_fails(2, ["neither --run nor --output"], "submit", "train", "--pool", pool, "--model", "mlp")
+        self.assert_fails(2, ["--run is required", "nothing was submitted"], "submit", "train", "--pool", pool, "--model", "mlp")
+        self.assert_fails(2, ["neither --run nor --output"], "submit", "list", "acquisitions")
         self.assert_fails(2, ["name the verb"], "submit", "--nodes", 2)
         self.assert_fails(2, ["does not exist"], "submit", "train", "--run", self.path("run"), "--site", self.path("none"))
         self.assert_fails(1, ["no partition of this name", "exit code 1"], "submit", "train", "--pool", pool, "--model", "mlp", "--run",

@@ -29,6 +29,8 @@ int end(const std::string& how, const mpi::Communicator& world) {
         fail<Error>("rank {} has its own error", collective->rank());
     } else if (how == "requeue") {
         fail<Requeue>("checkpointed after a stop signal; submit again with --resume");
+    } else if (how == "leak") {
+        static_cast<void>(new mpi::Communicator(world.duplicate()));
     } else if (how == "hang") {
         mpi::Watchdog watchdog(collective->rank(), 0.2);
         collective->observe(&watchdog);

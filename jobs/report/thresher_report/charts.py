@@ -14,6 +14,7 @@ DPI = 150
 WIDTH = 10.0  # inches of a chart as wide as the page
 MOST_CLASSES = 20  # classes side by side
 MOST_POINTS = 1500  # points of one curve
+MOST_BANDS = 8  # bands over each other
 
 
 @dataclass
@@ -60,9 +61,10 @@ def _label_lines(axes, ends):
 
 @styled
 def learning_curves(name, loops):
-    figure = _figure(WIDTH, 3.9)
+    figure = _figure(WIDTH, max(3.9, 0.9 + 0.24 * len(loops)))  # room for a name at each line's end
     panels = figure.subplots(1, 2)
     told = []
+    banded = len(loops) <= MOST_BANDS
     for panel, (curve, title) in zip(panels, (("test_accuracy", "Test accuracy"), ("test_loss", "Test loss, nats"))):
         ends = []
         for index, (acquisition, loop) in enumerate(loops.items()):
@@ -71,8 +73,9 @@ def learning_curves(name, loops):
             labelled, band = runs.band_of(loop["labelled"]).middle, runs.band_of(loop[curve])
             shown = numpy.isfinite(band.middle)
             look = style.line(index)
-            panel.fill_between(labelled[shown], band.low[shown], band.high[shown], color=look["color"], alpha=0.16,
-                               linewidth=0)
+            if banded:
+                panel.fill_between(labelled[shown], band.low[shown], band.high[shown], color=look["color"], alpha=0.16,
+                                   linewidth=0)
             panel.plot(labelled[shown], band.middle[shown], **look)
             ends.append((band.middle[shown][-1], acquisition, look["color"]))
             if curve == "test_accuracy":
@@ -86,7 +89,9 @@ def learning_curves(name, loops):
         _label_lines(panel, ends)
     repeats = max(len(loop["labelled"]) for loop in loops.values())
     band = ("One repeat, so no band." if repeats == 1 else
-            f"Lines: mean over up to {repeats} repeats. Bands: from the lowest to the highest repeat.")
+            f"Lines: mean over up to {repeats} repeats. " +
+            ("Bands: from the lowest to the highest repeat." if banded else
+             f"Of more than {MOST_BANDS} lines the bands are left out."))
     return _finish(figure, f"{name}-learning-curves", "Test accuracy and test loss against the number of labelled "
                    "examples: " + "; ".join(told) + ".", band)
 
@@ -188,9 +193,10 @@ def training_curves(name, curves):
 @styled
 def comparison(name, curves, target, metric="accuracy"):
     """curves: (label, updates [n], accuracy [seeds, n], operations [n])."""
-    figure = _figure(WIDTH, 3.9)
+    figure = _figure(WIDTH, max(3.9, 0.9 + 0.24 * len(loops)))  # room for a name at each line's end
     panels = figure.subplots(1, 2)
     told = []
+    banded = len(loops) <= MOST_BANDS
     for panel, by_compute in zip(panels, (False, True)):
         ends = []
         for index, (label, updates, accuracy, operations) in enumerate(curves):

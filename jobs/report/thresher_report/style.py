@@ -43,8 +43,9 @@ RC = {
 
 
 def line(index):
-    """Keywords of the index-th line of a chart."""
-    return {"color": COLOURS[index % 6], "linestyle": LINES[index % 6], "marker": MARKERS[index % 6],
+    """Keywords of the index-th line of a chart: the first six differ in all three, the first 36 in one at least."""
+    turn = index // 6
+    return {"color": COLOURS[index % 6], "linestyle": LINES[(index + turn) % 6], "marker": MARKERS[(index + 2 * turn) % 6],
             "markerfacecolor": "white", "markeredgewidth": 1.6}
 
 
