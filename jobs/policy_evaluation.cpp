@@ -197,6 +197,7 @@ int evaluate_policy(Job& job) {
         static_cast<void>(find_head(trained.policy.head));
     });
     if (options.picks == 0) options.picks = trained.picks;
+    check_picks(options);
 
     Findings found = judge_all(job, options, trained);
     std::vector<std::string> methods{std::string(kPolicy)};

@@ -164,6 +164,13 @@ void check_tables(const PolicyOptions& options) {
                       options.tables.size(), options.environments);
 }
 
+void check_picks(const PolicyOptions& options) {
+    THRESHER_CHECK_AS(UsageError, options.picks <= options.choice.environment.candidates,
+                      "-k is {}, but an environment has {} candidates; pick fewer, or ask for more "
+                      "--candidates",
+                      options.picks, options.choice.environment.candidates);
+}
+
 void check_policy_options(const PolicyOptions& options) {
     static_cast<void>(find_head(options.head));
     static_cast<void>(find_estimator(options.table.estimator));
@@ -175,10 +182,7 @@ void check_policy_options(const PolicyOptions& options) {
                       "--table is where rewards are looked up; it does not go with --rewards {}",
                       options.rewards);
     check_tables(options);
-    THRESHER_CHECK_AS(UsageError, options.picks <= options.choice.environment.candidates,
-                      "-k is {}, but an environment has {} candidates; pick fewer, or ask for more "
-                      "--candidates",
-                      options.picks, options.choice.environment.candidates);
+    check_picks(options);
     static_cast<void>(options.untrained(1, 0));
 }
 

@@ -56,6 +56,8 @@ void add_policy_evaluation_options(CLI::App& app, PolicyOptions& options);
 
 /// Throws UsageError unless there is no table, or one of each environment. Local.
 void check_tables(const PolicyOptions& options);
+/// Throws UsageError where a batch is to have more candidates than there are. Local.
+void check_picks(const PolicyOptions& options);
 /// Throws UsageError for what can be refused before anything is made. Local.
 void check_policy_options(const PolicyOptions& options);
 

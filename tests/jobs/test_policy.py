@@ -101,6 +101,13 @@ class Policy(JobTest):
         self.assert_fails(2, ["at 3", "4 or more with --retrainings"], *judged, rivals, "--retrainings", 3)
         self.assert_fails(2, ["searching", "best-of-table"], *judged, "searching")
 
+    def test_batches_that_an_environment_has_no_candidates_for_are_refused(self):
+        self.run_ok("policy", "train", *SMALL[:6], "--environments", 1, "-k", 10, "--updates", 1, "--rewards", "retrained", "--run",
+                    self.path("run"))
+        judged = ("policy", "evaluate", "--environment", "ring", "--policy", self.policy())
+        self.assert_fails(2, ["-k is 10", "5 candidates"], *judged, "--candidates", 5)
+        self.assert_fails(2, ["-k is 60", "50 candidates"], *judged, "--candidates", 50, "-k", 60, ranks=2)
+
     def test_environments_of_a_pool_share_no_row_with_those_of_training(self):
         pool = ("--environment", "pool", "--pool", self.make_pool(rows=2000), "--candidates", 200, "--reward-points", 200,
                 "--test-points", 200, "--metric", "negative-loss")

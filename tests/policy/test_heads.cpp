@@ -225,6 +225,13 @@ TEST_CASE("rollouts, updates and seeds have orders of their own") {
     CHECK(first == all);
 }
 
+TEST_CASE("random batches that are larger than the set, or empty, are refused") {
+    for (const std::int64_t picks : {0, 6}) {
+        CHECK_THROWS_AS(random_batches(5, {.rollouts = 3, .picks = picks}), UsageError);
+    }
+    CHECK(random_batches(5, {.rollouts = 3, .picks = 5}).size() == 15);
+}
+
 TEST_CASE("a batch larger than the set, empty, or beyond the policy's outputs is refused") {
     const CandidateSet candidates = some_candidates(5, 3);
     const Policy policy = some_policy("batch", 3, 2);

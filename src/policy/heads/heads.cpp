@@ -15,6 +15,13 @@ namespace {
 
 constexpr std::int64_t kOutputs = std::int64_t{1} << 16;  // that have noise of their own
 
+void check_picks(std::int64_t picks, std::int64_t candidates) {
+    THRESHER_CHECK_AS(UsageError, picks >= 1 && picks <= candidates,
+                      "a batch of {} is to be picked from {} candidates; it must have from 1 to "
+                      "so many",
+                      picks, candidates);
+}
+
 std::int64_t one_output(std::int64_t) { return 1; }
 std::int64_t one_output_a_pick(std::int64_t picks) { return picks; }
 std::int64_t one_step_a_candidate(std::int64_t candidates, std::int64_t) { return candidates; }
@@ -53,10 +60,7 @@ const Head& find_head(std::string_view name) {
 
 void check_draw(const Head& head, const Policy& policy, const CandidateSet& candidates,
                 std::int64_t picks) {
-    THRESHER_CHECK_AS(UsageError, picks >= 1 && picks <= candidates.rows,
-                      "a batch of {} is to be picked from {} candidates; it must have from 1 to "
-                      "so many",
-                      picks, candidates.rows);
+    check_picks(picks, candidates.rows);
     THRESHER_CHECK_AS(UsageError, head.outputs(picks) <= policy.shape.outputs,
                       "the head {} of this policy was trained for batches of {}, but {} are to be "
                       "picked; pick fewer, or train one for so many",
@@ -98,6 +102,7 @@ std::vector<std::int32_t> shuffled_orders(std::int64_t candidates, const Draw& d
 }
 
 std::vector<std::int32_t> random_batches(std::int64_t candidates, const Draw& draw) {
+    check_picks(draw.picks, candidates);
     const std::vector<std::int32_t> orders = shuffled_orders(candidates, draw);
     std::vector<std::int32_t> batches;
     for (std::int64_t k = 0; k < draw.rollouts; ++k) {

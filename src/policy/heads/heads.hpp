@@ -77,7 +77,7 @@ void follow_batches(const Policy& policy, const CandidateSet& candidates, const 
 
 /// [K, N]: for each rollout all candidates in an order keyed by (seed, update, rollout).
 std::vector<std::int32_t> shuffled_orders(std::int64_t candidates, const Draw& draw);
-/// [K, b]: the first of each of these orders.
+/// [K, b]: the first of each of these orders. Throws UsageError unless 1 <= b <= N.
 std::vector<std::int32_t> random_batches(std::int64_t candidates, const Draw& draw);
 
 }  // namespace thresher
