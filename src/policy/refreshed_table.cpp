@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <utility>
 
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -76,9 +77,10 @@ RefreshReport RefreshedTable::refresh(std::span<const std::int32_t> batches, std
     std::vector<double> predicted(at(counts[0]));
     evaluate(subsets.first(predicted.size() * at(size)), size, predicted);
     const std::vector<double> retrained = retrain(subsets, size);
-    add(subsets, size, retrained);
+    add(subsets, size, retrained, counts[0]);
 
     RefreshReport report;
+    report.random = random_spread(size);
     report.spread = spread_of_finite(retrained).deviation;
     std::vector<double> of_predicted, of_retrained, squares;
     for (std::size_t i = 0; i < predicted.size(); ++i) {
@@ -142,7 +144,7 @@ std::vector<double> RefreshedTable::retrain(std::span<const std::int32_t> subset
 }
 
 void RefreshedTable::add(std::span<const std::int32_t> subsets, std::int64_t size,
-                         std::span<const double> values) {
+                         std::span<const double> values, std::int64_t proposed) {
     estimate_.reset();
     std::vector<double>& metric = table_.metrics[std::string(truth_.name())];
     for (std::size_t i = 0; i < values.size(); ++i) {
@@ -151,7 +153,20 @@ void RefreshedTable::add(std::span<const std::int32_t> subsets, std::int64_t siz
         table_.seeds.push_back(options_.seed);
         table_.seconds.push_back(0.0);
         metric.push_back(values[i]);
+        random_.push_back(std::cmp_less(i, proposed) ? 0 : 1);
     }
+}
+
+Spread RefreshedTable::random_spread(std::int64_t size) const {
+    const std::vector<double>& metric = table_.metrics.at(std::string(truth_.name()));
+    std::vector<double> values;
+    for (std::int64_t i = 0; i < table_.size(); ++i) {
+        if (random_[at(i)] != 0 && table_.subsets.members_count(i) == size &&
+            std::isfinite(metric[at(i)])) {
+            values.push_back(metric[at(i)]);
+        }
+    }
+    return values.size() < 2 ? Spread{} : spread_of(values);
 }
 
 void RefreshedTable::fit(const std::vector<double>& chosen) {
@@ -176,6 +191,7 @@ TrainState RefreshedTable::export_state() const {
     TrainState state;
     put(state, "subsets", table_.subsets.bits());
     put(state, "values", std::span<const double>(table_.metrics.at(std::string(truth_.name()))));
+    put(state, "random", std::span<const std::uint8_t>(random_));
     return state;
 }
 
@@ -188,10 +204,12 @@ void RefreshedTable::import_state(const TrainState& state) {
     LookupTable table(items_.rows);
     table_ = std::move(table);
     const PackedSubsets subsets(items_.rows, std::move(bits));
+    random_.clear();
     for (std::int64_t i = 0; i < subsets.size(); ++i) {
         const std::vector<std::int32_t> members = subsets.members(i);
         add(members, std::ssize(members), std::span(values).subspan(at(i), 1));
     }
+    take(state, "random", std::span(random_));
 }
 
 void fit_together(std::span<RefreshedTable* const> tables, Collective& collective) {

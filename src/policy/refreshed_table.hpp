@@ -30,8 +30,9 @@ class RefreshedTable final : public Metric {
     /// `truth` retrains (see SharedMetric) and gives the same bits on all ranks; it must outlive
     /// the table, as the collective must. Retrains the random records. Throws Error where a rank's
     /// retraining does. Collective.
-    /// With `start` its usable records are the first instead: of the same candidates and the same
-    /// retraining, which is the caller's to know. Throws as usable_records().
+    /// With `start` its usable records are the first instead, and count as random: of the same
+    /// candidates and the same retraining, which is the caller's to know. Throws as
+    /// usable_records().
     RefreshedTable(Items items, Metric& truth, const TableOptions& options, Collective& collective,
                    const LookupTable* start = nullptr);
 
@@ -48,6 +49,8 @@ class RefreshedTable final : public Metric {
 
     const LookupTable& table() const { return table_; }
     std::string summary() { return fitted().summary(); }
+    /// What retraining gave for random subsets of this size; all 0 where fewer than two have one.
+    Spread random_spread(std::int64_t size) const;
     /// The record with the highest metric.
     std::vector<std::int32_t> best();
 
@@ -56,9 +59,10 @@ class RefreshedTable final : public Metric {
     void import_state(const TrainState& state);
 
   private:
-    /// Subsets of one size and what retraining gives.
+    /// Subsets of one size, of which the first `proposed` are no random ones, and what retraining
+    /// gives.
     void add(std::span<const std::int32_t> subsets, std::int64_t size,
-             std::span<const double> values);
+             std::span<const double> values, std::int64_t proposed = 0);
     /// The proposals of a refresh that are new, and behind them random subsets that are.
     struct Chosen {
         std::int64_t proposed = 0;
@@ -79,6 +83,7 @@ class RefreshedTable final : public Metric {
     Collective& collective_;
     Items items_;
     LookupTable table_;
+    std::vector<std::uint8_t> random_;  ///< of each record: whether it is of a random subset
     std::unique_ptr<TableMetric> estimate_;  ///< null where records have come since
 };
 

@@ -290,7 +290,7 @@ void Reinforce::refresh() {
     add("predicted", mean([&](std::size_t i) { return reports[i].predicted; }));
     add("retrained", mean([&](std::size_t i) { return reports[i].retrained; }));
     add("retrained_gain",
-        mean([&](std::size_t i) { return gain_of(reports[i].retrained, random_[i]); }));
+        mean([&](std::size_t i) { return gain_of(reports[i].retrained, reports[i].random); }));
     add("estimate_error", mean([&](std::size_t i) { return reports[i].error; }));
     add("retrained_spread", mean([&](std::size_t i) { return reports[i].spread; }));
 }

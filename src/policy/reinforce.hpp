@@ -56,6 +56,9 @@ struct RefreshReport {
     double predicted = kNone, retrained = kNone;  ///< means
     double error = kNone;                         ///< root mean square of their difference
     double spread = kNone;                        ///< standard deviation of what was retrained
+    /// What retraining gave for random batches so far. Estimates differ less than that, as they
+    /// shrink towards their mean, so theirs is no unit for what was retrained.
+    Spread random{};
 };
 
 /// Told, for one environment after the other, batches [Q, b] that the policy proposes after so many
@@ -88,7 +91,8 @@ class Reinforce {
     /// One value an update: gain (the mean reward in standard deviations of random batches above
     /// their mean), reward, reward_spread, entropy (a share of the uniform law's), gradient_norm,
     /// hard_share and easy_share (of the picks among the 2 b hardest and easiest), labels, price.
-    /// And one a refresh: predicted, retrained, retrained_gain (as gain), estimate_error,
+    /// And one a refresh: predicted, retrained, retrained_gain (in standard deviations of random
+    /// batches that were retrained, above their mean), estimate_error,
     /// retrained_spread, refresh_update; NaN where no proposal was retrained.
     const Curves& curves() const { return curves_; }
     /// Of 50 to 100 updates, or all in the first environment where they are fewer.

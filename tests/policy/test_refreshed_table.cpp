@@ -134,6 +134,31 @@ TEST_CASE("a refresh without a new proposal has nothing to compare, and none at 
     CHECK(small.table().size() == all);
 }
 
+TEST_CASE("retrained proposals are told from retrained random subsets") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    RefreshedTable table(some_items(), truth, options(), *alone);
+    // Four of 0, 1 / 20, ... 19 / 20 without replacement: four times their mean, and four times
+    // their variance, 399 / 12 / 400, less the share (20 - 4) / (20 - 1) of a finite set.
+    const double deviation = std::sqrt(4.0 * 399.0 / 12.0 / 400.0 * 16.0 / 19.0);
+    std::vector<std::int32_t> batches;  // all 70 of the best eight, 3.1 on average
+    for_each_subset(8, kPicks, [&](const std::vector<std::int32_t>& subset) {
+        for (const std::int32_t i : subset) batches.push_back(12 + i);
+    });
+    for (int refresh = 0; refresh < 40; ++refresh) {
+        const RefreshReport report = table.refresh(batches, kPicks);
+        CHECK(report.random.mean == table.random_spread(kPicks).mean);
+    }
+    // With the proposals, a fifth of the records, the mean would be 2.1.
+    CHECK(table.table().size() == 60 + 40 * 8);
+    CHECK(table.random_spread(kPicks).mean == Approx(1.9).margin(0.1));
+    CHECK(table.random_spread(kPicks).deviation == Approx(deviation).epsilon(0.15));
+    CHECK(table.random_spread(kPicks + 1).deviation == 0.0);
+    RefreshedTable resumed(some_items(), truth, options(), *alone);
+    resumed.import_state(table.export_state());
+    CHECK(resumed.random_spread(kPicks).mean == table.random_spread(kPicks).mean);
+}
+
 TEST_CASE("a table begins with the records of another, the mean over their trainings") {
     Additive truth;
     const auto alone = make_local_collective();
