@@ -62,8 +62,11 @@ class PolicyTraining {
             [this](std::int64_t update, std::size_t ground, auto batches) {
                 return refresh(update, ground, batches);
             });
-        settings_ =
-            options.settings(grounds_.front().open.checksum, grounds_.front().proxy->describe());
+        agree(job.collective(), [&] {
+            const Ground& first = grounds_.front();
+            settings_ = options.settings(job.common().seed, first.open.checksum,
+                                         first.proxy->describe());
+        });
     }
 
     void resume() {

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include "io/checksum.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::jobs {
@@ -131,10 +132,15 @@ Policy PolicyOptions::untrained(std::int64_t width, std::uint64_t seed) const {
     return make_policy(head, {width, hidden, find_head(head).outputs(picks)}, logit_bound, seed);
 }
 
-std::map<std::string, std::string> PolicyOptions::settings(const std::string& checksum,
+std::map<std::string, std::string> PolicyOptions::settings(std::uint64_t seed,
+                                                           const std::string& checksum,
                                                            const std::string& proxy) const {
-    const ReinforceOptions chosen = reinforce(0);
+    const ReinforceOptions chosen = reinforce(seed);
+    // Where the files lie does not matter.
+    std::vector<std::string> contents;
+    for (const std::string& path : tables) contents.push_back(io::inputs_checksum(path));
     return {
+        {"seed", std::to_string(seed)},
         {"environment", checksum},
         {"environments", std::to_string(environments)},
         {"proxy", proxy},
@@ -150,7 +156,7 @@ std::map<std::string, std::string> PolicyOptions::settings(const std::string& ch
         {"entropy-bonus", fmt::format("{} to {}", chosen.entropy_bonus, chosen.last_entropy_bonus)},
         {"truncation", std::to_string(chosen.truncation)},
         {"replay", std::to_string(chosen.replay)},
-        {"tables", fmt::format("{}", fmt::join(tables, ","))},
+        {"tables", fmt::format("{}", fmt::join(contents, ","))},
         {"rewards", rewards == "table" ? fmt::format("table by {}, {} records, {} every {} updates",
                                                      table.estimator, table.records,
                                                      table.refreshed, chosen.refresh_every)

@@ -44,8 +44,9 @@ struct PolicyOptions {
     /// A policy for `width` features that has learned nothing.
     Policy untrained(std::int64_t width, std::uint64_t seed) const;
     /// Everything that a resumed run must have in common with its first part. `checksum` is of the
-    /// first environment, `proxy` what its proxy says of itself.
-    std::map<std::string, std::string> settings(const std::string& checksum,
+    /// first environment, `proxy` what its proxy says of itself. Throws FileError for a table that
+    /// cannot be read. Local.
+    std::map<std::string, std::string> settings(std::uint64_t seed, const std::string& checksum,
                                                 const std::string& proxy) const;
 };
 

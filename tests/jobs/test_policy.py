@@ -1,5 +1,6 @@
 """Policies: trained, judged, and put to picking; the same over ranks."""
 
+import os
 import unittest
 
 import h5py
@@ -173,6 +174,15 @@ class Policy(JobTest):
             predicted, retrained = (file[f"curves/fidelity/policy_{what}"][:] for what in ("predicted", "retrained"))
             self.assertEqual(predicted.shape, (2, 200))
             numpy.testing.assert_allclose(predicted, retrained, atol=0.5)
+        # A table may lie elsewhere when the run goes on, but must be the same; and so must the seed.
+        os.rename(tables[1], self.path("moved.h5"))
+        moved = (*train[:len(few) - 1], self.path("moved.h5"), *train[len(few):], "--run", self.path("run0"), "--resume")
+        self.run_ok(*moved)
+        self.assert_fails(2, ["begun with other settings", "seed was 0, now 7"], *moved, "--seed", 7)
+        with h5py.File(self.path("moved.h5"), "a") as file:
+            file["metrics/accuracy"][0] += 0.01
+        self.assert_fails(2, ["begun with other settings", "tables was"], *moved)
+        os.rename(self.path("moved.h5"), tables[1])
         other = ("--run", self.path("other"), "--overwrite")
         self.assert_fails(2, ["2 files", "--environments is 3"], *few, *other, "--environments", 3, "-k", 4)
         self.assert_fails(2, ["table5.h5", "other candidates"], *few, *other, "--environments", 2, "-k", 4, "--reward-points", 300)
