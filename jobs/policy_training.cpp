@@ -128,9 +128,12 @@ class PolicyTraining {
         agree(job_.collective(), [&] {
             if (!job_.is_root()) return;
             const io::Provenance provenance = job_.provenance(options_.choice.pool.path);
+            std::vector<std::string> checksums;
+            for (const Ground& ground : grounds_) checksums.push_back(ground.open.checksum);
             io::write_policy(run_.file("policy.h5"),
                              {agent_->policy(), options_.features, options_.picks,
-                              options_.choice.environment.name, retrainings(), agent_->curves()},
+                              options_.choice.environment.name, retrainings(), agent_->curves(),
+                              checksums},
                              provenance, io::Overwrite::yes);
             for (const auto& [name, values] : agent_->curves()) {
                 record.curves["updates/" + name] = {{std::ssize(values)}, values, name, ""};

@@ -109,6 +109,20 @@ class Policy(JobTest):
         self.assert_fails(2, ["-k is 10", "5 candidates"], *judged, "--candidates", 5)
         self.assert_fails(2, ["-k is 60", "50 candidates"], *judged, "--candidates", 50, "-k", 60, ranks=2)
 
+    def test_environments_that_a_policy_was_not_trained_in_are_not_its_own(self):
+        self.train_policy("run", "--seed", 3)
+        judged = ("policy", "evaluate", "--policy", self.policy(), "--own", "--environment", "ring", "--candidates", 30, "--choosers", "margin")
+        same = (*judged, "--reward-points", 200)
+        self.run_ok(*same, "--environments", 2, "--seed", 3)
+        self.assert_fails(2, ["environment 0 is not the one", "--seed"], *same, "--environments", 2, "--seed", 4, ranks=2)
+        self.assert_fails(2, ["environment 0 is not the one"], *judged, "--environments", 2, "--seed", 3, "--reward-points", 201)
+        self.assert_fails(2, ["had 2", "--environments is 3"], *same, "--environments", 3, "--seed", 3)
+        with h5py.File(self.policy(), "a") as file:
+            self.assertEqual(file["environment_checksums"].shape, (2,))
+            del file["environment_checksums"]
+        said = self.run_ok(*same, "--environments", 2, "--seed", 4)
+        self.assertIn("does not say what it was trained in", said.err)
+
     def test_environments_of_a_pool_share_no_row_with_those_of_training(self):
         pool = ("--environment", "pool", "--pool", self.make_pool(rows=2000), "--candidates", 200, "--reward-points", 200,
                 "--test-points", 200, "--metric", "negative-loss")
