@@ -112,7 +112,7 @@ class Loop {
             check_same_settings(state.settings, state_.settings, options_.run);
             state_ = std::move(state);
             costs_before_ = state_.ledger;
-            trainer_state_ = trainer_state(checkpoint->files);
+            trainer_state_ = state_in(kTrainer, checkpoint->files);
         });
         log::info("resumed from {}", checkpoint->path);
     }
@@ -123,7 +123,7 @@ class Loop {
         io::write_checkpoint(run_.checkpoints(), state_.checkpoints, collective(), [&] {
             io::CheckpointFiles files;
             files["loop.json"] = to_json(state_);
-            if (trainer != nullptr) add_trainer_state(*trainer, files);
+            if (trainer != nullptr) add_state(kTrainer, trainer->export_state(), files);
             return files;
         });
     }

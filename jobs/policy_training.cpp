@@ -23,28 +23,8 @@ namespace thresher::jobs {
 
 namespace {
 
-constexpr const char* kAgent = "agent.";
+constexpr const char* kAgent = "agent";
 constexpr const char* kTable = "table";
-
-/// A state's entries as checkpoint files, whose names are plain, and back.
-void add_files(const std::string& prefix, const TrainState& state, io::CheckpointFiles& files) {
-    for (const auto& [name, bytes] : state) {
-        std::string plain = name;
-        std::replace(plain.begin(), plain.end(), '/', '+');
-        files[prefix + plain].assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    }
-}
-
-TrainState state_in(const std::string& prefix, const io::CheckpointFiles& files) {
-    TrainState state;
-    for (const auto& [name, text] : files) {
-        if (name.rfind(prefix, 0) != 0) continue;
-        std::string entry = name.substr(prefix.size());
-        std::replace(entry.begin(), entry.end(), '+', '/');
-        put(state, entry, std::span<const char>(text));
-    }
-    return state;
-}
 
 /// One training of a policy: its environments, its run, and what is kept of both.
 class PolicyTraining {
@@ -82,7 +62,7 @@ class PolicyTraining {
             for (std::size_t i = 0; i < grounds_.size(); ++i) {
                 if (!grounds_[i].table) continue;
                 grounds_[i].table->import_state(
-                    state_in(fmt::format("{}{}.", kTable, i), checkpoint->files));
+                    state_in(fmt::format("{}{}", kTable, i), checkpoint->files));
             }
             agent_->import_state(state_in(kAgent, checkpoint->files));
         });
@@ -250,10 +230,10 @@ class PolicyTraining {
         io::write_checkpoint(run_.checkpoints(), agent_->updates_done(), job_.collective(), [&] {
             io::CheckpointFiles files;
             files["settings.json"] = nlohmann::json(settings_).dump(2);
-            add_files(kAgent, agent_->export_state(), files);
+            add_state(kAgent, agent_->export_state(), files);
             for (std::size_t i = 0; i < grounds_.size(); ++i) {
                 if (!grounds_[i].table) continue;
-                add_files(fmt::format("{}{}.", kTable, i), grounds_[i].table->export_state(),
+                add_state(fmt::format("{}{}", kTable, i), grounds_[i].table->export_state(),
                           files);
             }
             return files;

@@ -254,7 +254,7 @@ std::map<std::string, double> resume(Collective& collective, const io::RunDirect
     agree(collective, [&] {
         const auto then = nlohmann::json::parse(checkpoint->files.at("settings.json"));
         check_same_settings(then.get<std::map<std::string, std::string>>(), settings, run.path());
-        trainer.import_state(trainer_state(checkpoint->files));
+        trainer.import_state(state_in(kTrainer, checkpoint->files));
         ledger = nlohmann::json::parse(checkpoint->files.at("ledger.json"));
     });
     log::info("resumed from {} at update {} of {}", checkpoint->path, trainer.steps_done(),
@@ -332,7 +332,7 @@ nlohmann::json learn(Job& job, Collective& collective, const Options& options,
             io::CheckpointFiles files;
             files["settings.json"] = nlohmann::json(inputs.settings).dump(2);
             files["ledger.json"] = nlohmann::json(ledger).dump(2);
-            add_trainer_state(trainer, files);
+            add_state(kTrainer, trainer.export_state(), files);
             return files;
         });
         agree(collective, [&] {

@@ -1,6 +1,6 @@
 #pragma once
 
-// When to write a checkpoint, when to stop, and a trainer's state as checkpoint files.
+// When to write a checkpoint, when to stop, and states as checkpoint files.
 
 #include <chrono>
 #include <functional>
@@ -38,9 +38,12 @@ TrainEnd train_with_checkpoints(Job& job, Collective& collective, Trainer& train
                                 CheckpointClock& clock, const std::string& title,
                                 const std::function<void()>& write_checkpoint);
 
-/// A trainer's state as files called "trainer.<entry>", and back. Local.
-void add_trainer_state(const Trainer& trainer, io::CheckpointFiles& files);
-TrainState trainer_state(const io::CheckpointFiles& files);
+/// A state as files called "<whose>.<entry>", and back; empty where there are none. Local.
+void add_state(const std::string& whose, const TrainState& state, io::CheckpointFiles& files);
+TrainState state_in(const std::string& whose, const io::CheckpointFiles& files);
+
+/// Whose a trainer's state is.
+inline constexpr const char* kTrainer = "trainer";
 
 /// Ranks that train, and their threads, for check_same_settings. Local.
 std::map<std::string, std::string> parallel_settings(const Collective& collective);
