@@ -25,8 +25,8 @@ struct TrainedPolicy {
     std::vector<std::string> environment_checksums{};
 };
 
-/// Writes /parameters f32 [P], /curves/<name> f64, /environment_checksums, and what else there is as
-/// attributes. Throws FileError. Local: the root's business.
+/// Writes /parameters f32 [P], /curves/<name> f64, /environment_checksums, and what else there is
+/// as attributes. Throws FileError. Local: the root's business.
 void write_policy(const std::string& path, const TrainedPolicy& trained,
                   const Provenance& provenance, Overwrite overwrite);
 

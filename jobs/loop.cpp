@@ -26,6 +26,8 @@ namespace thresher::jobs {
 
 namespace {
 
+constexpr const char* kLoop = "loop.json";
+
 /// One run of the verb: the pools, the models and the state, and what is done in a cycle.
 class Loop {
   public:
@@ -108,7 +110,7 @@ class Loop {
             return;
         }
         agree(collective(), [&] {
-            LoopState state = loop_state_from_json(checkpoint->files.at("loop.json"));
+            LoopState state = loop_state_from_json(required_file(*checkpoint, kLoop));
             check_same_settings(state.settings, state_.settings, options_.run);
             state_ = std::move(state);
             costs_before_ = state_.ledger;
@@ -122,7 +124,7 @@ class Loop {
         add_costs(job_.phases(), collective().traffic(), costs_before_, state_.ledger);
         io::write_checkpoint(run_.checkpoints(), state_.checkpoints, collective(), [&] {
             io::CheckpointFiles files;
-            files["loop.json"] = to_json(state_);
+            files[kLoop] = to_json(state_);
             if (trainer != nullptr) add_state(kTrainer, trainer->export_state(), files);
             return files;
         });

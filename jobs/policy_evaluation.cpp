@@ -46,10 +46,11 @@ void check_own(const PolicyOptions& options, const io::TrainedPolicy& trained, s
                const std::string& checksum) {
     const std::vector<std::string>& known = trained.environment_checksums;
     if (known.empty()) return;
-    THRESHER_CHECK_AS(UsageError, number < std::ssize(known),
-                      "--own is in environments of the training, of which {} had {}; --environments "
-                      "is {}",
-                      options.policy, known.size(), options.environments);
+    THRESHER_CHECK_AS(
+        UsageError, number < std::ssize(known),
+        "--own is in environments of the training, of which {} had {}; --environments "
+        "is {}",
+        options.policy, known.size(), options.environments);
     THRESHER_CHECK_AS(UsageError, known[static_cast<std::size_t>(number)] == checksum,
                       "environment {} is not the one that {} was trained in; give the --seed and "
                       "the options of the environment that its training had, or leave --own out",

@@ -44,8 +44,8 @@ class PolicyTraining {
             });
         agree(job.collective(), [&] {
             const Ground& first = grounds_.front();
-            settings_ = options.settings(job.common().seed, first.open.checksum,
-                                         first.proxy->describe());
+            settings_ =
+                options.settings(job.common().seed, first.open.checksum, first.proxy->describe());
         });
     }
 
@@ -56,9 +56,9 @@ class PolicyTraining {
             return;
         }
         agree(job_.collective(), [&] {
-            const auto then = nlohmann::json::parse(checkpoint->files.at("settings.json"));
-            check_same_settings(then.get<std::map<std::string, std::string>>(), settings_,
-                                run_.path());
+            const auto then =
+                required_json<std::map<std::string, std::string>>(*checkpoint, kSettings);
+            check_same_settings(then, settings_, run_.path());
             for (std::size_t i = 0; i < grounds_.size(); ++i) {
                 if (!grounds_[i].table) continue;
                 grounds_[i].table->import_state(
@@ -110,11 +110,11 @@ class PolicyTraining {
             const io::Provenance provenance = job_.provenance(options_.choice.pool.path);
             std::vector<std::string> checksums;
             for (const Ground& ground : grounds_) checksums.push_back(ground.open.checksum);
-            io::write_policy(run_.file("policy.h5"),
-                             {agent_->policy(), options_.features, options_.picks,
-                              options_.choice.environment.name, retrainings(), agent_->curves(),
-                              checksums},
-                             provenance, io::Overwrite::yes);
+            io::write_policy(
+                run_.file("policy.h5"),
+                {agent_->policy(), options_.features, options_.picks,
+                 options_.choice.environment.name, retrainings(), agent_->curves(), checksums},
+                provenance, io::Overwrite::yes);
             for (const auto& [name, values] : agent_->curves()) {
                 record.curves["updates/" + name] = {{std::ssize(values)}, values, name, ""};
             }
@@ -229,12 +229,11 @@ class PolicyTraining {
         const auto timer = job_.phases().time("checkpoint");
         io::write_checkpoint(run_.checkpoints(), agent_->updates_done(), job_.collective(), [&] {
             io::CheckpointFiles files;
-            files["settings.json"] = nlohmann::json(settings_).dump(2);
+            files[kSettings] = nlohmann::json(settings_).dump(2);
             add_state(kAgent, agent_->export_state(), files);
             for (std::size_t i = 0; i < grounds_.size(); ++i) {
                 if (!grounds_[i].table) continue;
-                add_state(fmt::format("{}{}", kTable, i), grounds_[i].table->export_state(),
-                          files);
+                add_state(fmt::format("{}{}", kTable, i), grounds_[i].table->export_state(), files);
             }
             return files;
         });

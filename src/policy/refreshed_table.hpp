@@ -83,7 +83,7 @@ class RefreshedTable final : public Metric {
     Collective& collective_;
     Items items_;
     LookupTable table_;
-    std::vector<std::uint8_t> random_;  ///< of each record: whether it is of a random subset
+    std::vector<std::uint8_t> random_;       ///< of each record: whether it is of a random subset
     std::unique_ptr<TableMetric> estimate_;  ///< null where records have come since
 };
 

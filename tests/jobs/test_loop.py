@@ -48,6 +48,18 @@ class Loop(JobTest):
                     self.assert_fails(2, ["begun with other settings", f"{setting} was"], *others, "--resume", *change)
             self.run_ok(*run, "--resume")
 
+    def test_the_run_of_another_verb_is_named_as_such(self):
+        self.make_policy("policy")
+        self.train(self.pool, "train")
+        self.run_ok(*self.loop, "--run", self.path("loop"))
+        loop = (*self.loop, "--resume", "--run")
+        policy = ("policy", "train", "--environment", "ring", "--rewards", "retrained", "--resume", "--run")
+        train = ("train", "--pool", self.pool, "--model", "mlp", "--resume", "--run")
+        for command, run, file in ((loop, "policy", "loop.json"), (loop, "train", "loop.json"), (policy, "loop", "settings.json"),
+                                   (train, "loop", "settings.json")):
+            with self.subTest(run=run, command=command[0]):
+                self.assert_fails(1, ["of the run of another verb", f"no {file}", "--overwrite"], *command, self.path(run))
+
 
 if __name__ == "__main__":
     unittest.main()
