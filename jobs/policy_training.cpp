@@ -24,7 +24,6 @@ namespace thresher::jobs {
 namespace {
 
 constexpr const char* kAgent = "agent";
-constexpr const char* kTable = "table";
 
 /// One training of a policy: its environments, its run, and what is kept of both.
 class PolicyTraining {
@@ -35,6 +34,14 @@ class PolicyTraining {
           run_(run),
           clock_(options.checkpoint_every_s, options.max_walltime_s),
           grounds_(make_grounds(job, options)) {
+        agree(job.collective(), [&] {
+            const Ground& first = grounds_.front();
+            settings_ =
+                options.settings(job.common().seed, first.open.checksum, first.proxy->describe());
+        });
+        const io::CheckpointFiles begun =
+            options.resume ? load_checkpoint() : io::CheckpointFiles();
+        if (options.rewards == "table") make_tables(begun);
         // The same work on all ranks, which share out the retraining on its way.
         agent_ = std::make_unique<Reinforce>(
             options.untrained(grounds_.front().candidates.width, job.common().seed),
@@ -42,33 +49,13 @@ class PolicyTraining {
             [this](std::int64_t update, std::size_t ground, auto batches) {
                 return refresh(update, ground, batches);
             });
-        agree(job.collective(), [&] {
-            const Ground& first = grounds_.front();
-            settings_ =
-                options.settings(job.common().seed, first.open.checksum, first.proxy->describe());
-        });
-    }
-
-    void resume() {
-        const auto checkpoint = io::load_newest_checkpoint(run_.checkpoints(), job_.collective());
-        if (!checkpoint) {
-            log::info("{} has no checkpoint yet: starting from the beginning", run_.path());
-            return;
+        if (const TrainState state = state_in(kAgent, begun); !state.empty()) {
+            agree(job.collective(), [&] { agent_->import_state(state); });
         }
-        agree(job_.collective(), [&] {
-            const auto then =
-                required_json<std::map<std::string, std::string>>(*checkpoint, kSettings);
-            check_same_settings(then, settings_, run_.path());
-            for (std::size_t i = 0; i < grounds_.size(); ++i) {
-                if (!grounds_[i].table) continue;
-                grounds_[i].table->import_state(
-                    state_in(fmt::format("{}{}", kTable, i), checkpoint->files));
-            }
-            agent_->import_state(state_in(kAgent, checkpoint->files));
-        });
-        fit_tables(grounds_, job_.collective());
-        log::info("resumed from {} at update {} of {}", checkpoint->path, agent_->updates_done(),
-                  options_.training.updates);
+        if (!begun.empty()) {
+            log::info("goes on at update {} of {}", agent_->updates_done(),
+                      options_.training.updates);
+        }
     }
 
     void train() {
@@ -82,15 +69,7 @@ class PolicyTraining {
             progress->update(agent_->updates_done(),
                              fmt::format("{} {:+.2f} SD{}", estimated("gain"),
                                          agent_->curves().at("gain").back(), retrained_note()));
-            const Due due = clock_.due(job_.collective());
-            if (due == Due::nothing) continue;
-            write_checkpoint();
-            if (due == Due::stop) {
-                throw Requeue(fmt::format(
-                    "asked to stop after update {} of {}: a checkpoint was written; run the same "
-                    "command with --resume to go on",
-                    agent_->updates_done(), options_.training.updates));
-            }
+            stop_if_due("update", agent_->updates_done(), options_.training.updates);
         }
         progress->finish();
         write_checkpoint();
@@ -164,6 +143,54 @@ class PolicyTraining {
     }
 
   private:
+    /// What the run has come to, in the settings of this one; empty where that is nothing.
+    io::CheckpointFiles load_checkpoint() {
+        auto checkpoint = io::load_newest_checkpoint(run_.checkpoints(), job_.collective());
+        if (!checkpoint) {
+            log::info("{} has no checkpoint yet: starting from the beginning", run_.path());
+            return {};
+        }
+        agree(job_.collective(), [&] {
+            const auto then =
+                required_json<std::map<std::string, std::string>>(*checkpoint, kSettings);
+            check_same_settings(then, settings_, run_.path());
+        });
+        log::info("resumed from {}", checkpoint->path);
+        return std::move(checkpoint->files);
+    }
+
+    /// Tables as they were, and those that are still missing by retraining.
+    void make_tables(const io::CheckpointFiles& begun) {
+        const auto timer = job_.phases().time("environments");
+        const auto progress = job_.progress("tables", std::ssize(grounds_), "tables");
+        for (std::size_t i = 0; i < grounds_.size(); ++i) {
+            const TrainState state = state_in(name_of_table(i), begun);
+            give_table(job_, grounds_[i], options_, state);
+            progress->update(static_cast<std::int64_t>(i) + 1);
+            if (state.empty())
+                stop_if_due("table", static_cast<std::int64_t>(i) + 1, std::ssize(grounds_));
+        }
+        progress->finish();
+        fit_tables(grounds_, job_.collective());
+        for (const Ground& ground : grounds_) {
+            log::debug("{}: {}", ground.open.environment.name, ground.table->summary());
+        }
+    }
+
+    /// Writes a checkpoint when one is due; throws Requeue after a stop signal. Collective.
+    void stop_if_due(const char* what, std::int64_t done, std::int64_t all) {
+        const Due due = clock_.due(job_.collective());
+        if (due == Due::nothing) return;
+        write_checkpoint();
+        if (due == Due::checkpoint) return;
+        throw Requeue(fmt::format(
+            "asked to stop after {} {} of {}: a checkpoint was written; run the same command with "
+            "--resume to go on",
+            what, done, all));
+    }
+
+    static std::string name_of_table(std::size_t ground) { return fmt::format("table{}", ground); }
+
     bool from_table() const { return grounds_.front().table != nullptr; }
 
     std::string estimated(const char* what) const {
@@ -227,13 +254,14 @@ class PolicyTraining {
 
     void write_checkpoint() {
         const auto timer = job_.phases().time("checkpoint");
-        io::write_checkpoint(run_.checkpoints(), agent_->updates_done(), job_.collective(), [&] {
+        const std::int64_t updates = agent_ ? agent_->updates_done() : 0;
+        io::write_checkpoint(run_.checkpoints(), updates, job_.collective(), [&] {
             io::CheckpointFiles files;
             files[kSettings] = nlohmann::json(settings_).dump(2);
-            add_state(kAgent, agent_->export_state(), files);
+            if (agent_) add_state(kAgent, agent_->export_state(), files);
             for (std::size_t i = 0; i < grounds_.size(); ++i) {
                 if (!grounds_[i].table) continue;
-                add_state(fmt::format("{}{}", kTable, i), grounds_[i].table->export_state(), files);
+                add_state(name_of_table(i), grounds_[i].table->export_state(), files);
             }
             return files;
         });
@@ -265,7 +293,6 @@ int train_policy(Job& job) {
         if (job.is_root()) run.write_config(job.config_text());
     });
     PolicyTraining training(job, options, run);
-    if (options.resume) training.resume();
     training.train();
     training.write();
     job.finish(training.report());

@@ -28,15 +28,7 @@ RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& o
       collective_(collective),
       items_(std::move(items)),
       table_(items_.rows) {
-    THRESHER_CHECK_AS(
-        UsageError,
-        options.least >= 1 && options.least <= options.most && options.most <= items_.rows,
-        "a table of subsets of {} to {} candidates was asked for; there are {}", options.least,
-        options.most, items_.rows);
-    THRESHER_CHECK_AS(UsageError, options.records >= 2 && options.refreshed >= 1,
-                      "a table of {} records and {} a refresh was asked for; it needs 2 and 1 at "
-                      "the least",
-                      options.records, options.refreshed);
+    check_options();
     if (start != nullptr) {
         const UsableRecords usable = usable_records(*start, std::string(truth_.name()));
         for (std::int64_t i = 0; i < usable.subsets.size(); ++i) {
@@ -52,6 +44,38 @@ RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& o
         for (std::int64_t i = extra; i < options.records; i += sizes) draw_random(i, size, subsets);
         add(subsets, size, retrain(subsets, size));
     }
+}
+
+RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& options,
+                               Collective& collective, const TrainState& state)
+    : truth_(truth),
+      options_(options),
+      collective_(collective),
+      items_(std::move(items)),
+      table_(items_.rows) {
+    check_options();
+    std::vector<double> values(find_entry(state, "values").size() / sizeof(double));
+    std::vector<std::uint64_t> bits(values.size() * at(table_.subsets.words()));
+    take(state, "values", std::span(values));
+    take(state, "subsets", std::span(bits));
+    const PackedSubsets subsets(items_.rows, std::move(bits));
+    for (std::int64_t i = 0; i < subsets.size(); ++i) {
+        const std::vector<std::int32_t> members = subsets.members(i);
+        add(members, std::ssize(members), std::span(values).subspan(at(i), 1));
+    }
+    take(state, "random", std::span(random_));
+}
+
+void RefreshedTable::check_options() const {
+    THRESHER_CHECK_AS(
+        UsageError,
+        options_.least >= 1 && options_.least <= options_.most && options_.most <= items_.rows,
+        "a table of subsets of {} to {} candidates was asked for; there are {}", options_.least,
+        options_.most, items_.rows);
+    THRESHER_CHECK_AS(UsageError, options_.records >= 2 && options_.refreshed >= 1,
+                      "a table of {} records and {} a refresh was asked for; it needs 2 and 1 at "
+                      "the least",
+                      options_.records, options_.refreshed);
 }
 
 void RefreshedTable::evaluate(std::span<const std::int32_t> subsets, std::int64_t size,
@@ -193,23 +217,6 @@ TrainState RefreshedTable::export_state() const {
     put(state, "values", std::span<const double>(table_.metrics.at(std::string(truth_.name()))));
     put(state, "random", std::span<const std::uint8_t>(random_));
     return state;
-}
-
-void RefreshedTable::import_state(const TrainState& state) {
-    const std::size_t rows = find_entry(state, "values").size() / sizeof(double);
-    std::vector<double> values(rows);
-    std::vector<std::uint64_t> bits(rows * at(table_.subsets.words()));
-    take(state, "values", std::span(values));
-    take(state, "subsets", std::span(bits));
-    LookupTable table(items_.rows);
-    table_ = std::move(table);
-    const PackedSubsets subsets(items_.rows, std::move(bits));
-    random_.clear();
-    for (std::int64_t i = 0; i < subsets.size(); ++i) {
-        const std::vector<std::int32_t> members = subsets.members(i);
-        add(members, std::ssize(members), std::span(values).subspan(at(i), 1));
-    }
-    take(state, "random", std::span(random_));
 }
 
 void fit_together(std::span<RefreshedTable* const> tables, Collective& collective) {

@@ -35,6 +35,10 @@ class RefreshedTable final : public Metric {
     /// usable_records().
     RefreshedTable(Items items, Metric& truth, const TableOptions& options, Collective& collective,
                    const LookupTable* start = nullptr);
+    /// As the table of `state`, which export_state() gave, was. Retrains nothing. Throws FileError
+    /// where the state is of another table. Local.
+    RefreshedTable(Items items, Metric& truth, const TableOptions& options, Collective& collective,
+                   const TrainState& state);
 
     std::string_view name() const override { return truth_.name(); }
     /// NaN for subsets of a size that no record has, beyond them on either side. Fits the estimator
@@ -55,10 +59,9 @@ class RefreshedTable final : public Metric {
     std::vector<std::int32_t> best();
 
     TrainState export_state() const;
-    /// Throws FileError where it is of another table.
-    void import_state(const TrainState& state);
 
   private:
+    void check_options() const;
     /// Subsets of one size, of which the first `proposed` are no random ones, and what retraining
     /// gives.
     void add(std::span<const std::int32_t> subsets, std::int64_t size,

@@ -69,6 +69,26 @@ class Policy(JobTest):
         self.assertNotEqual(parameters["without"], parameters["alone"])
         self.assert_fails(2, ["50 candidates"], *train, self.path("other"), "--candidates", 60)
 
+    def test_a_training_that_is_stopped_between_tables_goes_on_with_those_it_has(self):
+        train = ("policy", "train", *SMALL[:6], "--environments", 3, "-k", 4, "--updates", 4, "--records", 40, "--refresh-every", 2, "--run")
+        self.run_ok(*train, self.path("whole"))
+        again = (*train, self.path("run"), "--checkpoint-every", 0, "--max-walltime", 1e-6, "--resume")
+        said = []
+        for _ in range(3 + 4):
+            result = self.run_any(*again, ranks=2 if len(said) == 1 else 0)
+            self.assertEqual(result.code, 85, result.err)
+            said.append(result.err)
+            if len(said) == 1:
+                files = os.listdir(self.path("run/checkpoints/000000"))
+                self.assertIn("table0.values", files)
+                self.assertNotIn("table1.values", files)
+        for number, words in enumerate(("table 1 of 3", "table 2 of 3", "table 3 of 3", "update 1 of 4", "update 2 of 4")):
+            self.assertIn(f"asked to stop after {words}", said[number])
+        self.run_ok(*again)
+        with h5py.File(self.policy("whole")) as whole, h5py.File(self.policy()) as stopped:
+            for name in ("parameters", "curves/gain", "curves/retrained"):
+                numpy.testing.assert_array_equal(whole[name][:], stopped[name][:])
+
     def test_a_policy_that_learned_is_above_random_and_says_by_how_much(self):
         self.run_ok("policy", "train", *SMALL[:6], "-k", 4, "--environments", 8, "--rewards", "retrained", "--updates", 150,
                     "--run", self.path("run"))

@@ -154,8 +154,9 @@ TEST_CASE("retrained proposals are told from retrained random subsets") {
     CHECK(table.random_spread(kPicks).mean == Approx(1.9).margin(0.1));
     CHECK(table.random_spread(kPicks).deviation == Approx(deviation).epsilon(0.15));
     CHECK(table.random_spread(kPicks + 1).deviation == 0.0);
-    RefreshedTable resumed(some_items(), truth, options(), *alone);
-    resumed.import_state(table.export_state());
+    const std::int64_t retrained = truth.retrained;
+    const RefreshedTable resumed(some_items(), truth, options(), *alone, table.export_state());
+    CHECK(truth.retrained == retrained);
     CHECK(resumed.random_spread(kPicks).mean == table.random_spread(kPicks).mean);
 }
 
@@ -186,8 +187,9 @@ TEST_CASE("a table that goes on from its state has the same bits") {
     const auto alone = make_local_collective();
     RefreshedTable whole(some_items(), truth, options("kernel"), *alone);
     whole.refresh(kBest, kPicks);
-    RefreshedTable resumed(some_items(), truth, options("kernel"), *alone);
-    resumed.import_state(whole.export_state());
+    const std::int64_t retrained = truth.retrained;
+    RefreshedTable resumed(some_items(), truth, options("kernel"), *alone, whole.export_state());
+    CHECK(truth.retrained == retrained);  // nothing for what is there
     whole.refresh(kWorst, kPicks);
     resumed.refresh(kWorst, kPicks);
     CHECK(resumed.export_state() == whole.export_state());
