@@ -78,13 +78,32 @@ Environment draw_environment(const Points& points, std::int64_t dimensions, std:
     return make_environment(options, seed, drawn, dimensions, classes);
 }
 
+void train_to_the_end(Job& job, Reinforce& agent, const AgentOptions& options,
+                      const AgentCheckpoints& checkpoints) {
+    const auto progress = job.progress(options.title, options.updates, "updates");
+    while (!agent.finished()) {
+        agent.update();
+        progress->update(agent.updates_done(),
+                         fmt::format("gain {:+.2f} SD", agent.curves().at("gain").back()));
+        const Due due = checkpoints.clock.due(job.collective());
+        if (due == Due::nothing) continue;
+        checkpoints.write(agent.export_state());
+        if (due == Due::checkpoint) continue;
+        throw Requeue(fmt::format(
+            "asked to stop after update {} of {} of the policy: a checkpoint was written; run the "
+            "same command with --resume to go on",
+            agent.updates_done(), options.updates));
+    }
+    progress->finish();
+}
+
 }  // namespace
 
 io::TrainedPolicy train_agent(Job& job, PredictionStream& stream,
                               std::span<const std::uint8_t> labelled,
                               std::span<const std::int64_t> ids,
                               std::span<const std::int64_t> labels, const io::TrainedPolicy* start,
-                              const AgentOptions& options) {
+                              const AgentOptions& options, const AgentCheckpoints& checkpoints) {
     const auto timer = job.phases().time("agent");
     const PredictionsShape& shape = stream.shape();
     RowPredictions rows =
@@ -133,7 +152,12 @@ io::TrainedPolicy train_agent(Job& job, PredictionStream& stream,
         policy.parameters.assign(options.parameters.begin(), options.parameters.end());
     }
     Reinforce agent(std::move(policy), environments, training);
-    while (!agent.finished()) agent.update();
+    if (!checkpoints.begun.empty()) {
+        agree(job.collective(), [&] { agent.import_state(checkpoints.begun); });
+        log::info("{}: goes on at update {} of {}", options.title, agent.updates_done(),
+                  options.updates);
+    }
+    train_to_the_end(job, agent, options, checkpoints);
     trained.policy = agent.policy();
     trained.curves = agent.curves();
     const std::vector<double>& gains = trained.curves.at("gain");

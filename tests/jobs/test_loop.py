@@ -1,6 +1,10 @@
 """Loops that go on where they were."""
 
+import signal
 import unittest
+
+import h5py
+import numpy
 
 from support import JobTest
 
@@ -47,6 +51,24 @@ class Loop(JobTest):
                     others = (*run[:before], *run[before + 2:])
                     self.assert_fails(2, ["begun with other settings", f"{setting} was"], *others, "--resume", *change)
             self.run_ok(*run, "--resume")
+
+    def test_a_stop_signal_is_heard_while_a_policy_is_trained(self):
+        loop = (*self.loop, "--acquisitions", "policy", "--agent", "per-cycle", "--agent-updates", 200, "--run")
+        self.run_ok(*loop, self.path("whole"))
+        process = self.start(*loop, self.path("stopped"), "--checkpoint-every", 0)
+        while process.poll() is None and not list(self.directory.glob("stopped/checkpoints/0*/agent.counts")):
+            pass
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate()
+        self.assertEqual(process.returncode, 85, error)
+        self.assertRegex(error, r"asked to stop after update \d+ of 200 of the policy")
+        resumed = self.run_ok(*loop, self.path("stopped"), "--resume")
+        self.assertRegex(resumed.err, r"policy agent: goes on at update [1-9]\d* of 200")
+        with h5py.File(self.path("whole/run.h5")) as whole, h5py.File(self.path("stopped/run.h5")) as stopped:
+            for name in ("cycles/policy/0/0/batch_ids", "curves/policy/test_loss"):
+                numpy.testing.assert_array_equal(whole[name][:], stopped[name][:])
+            # What was trained before the stop is counted once.
+            self.assertEqual(whole["ledger/flops/learner"][()], stopped["ledger/flops/learner"][()])
 
     def test_the_run_of_another_verb_is_named_as_such(self):
         self.make_policy("policy")

@@ -286,11 +286,12 @@ class Policy(JobTest):
             self.assertEqual(picked(f"{agent}-shared"), found[agent])
         # Stopped again and again, and gone on with.
         stopped = (*loop, "--agent", "single", "--initial", 20, "--max-walltime", 1e-6, "--run", self.path("stopped"))
-        codes = [self.run_any(*stopped).code]
-        while codes[-1] == 85:
-            codes.append(self.run_any(*stopped, "--resume").code)
-        self.assertEqual(codes[-1], 0)
-        self.assertGreater(len(codes), 4)
+        results = [self.run_any(*stopped)]
+        while results[-1].code == 85:
+            results.append(self.run_any(*stopped, "--resume"))
+        self.assertEqual(results[-1].code, 0)
+        for update in (1, 7, 10):  # of every cycle but the last, which picks nothing
+            self.assertEqual(sum(f"update {update} of 10 of the policy" in result.err for result in results), 3)
         self.assertEqual(picked("stopped"), found["single"])
         single, anew = (found[agent][1] for agent in ("single", "per-cycle"))
         self.assertEqual(single[0], anew[0])  # both begin with a policy that has learned nothing
