@@ -1,6 +1,7 @@
 """Lookup tables and environments as a user makes them."""
 
-import os
+import pathlib
+import signal
 import unittest
 
 import h5py
@@ -27,7 +28,18 @@ class Table(JobTest):
         first = contents(self.build("t0.h5", "--near", 0.3))
         for ranks in (1, 2, 3, 4):
             self.assertEqual(contents(self.build(f"t{ranks}.h5", "--near", 0.3, ranks=ranks)), first, f"{ranks} ranks")
-        self.assertFalse(os.path.exists(self.path("t2.h5.records")))
+        self.assertFalse(list(self.directory.glob("*.records*")))
+
+    def test_two_jobs_do_not_build_one_table(self):
+        build = ("table", "build", *self.RING, "--records", 100000, "--proxy-steps", 500, "-o", self.path("t.h5"))
+        first = self.start(*build)
+        lock = pathlib.Path(self.path("t.h5.records.lock"))
+        while first.poll() is None and not (lock.exists() and lock.read_text().endswith("\n")):
+            pass
+        self.assert_fails(1, [f"in use by process {first.pid} on host", "another --output"], *build, ranks=2)
+        first.send_signal(signal.SIGTERM)
+        _, error = first.communicate()
+        self.assertEqual(first.returncode, 85, error)
 
     def test_the_file_says_what_it_holds(self):
         with h5py.File(self.build("t.h5", "--trainings", 2, size="4-8")) as file:
