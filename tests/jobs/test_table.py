@@ -1,5 +1,6 @@
 """Lookup tables and environments as a user makes them."""
 
+import os
 import pathlib
 import signal
 import unittest
@@ -7,7 +8,7 @@ import unittest
 import h5py
 import numpy
 
-from support import JobTest
+from support import JobTest, children_of
 
 
 def contents(path):
@@ -40,6 +41,22 @@ class Table(JobTest):
         first.send_signal(signal.SIGTERM)
         _, error = first.communicate()
         self.assertEqual(first.returncode, 85, error)
+        self.assertIn("the records so far are kept", error)
+
+    def test_a_stop_signal_is_heard_between_records(self):
+        # 4000 records, a batch of 32 at a time: what is there after the signal is far from all.
+        build = ("table", "build", *self.RING, "--records", 4000, "--proxy-steps", 1000, "-o", self.path("t.h5"))
+        process = self.start(*build, ranks=2)
+        records = pathlib.Path(self.path("t.h5.records"))
+        while process.poll() is None and not (records.exists() and records.stat().st_size > 1000):
+            pass
+        for rank in children_of(process.pid):
+            os.kill(rank, signal.SIGTERM)
+        _, error = process.communicate()
+        self.assertIn("the records so far are kept", error)
+        self.assertFalse(os.path.exists(self.path("t.h5")))
+        # Each has a number, the seconds, two metrics and a seal, of eight bytes each.
+        self.assertLess(records.stat().st_size, 40 * 2000)
 
     def test_the_file_says_what_it_holds(self):
         with h5py.File(self.build("t.h5", "--trainings", 2, size="4-8")) as file:
