@@ -3,6 +3,7 @@
 // A policy for one cycle of active learning, trained in environments drawn from what is labelled so
 // far: all their labels are known, so rewards are retrained proxies and not estimates.
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -16,8 +17,8 @@
 namespace thresher::jobs {
 
 /// Rows that must be labelled for a batch of k: half of them are the candidates of an environment,
-/// and a batch is half of those at most.
-inline std::int64_t labels_needed(std::int64_t k) { return 4 * k; }
+/// and a batch is half of those at most. With fewer than 8, one is labelled, or none rewards.
+inline std::int64_t labels_needed(std::int64_t k) { return std::max<std::int64_t>(8, 4 * k); }
 
 struct AgentOptions {
     std::int64_t picks = 0;      ///< k

@@ -70,6 +70,12 @@ class Loop(JobTest):
             # What was trained before the stop is counted once.
             self.assertEqual(whole["ledger/flops/learner"][()], stopped["ledger/flops/learner"][()])
 
+    def test_a_policy_for_batches_of_one_needs_rows_to_be_rewarded_by(self):
+        loop = ("loop", "--pool", self.pool, "--test-pool", self.test, "--model", "mlp", "--hidden", 16, "-k", 1, "--cycles", 3, "--updates", 3,
+                "--batch-size", 4, "--acquisitions", "policy", "--agent", "per-cycle", "--agent-updates", 2, "--run")
+        self.assert_fails(2, ["needs 8 rows for batches of 1", "--initial is 7"], *loop, self.path("few"), "--initial", 7)
+        self.run_ok(*loop, self.path("enough"), "--initial", 8)
+
     def test_the_run_of_another_verb_is_named_as_such(self):
         self.make_policy("policy")
         self.train(self.pool, "train")
