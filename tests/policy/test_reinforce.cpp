@@ -306,10 +306,15 @@ TEST_CASE("a gradient that is not finite for ten updates ends the training") {
 
 TEST_CASE("options of a training that are out of range are refused") {
     ReinforceOptions options = short_training(2);
-    options.rollouts = 1;
-    CHECK_THROWS_WITH(check_options(options), contains("take more"));
-    options.rollouts = 0;
-    CHECK_THROWS_WITH(check_options(options), contains("the number of rollouts of an update is 0"));
+    for (const Baseline& baseline : baselines()) {
+        options.baseline = baseline.name;
+        options.rollouts = 1;
+        CHECK_THROWS_WITH(check_options(options),
+                          contains("rollouts of an update is 1; rewards are told by how they "
+                                   "differ, so 2 are the fewest"));
+        options.rollouts = 2;
+        CHECK_NOTHROW(check_options(options));
+    }
     options = short_training(2);
     options.baseline = "median";
     CHECK_THROWS_AS(check_options(options), UsageError);
