@@ -15,9 +15,30 @@ namespace thresher {
 
 namespace {
 
-constexpr std::int64_t kTries = 8;  // to find a random subset that is new
+constexpr std::int64_t kTries = 8;  // to find each random subset that is new
 
 std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
+
+/// Subsets, each once. A subset retrains to the same bits: a twin tells nothing, and estimators
+/// that leave one out would take it for the absence of noise.
+class Distinct {
+  public:
+    explicit Distinct(std::int64_t candidates) : candidates_(candidates) {}
+
+    /// False where it is there already.
+    bool add(std::span<const std::int32_t> subset) {
+        PackedSubsets packed(candidates_);
+        packed.add(subset);
+        return add_packed(packed.bits());
+    }
+    bool add_packed(std::span<const std::uint64_t> bits) {
+        return known_.emplace(bits.begin(), bits.end()).second;
+    }
+
+  private:
+    std::int64_t candidates_;
+    std::set<std::vector<std::uint64_t>> known_;
+};
 
 }  // namespace
 
@@ -37,13 +58,7 @@ RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& o
         }
         return;
     }
-    const std::int64_t sizes = options.most - options.least + 1;
-    for (std::int64_t extra = 0; extra < sizes; ++extra) {
-        const std::int64_t size = options.least + extra;
-        std::vector<std::int32_t> subsets;
-        for (std::int64_t i = extra; i < options.records; i += sizes) draw_random(i, size, subsets);
-        add(subsets, size, retrain(subsets, size));
-    }
+    draw_table();
 }
 
 RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& options,
@@ -64,6 +79,25 @@ RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& o
         add(members, std::ssize(members), std::span(values).subspan(at(i), 1));
     }
     take(state, "random", std::span(random_));
+}
+
+void RefreshedTable::draw_table() {
+    Distinct seen(items_.rows);
+    const std::int64_t sizes = options_.most - options_.least + 1;
+    for (std::int64_t extra = 0; extra < sizes; ++extra) {
+        const std::int64_t size = options_.least + extra;
+        const std::int64_t wanted = (options_.records - extra + sizes - 1) / sizes;
+        std::vector<std::int32_t> subsets;
+        std::int64_t found = 0;
+        for (std::int64_t i = 0; found < wanted && i < kTries * wanted; ++i) {
+            std::vector<std::int32_t> subset;
+            draw_random(extra + i * sizes, size, subset);
+            if (!seen.add(subset)) continue;
+            subsets.insert(subsets.end(), subset.begin(), subset.end());
+            ++found;
+        }
+        if (found > 0) add(subsets, size, retrain(subsets, size));
+    }
 }
 
 void RefreshedTable::check_options() const {
@@ -123,19 +157,11 @@ RefreshReport RefreshedTable::refresh(std::span<const std::int32_t> batches, std
 
 RefreshedTable::Chosen RefreshedTable::choose(std::span<const std::int32_t> batches,
                                               std::int64_t size) const {
-    // A subset retrains to the same bits: a twin tells nothing, and estimators that leave one out
-    // would take it for the absence of noise.
-    std::set<std::vector<std::uint64_t>> known;
-    for (std::int64_t i = 0; i < table_.size(); ++i) {
-        const auto bits = table_.subsets[i];
-        known.emplace(bits.begin(), bits.end());
-    }
+    Distinct seen(items_.rows);
+    for (std::int64_t i = 0; i < table_.size(); ++i) seen.add_packed(table_.subsets[i]);
     Chosen chosen;
     const auto take = [&](std::span<const std::int32_t> subset) {
-        PackedSubsets packed(items_.rows);
-        packed.add(subset);
-        const auto bits = packed.bits();
-        if (!known.emplace(bits.begin(), bits.end()).second) return false;
+        if (!seen.add(subset)) return false;
         chosen.subsets.insert(chosen.subsets.end(), subset.begin(), subset.end());
         return true;
     };

@@ -18,7 +18,7 @@ namespace thresher {
 struct TableOptions {
     std::string estimator{kDefaultEstimator};
     EstimatorOptions settings;
-    std::int64_t records = 200;   ///< random ones to begin with
+    std::int64_t records = 200;   ///< random ones to begin with, each another
     std::int64_t refreshed = 16;  ///< records of a refresh, a quarter or more random
     /// Random subsets have from `least` to `most` candidates.
     std::int64_t least = 0, most = 0;
@@ -62,6 +62,8 @@ class RefreshedTable final : public Metric {
 
   private:
     void check_options() const;
+    /// Retrains random subsets, all of them where there are fewer than the options ask for.
+    void draw_table();
     /// Subsets of one size, of which the first `proposed` are no random ones, and what retraining
     /// gives.
     void add(std::span<const std::int32_t> subsets, std::int64_t size,

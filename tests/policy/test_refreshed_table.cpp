@@ -74,6 +74,27 @@ TEST_CASE("a table answers for subsets that it has no record of, and NaN for oth
     CHECK(std::isnan(value[0]));
 }
 
+TEST_CASE("a table begins with different subsets, at most all that there are") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    TableOptions pairs = options();
+    pairs.least = pairs.most = 2;
+    pairs.records = 150;  // of 190: a third of so many draws would be twins
+    const RefreshedTable most(some_items(), truth, pairs, *alone);
+    CHECK(most.table().size() == 150);
+    CHECK(different(most.table().subsets) == 150);
+    pairs.records = 2000;
+    const RefreshedTable all(some_items(), truth, pairs, *alone);
+    CHECK(all.table().size() == 190);
+    CHECK(different(all.table().subsets) == 190);
+    CHECK(truth.retrained == 150 + 190);
+    // Of one size there may be fewer than of the others: 20, and 190.
+    pairs.least = 1;
+    pairs.records = 60;
+    const RefreshedTable sizes(some_items(), truth, pairs, *alone);
+    CHECK(sizes.table().size() == 20 + 30);
+}
+
 TEST_CASE("a refresh retrains new proposals, fills up with random subsets, and tells the error") {
     Additive truth;
     const auto alone = make_local_collective();
