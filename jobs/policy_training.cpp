@@ -286,6 +286,7 @@ int train_policy(Job& job) {
     job.start();
     install_stop_signals();
     check_policy_options(options);
+    refuse_unused(job, options);
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()),
                                job.collective());
     job.log_to(run);

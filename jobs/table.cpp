@@ -114,6 +114,7 @@ std::string describe_metric(const LookupTable& table, const std::string& metric)
 
 int build(Job& job, const Options& options) {
     install_stop_signals();
+    refuse_unused(job, options.choice);
     const std::uint64_t seed = job.common().seed;
     const TablePlan plan = plan_of(options, seed);
     static_cast<void>(proxy_metric(options.metric));

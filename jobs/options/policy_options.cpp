@@ -177,6 +177,21 @@ void check_picks(const PolicyOptions& options) {
                       options.picks, options.choice.environment.candidates);
 }
 
+void refuse_unused(const Job& job, const PolicyOptions& options) {
+    refuse_unused(job, options.choice);
+    std::vector<std::string_view> walking;
+    for (const Head& head : heads()) {
+        if (head.walks) walking.push_back(head.name);
+    }
+    refuse_unless(find_head(options.head).walks, job, "--truncation",
+                  fmt::format("--head {}", fmt::join(walking, ", ")));
+    for (const char* option : {"--records", "--refresh-every", "--refreshed", "--estimator"}) {
+        refuse_unless(options.rewards == "table", job, option, "--rewards table");
+    }
+    refuse_unless(options.tables.empty(), job, "--records",
+                  "tables that are made here, and --table names those to begin with");
+}
+
 void check_policy_options(const PolicyOptions& options) {
     static_cast<void>(find_head(options.head));
     static_cast<void>(find_estimator(options.table.estimator));

@@ -59,6 +59,9 @@ void add_policy_evaluation_options(CLI::App& app, PolicyOptions& options);
 void check_tables(const PolicyOptions& options);
 /// Throws UsageError where a batch is to have more candidates than there are. Local.
 void check_picks(const PolicyOptions& options);
+/// Throws UsageError where the command line of a training gives an option that the others leave
+/// without effect. Local.
+void refuse_unused(const Job& job, const PolicyOptions& options);
 /// Throws UsageError for what can be refused before anything is made. Local.
 void check_policy_options(const PolicyOptions& options);
 

@@ -327,6 +327,17 @@ class Policy(JobTest):
         self.assert_fails(2, ["the action comes first"], "policy", "--run", self.path("other"))
         self.assert_fails(2, ["begun with other settings", "head was"], "policy", "train", *SMALL, "--updates", 12, "--records", 40,
                           "--refresh-every", 5, "--run", self.path("default"), "--resume", "--head", "walk")
+        # Options that have no effect. A file of options may hold them, as it is for several verbs and trainings.
+        retrained = ("--rewards", "retrained")
+        for option, value in (("--records", 40), ("--refresh-every", 5), ("--refreshed", 4), ("--estimator", "knn")):
+            self.assert_fails(2, [f"{option} has no effect", "--rewards table"], *train, *retrained, option, value)
+        self.assert_fails(2, ["--truncation has no effect", "walk"], *train, "--truncation", 4)
+        self.assert_fails(2, ["--warm-steps has no effect", "--retrain warm"], *train, "--warm-steps=4")
+        self.assert_fails(2, ["--warm-steps has no effect"], "policy", "evaluate", "--policy", self.policy(), "--warm-steps", 4)
+        self.assert_fails(2, ["--records has no effect", "--table"], *train, "--environments", 1, "--table", predictions, "--records", 4)
+        with open(self.path("policy.toml"), "w") as file:
+            file.write("records = 40\nrefresh-every = 5\ntruncation = 4\nwarm-steps = 5\nupdates = 1\nenvironments = 1\n")
+        self.run_ok(*train, *retrained, "--environment", "ring", "--config", self.path("policy.toml"))
         # Records of two proxies do not mix.
         self.assert_fails(2, ["begun with other settings", "proxy was"], "policy", "train", *SMALL, "--updates", 12, "--records", 40,
                           "--refresh-every", 5, "--run", self.path("default"), "--resume", "--proxy-steps", 50)

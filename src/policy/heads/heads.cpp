@@ -31,7 +31,7 @@ constexpr Head kHeads[]{
     {"sequential",
      "after each pick every candidate is scored again, knowing how far it is from what is picked",
      "softmax of z over the rest, after every pick", "this program", one_output, one_step_a_pick,
-     run_sequential, add_sequential_gradient, true, true},
+     run_sequential, add_sequential_gradient, true, true, false},
     {"walk", "the candidates are met one by one and picked or not",
      "p = sigmoid(z + logit(picks left / candidates left))", "arXiv 2310.08387", one_output,
      one_step_a_candidate, run_walk, add_walk_gradient},

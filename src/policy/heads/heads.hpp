@@ -56,6 +56,7 @@ struct Head {
                          std::span<float> gradient);
     bool exact = true;       ///< every batch has exactly b picks
     bool likeliest = false;  ///< has a most probable batch, picked greedily
+    bool walks = true;       ///< meets all candidates in an order; Draw::truncation is for these
 };
 
 std::span<const Head> heads();
