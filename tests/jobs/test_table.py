@@ -78,7 +78,9 @@ class Table(JobTest):
         self.run_ok("table", "merge", self.path("merged.h5"), shards[1], "-o", self.path("again.h5"))
         self.assertEqual(contents(self.path("again.h5")), whole)
         other = self.build("other.h5", "--seed", 4)
-        self.assert_fails(1, ["different candidates"], "table", "merge", shards[0], other, "-o", self.path("mixed.h5"))
+        self.assert_fails(1, ["other.h5", "different candidates"], "table", "merge", shards[0], other, "-o", self.path("mixed.h5"))
+        for action in ("check", "info"):
+            self.assert_fails(1, ["other.h5: the tables are of different candidates"], "table", action, shards[0], shards[1], other)
         proxy = self.build("proxy.h5", "--proxy-steps", 30)
         self.assert_fails(1, ["different proxies"], "table", "merge", shards[0], proxy, "-o", self.path("mixed.h5"))
 
