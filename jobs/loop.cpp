@@ -361,7 +361,7 @@ class Loop {
                                    track.agent,        fmt::format("{} agent", method.text)};
         const AgentCheckpoints checkpoints{
             clock_, [&](const TrainState& agent) { write_checkpoint(trainer, agent); },
-            std::exchange(agent_state_, {})};
+            std::exchange(agent_state_, {}), state_.ledger};
         io::TrainedPolicy trained = train_agent(job_, stream, labelled, track.ids, track.labels,
                                                 start ? &*start : nullptr, options, checkpoints);
         if (kind == "single") track.agent = trained.policy.parameters;

@@ -84,6 +84,7 @@ class PolicyTraining {
                 compare_estimates(ground, agent_->policy(), options_.picks, record);
             fidelity_ = rank_correlations(record);
         }
+        add_costs();
         agree(job_.collective(), [&] {
             if (!job_.is_root()) return;
             const io::Provenance provenance = job_.provenance(options_.choice.pool.path);
@@ -107,10 +108,7 @@ class PolicyTraining {
                 "share of the rollouts that pick each candidate of the first environment",
                 ""};
             add_candidates(grounds_.front().open, record);
-            for (const auto& [name, seconds] : job_.phases().seconds()) {
-                record.ledger["seconds/" + name] = seconds;
-            }
-            record.ledger["records"] = static_cast<double>(records());
+            record.ledger = ledger_;
             io::write_run(run_.curves_file(), record, provenance);
         });
     }
@@ -129,11 +127,13 @@ class PolicyTraining {
             "law's, in the last updates of {}; wrote {}",
             estimated("reward"), last("gain"), retrained_note(), 100.0 * last("entropy"),
             agent_->updates_done(), run_.file("policy.h5")));
-        nlohmann::json facts{{"updates", agent_->updates_done()},
-                             {from_table() ? "estimated_gain" : "gain", last("gain")},
-                             {"entropy", last("entropy")},
-                             {"records", records()},
-                             {"environments", grounds_.size()}};
+        nlohmann::json facts{
+            {"updates", agent_->updates_done()},
+            {from_table() ? "estimated_gain" : "gain", last("gain")},
+            {"entropy", last("entropy")},
+            {"records", records()},
+            {"flops", {{"policy", agent_->flops()}, {"proxy", ledger_["flops/proxy"]}}},
+            {"environments", grounds_.size()}};
         if (!fidelity_.empty()) {
             job_.print(described(fidelity_));
             facts["rank_correlation"] = fidelity_;
@@ -154,6 +154,7 @@ class PolicyTraining {
             const auto then =
                 required_json<std::map<std::string, std::string>>(*checkpoint, kSettings);
             check_same_settings(then, settings_, run_.path());
+            costs_before_ = required_json<std::map<std::string, double>>(*checkpoint, kLedger);
         });
         log::info("resumed from {}", checkpoint->path);
         return std::move(checkpoint->files);
@@ -252,12 +253,26 @@ class PolicyTraining {
         return report;
     }
 
+    /// Brings the ledger to what this part and those before it have cost. Collective.
+    void add_costs() {
+        double proxies = 0.0;
+        for (const Ground& ground : grounds_) proxies += ground.retrained->flops();
+        ledger_.clear();
+        jobs::add_costs(job_.phases(), job_.collective().traffic(), costs_before_, ledger_,
+                        sum_flops(job_.collective(), {{"flops/proxy", proxies}}));
+        // All ranks do the same work on the policy, which counts once.
+        if (agent_) ledger_["flops/policy"] = agent_->flops();
+        ledger_["records"] = static_cast<double>(records());
+    }
+
     void write_checkpoint() {
+        add_costs();
         const auto timer = job_.phases().time("checkpoint");
         const std::int64_t updates = agent_ ? agent_->updates_done() : 0;
         io::write_checkpoint(run_.checkpoints(), updates, job_.collective(), [&] {
             io::CheckpointFiles files;
             files[kSettings] = nlohmann::json(settings_).dump(2);
+            files[kLedger] = nlohmann::json(ledger_).dump(2);
             if (agent_) add_state(kAgent, agent_->export_state(), files);
             for (std::size_t i = 0; i < grounds_.size(); ++i) {
                 if (!grounds_[i].table) continue;
@@ -275,6 +290,7 @@ class PolicyTraining {
     std::vector<TrainingEnvironment> environments_;
     std::unique_ptr<Reinforce> agent_;
     std::map<std::string, std::string> settings_;
+    std::map<std::string, double> ledger_, costs_before_;  ///< the second of the parts before this
     std::map<std::string, double> fidelity_;  ///< rank correlation, of random and policy batches
 };
 

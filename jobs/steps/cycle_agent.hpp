@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 
@@ -34,7 +35,8 @@ struct AgentCheckpoints {
     CheckpointClock& clock;
     /// Told the agent's state on all ranks. Collective.
     std::function<void(const TrainState& agent)> write;
-    TrainState begun;  ///< such a state; empty: none
+    TrainState begun;                       ///< such a state; empty: none
+    std::map<std::string, double>& ledger;  ///< gains flops/policy, in the end, and flops/proxy
 };
 
 /// Goes on from the policy `start`, or where it is null from one that has learned nothing.

@@ -229,6 +229,12 @@ void Reinforce::update() {
         options_.entropy_bonus + done * (options_.last_entropy_bonus - options_.entropy_bonus);
     head_.add_gradient(policy_, environment.candidates, draw, rollouts, {advantages, bonus, errors},
                        gradient);
+    flops_ += 4.0 * flops_of(policy_, environment.candidates, draw);  // drawn, and the gradient
+    if (const std::int64_t again = memories_[place].size(); again > 0) {
+        Draw of_again = draw;
+        of_again.rollouts = again;
+        flops_ += 4.0 * flops_of(policy_, environment.candidates, of_again);
+    }
     if (options_.replay > 0) memories_[place].keep(rollouts, metrics, options_.replay);
     ++updates_done_;
     record(environment, rollouts, rewards, random_[place]);
@@ -260,6 +266,7 @@ void Reinforce::refresh() {
     for (std::size_t i = 0; i < environments_.size(); ++i) {
         const Rollouts proposed =
             draw_batches(policy_, environments_[i].candidates, draw_for(updates_done_));
+        flops_ += flops_of(policy_, environments_[i].candidates, draw_for(updates_done_));
         std::vector<std::int32_t> batches;
         for (const auto& batch : proposed.picks) {
             if (std::ssize(batch) != options_.picks) continue;  // label-or-not

@@ -95,6 +95,8 @@ class Reinforce {
     /// batches that were retrained, above their mean), estimate_error,
     /// retrained_spread, refresh_update; NaN where no proposal was retrained.
     const Curves& curves() const { return curves_; }
+    /// Floating-point operations of updates and proposals so far, as flops_of() counts them.
+    double flops() const { return flops_; }
     /// Of 50 to 100 updates, or all in the first environment where they are fewer.
     const PickShares& pick_shares() const { return pick_shares_; }
     /// Signatures of failure that showed in the last update for the first time.
@@ -137,6 +139,7 @@ class Reinforce {
     std::vector<double> uniform_entropies_;
     std::vector<double> first_moments_, second_moments_;
     std::int64_t updates_done_ = 0, adam_steps_ = 0, not_finite_in_a_row_ = 0;
+    double flops_ = 0.0;
     double price_ = 0.0;  ///< label-or-not: of a label, in the metric
     Curves curves_;
     PickShares pick_shares_;

@@ -88,6 +88,11 @@ class Policy(JobTest):
         with h5py.File(self.policy("whole")) as whole, h5py.File(self.policy()) as stopped:
             for name in ("parameters", "curves/gain", "curves/retrained"):
                 numpy.testing.assert_array_equal(whole[name][:], stopped[name][:])
+        # The ledger is that of all parts; nothing was retrained twice.
+        with h5py.File(self.path("whole/run.h5")) as whole, h5py.File(self.path("run/run.h5")) as stopped:
+            for name in ("flops/policy", "flops/proxy", "records"):
+                numpy.testing.assert_allclose(stopped[f"ledger/{name}"][()], whole[f"ledger/{name}"][()], rtol=1e-12)
+            self.assertEqual(set(stopped["ledger/seconds"]), set(whole["ledger/seconds"]))
 
     def test_a_policy_that_learned_is_above_random_and_says_by_how_much(self):
         self.run_ok("policy", "train", *SMALL[:6], "-k", 4, "--environments", 8, "--rewards", "retrained", "--updates", 150,
