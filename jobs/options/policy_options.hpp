@@ -14,7 +14,6 @@
 namespace thresher::jobs {
 
 struct PolicyOptions {
-    std::string action;
     EnvironmentChoice choice;
     std::int64_t environments = 16, picks = 10;
     std::string metric = "accuracy";
@@ -38,7 +37,7 @@ struct PolicyOptions {
     std::int64_t retrainings = 0;  ///< of a search, in each environment; 0: as the policy had
     bool own = false, sample = false;
 
-    /// What trains the policy, and what its rewards are looked up in. `environment` counts from 0.
+    /// What trains the policy, and what its rewards are looked up in.
     ReinforceOptions reinforce(std::uint64_t seed) const;
     TableOptions table_options(std::uint64_t environment_seed) const;
     /// A policy for `width` features that has learned nothing.
