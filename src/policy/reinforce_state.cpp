@@ -8,17 +8,6 @@
 
 namespace thresher {
 
-namespace {
-
-template <class T>
-std::vector<T> values_in(const TrainState& state, const std::string& name) {
-    std::vector<T> values(find_entry(state, name).size() / sizeof(T));
-    take(state, name, std::span(values));
-    return values;
-}
-
-}  // namespace
-
 TrainState Reinforce::export_state() const {
     TrainState state;
     put(state, "parameters", std::span<const float>(policy_.parameters));
