@@ -48,7 +48,7 @@ RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& o
       options_(options),
       collective_(collective),
       items_(std::move(items)),
-      table_(items_.rows) {
+      subsets_(items_.rows) {
     check_options();
     if (start != nullptr) {
         const UsableRecords usable = usable_records(*start, std::string(truth_.name()));
@@ -67,17 +67,13 @@ RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& o
       options_(options),
       collective_(collective),
       items_(std::move(items)),
-      table_(items_.rows) {
+      subsets_(items_.rows) {
     check_options();
-    std::vector<double> values(find_entry(state, "values").size() / sizeof(double));
-    std::vector<std::uint64_t> bits(values.size() * at(table_.subsets.words()));
-    take(state, "values", std::span(values));
+    values_ = values_in<double>(state, "values");
+    std::vector<std::uint64_t> bits(values_.size() * at(subsets_.words()));
     take(state, "subsets", std::span(bits));
-    const PackedSubsets subsets(items_.rows, std::move(bits));
-    for (std::int64_t i = 0; i < subsets.size(); ++i) {
-        const std::vector<std::int32_t> members = subsets.members(i);
-        add(members, std::ssize(members), std::span(values).subspan(at(i), 1));
-    }
+    subsets_ = PackedSubsets(items_.rows, std::move(bits));
+    random_.resize(values_.size());
     take(state, "random", std::span(random_));
 }
 
@@ -158,7 +154,7 @@ RefreshReport RefreshedTable::refresh(std::span<const std::int32_t> batches, std
 RefreshedTable::Chosen RefreshedTable::choose(std::span<const std::int32_t> batches,
                                               std::int64_t size) const {
     Distinct seen(items_.rows);
-    for (std::int64_t i = 0; i < table_.size(); ++i) seen.add_packed(table_.subsets[i]);
+    for (std::int64_t i = 0; i < subsets_.size(); ++i) seen.add_packed(subsets_[i]);
     Chosen chosen;
     const auto take = [&](std::span<const std::int32_t> subset) {
         if (!seen.add(subset)) return false;
@@ -173,7 +169,7 @@ RefreshedTable::Chosen RefreshedTable::choose(std::span<const std::int32_t> batc
     // Where nearly all subsets have their record, it does without.
     for (std::int64_t i = 0; random > 0 && i < kTries * options_.refreshed; ++i) {
         std::vector<std::int32_t> subset;
-        draw_random(table_.size() + i, size, subset);
+        draw_random(subsets_.size() + i, size, subset);
         random -= take(subset);
     }
     return chosen;
@@ -196,24 +192,19 @@ std::vector<double> RefreshedTable::retrain(std::span<const std::int32_t> subset
 void RefreshedTable::add(std::span<const std::int32_t> subsets, std::int64_t size,
                          std::span<const double> values, std::int64_t proposed) {
     estimate_.reset();
-    std::vector<double>& metric = table_.metrics[std::string(truth_.name())];
     for (std::size_t i = 0; i < values.size(); ++i) {
-        table_.subsets.add(subsets.subspan(i * at(size), at(size)));
-        table_.numbers.push_back(std::ssize(metric));
-        table_.seeds.push_back(options_.seed);
-        table_.seconds.push_back(0.0);
-        metric.push_back(values[i]);
+        subsets_.add(subsets.subspan(i * at(size), at(size)));
+        values_.push_back(values[i]);
         random_.push_back(std::cmp_less(i, proposed) ? 0 : 1);
     }
 }
 
 Spread RefreshedTable::random_spread(std::int64_t size) const {
-    const std::vector<double>& metric = table_.metrics.at(std::string(truth_.name()));
     std::vector<double> values;
-    for (std::int64_t i = 0; i < table_.size(); ++i) {
-        if (random_[at(i)] != 0 && table_.subsets.members_count(i) == size &&
-            std::isfinite(metric[at(i)])) {
-            values.push_back(metric[at(i)]);
+    for (std::int64_t i = 0; i < subsets_.size(); ++i) {
+        if (random_[at(i)] != 0 && subsets_.members_count(i) == size &&
+            std::isfinite(values_[at(i)])) {
+            values.push_back(values_[at(i)]);
         }
     }
     return values.size() < 2 ? Spread{} : spread_of(values);
@@ -222,8 +213,9 @@ Spread RefreshedTable::random_spread(std::int64_t size) const {
 void RefreshedTable::fit(const std::vector<double>& chosen) {
     EstimatorOptions settings = options_.settings;
     settings.chosen = chosen;
-    estimate_ = std::make_unique<TableMetric>(table_, std::string(truth_.name()),
-                                              options_.estimator, items_, settings);
+    estimate_ = std::make_unique<TableMetric>(usable_records(subsets_, values_, 1, truth_.name()),
+                                              std::string(truth_.name()), options_.estimator,
+                                              items_, settings);
 }
 
 TableMetric& RefreshedTable::fitted() {
@@ -239,8 +231,8 @@ std::vector<std::int32_t> RefreshedTable::best() {
 
 TrainState RefreshedTable::export_state() const {
     TrainState state;
-    put(state, "subsets", table_.subsets.bits());
-    put(state, "values", std::span<const double>(table_.metrics.at(std::string(truth_.name()))));
+    put(state, "subsets", subsets_.bits());
+    put(state, "values", std::span<const double>(values_));
     put(state, "random", std::span<const std::uint8_t>(random_));
     return state;
 }

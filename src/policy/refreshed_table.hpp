@@ -51,7 +51,9 @@ class RefreshedTable final : public Metric {
     /// count. Throws as the constructor and evaluate() do. Collective.
     RefreshReport refresh(std::span<const std::int32_t> batches, std::int64_t size);
 
-    const LookupTable& table() const { return table_; }
+    const PackedSubsets& subsets() const { return subsets_; }   ///< of the records
+    std::span<const double> values() const { return values_; }  ///< the same, retrained
+    std::int64_t size() const { return subsets_.size(); }
     std::string summary() { return fitted().summary(); }
     /// What retraining gave for random subsets of this size; all 0 where fewer than two have one.
     Spread random_spread(std::int64_t size) const;
@@ -87,7 +89,8 @@ class RefreshedTable final : public Metric {
     TableOptions options_;
     Collective& collective_;
     Items items_;
-    LookupTable table_;
+    PackedSubsets subsets_;
+    std::vector<double> values_;
     std::vector<std::uint8_t> random_;       ///< of each record: whether it is of a random subset
     std::unique_ptr<TableMetric> estimate_;  ///< null where records have come since
 };
