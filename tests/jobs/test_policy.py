@@ -33,6 +33,17 @@ class Policy(JobTest):
             file.writelines(f"{i}\n" for i in ids)
         return path
 
+    def assert_tells_apart(self, predicted, retrained, said):
+        """Estimates of other batches [environments, batches] that order them as `said` and are off by less than batches differ."""
+        def ranks(values):  # the mean of the places of equal ones
+            _, place, counts = numpy.unique(values, return_inverse=True, return_counts=True)
+            return (numpy.cumsum(counts) - (counts - 1) / 2)[place]
+
+        correlations = [numpy.corrcoef(ranks(p), ranks(r))[0, 1] for p, r in zip(predicted, retrained)]
+        self.assertAlmostEqual(numpy.mean(correlations), said, places=9)
+        self.assertGreater(said, 0.2)
+        self.assertLess(((predicted - retrained) ** 2).mean(), retrained.var(1).mean())
+
     def test_training_has_the_same_bits_over_ranks(self):
         parameters = []
         for ranks in (0, 2, 3):
@@ -47,7 +58,17 @@ class Policy(JobTest):
         self.assertEqual(len(set(parameters)), 1)
         with h5py.File(self.path("run0/run.h5")) as file:
             self.assertEqual(list(file["curves/updates/refresh_update"]), [5, 10])
-            numpy.testing.assert_array_less(0.0, file["curves/updates/retrained"][:])
+            retrained, gains = (file[f"curves/updates/{name}"][1] for name in ("retrained", "retrained_gain"))
+        # The same from the records: the last 16 of each table are those of the last refresh.
+        proposed, units = [], []
+        for table in range(2):
+            values, random = (numpy.fromfile(self.path(f"run0/checkpoints/000012/table{table}.{name}"), dtype)
+                              for name, dtype in (("values", "f8"), ("random", "u1")))
+            self.assertEqual((len(values), random[:40].tolist()), (72, [1] * 40))
+            self.assertGreaterEqual(random[-16:].sum(), 4)
+            proposed.append(values[-16:][random[-16:] == 0].mean())
+            units.append((proposed[-1] - values[random == 1].mean()) / values[random == 1].std())
+        numpy.testing.assert_allclose((retrained, gains), (numpy.mean(proposed), numpy.mean(units)))
 
     def test_rollouts_are_used_again_over_ranks_and_after_a_stop(self):
         train = ("policy", "train", "--environment", "standard", "--environments", 1, "-k", 4, "--updates", 6, "--records", 40, "--refresh-every",
@@ -162,7 +183,7 @@ class Policy(JobTest):
         self.assertFalse(ids[0] & ids[1])
 
     def test_a_run_tells_how_picking_changed_and_what_estimates_are_worth(self):
-        self.train_policy("run")
+        facts = self.train_policy("run").json()
         with h5py.File(self.path("run/run.h5")) as file:
             shares = file["curves/picking/share"][:]
             self.assertEqual(shares.shape, (6, 30))  # every other update is in the first environment
@@ -171,8 +192,7 @@ class Policy(JobTest):
             for kind in ("random", "policy"):
                 predicted, retrained = (file[f"curves/fidelity/{kind}_{what}"][:] for what in ("predicted", "retrained"))
                 self.assertEqual(predicted.shape, (2, 200))
-                self.assertFalse((predicted == retrained).all())
-                numpy.testing.assert_allclose(predicted, retrained, atol=0.5)
+                self.assert_tells_apart(predicted, retrained, facts["rank_correlation"][kind])
             self.assertEqual(file["curves/candidates/target"].shape, (1, 30))
 
     def test_every_head_trains_and_picks(self):
@@ -185,7 +205,8 @@ class Policy(JobTest):
                 self.assert_fails(2, ["label-or-not", "exactly k"], *pick)
                 facts = self.run_ok("policy", "evaluate", "--policy", self.policy(head), *SMALL[:6], "--environments", 2,
                                     "--choosers", "margin", "--random-batches", 20, "--json").json()
-                self.assertGreater(facts["labels"], 0)
+                # It begins with 4 on average, and the price holds it there: 1.9 is the deviation of one batch, and there are 32.
+                self.assertTrue(2 < facts["labels"] < 8, facts["labels"])
                 self.assertNotEqual(facts["labels"], facts["k"])
                 continue
             self.run_ok(*pick)
@@ -207,12 +228,12 @@ class Policy(JobTest):
             self.assertEqual(facts[0][name], facts[1][name])
         self.assertEqual(facts[0]["records"], 2 * (60 + 16))
         judged = ("policy", "evaluate", "--policy", self.policy("run0"), *SMALL[:8], "--own", "--table", *tables, "--choosers", "margin")
-        self.run_ok(*judged, "-o", self.path("own.h5"), ranks=2)
+        said = self.run_ok(*judged, "-o", self.path("own.h5"), "--json", ranks=2).json()
         self.assertIn("rank correlation", self.run_ok(*judged).out)
         with h5py.File(self.path("own.h5")) as file:
             predicted, retrained = (file[f"curves/fidelity/policy_{what}"][:] for what in ("predicted", "retrained"))
             self.assertEqual(predicted.shape, (2, 200))
-            numpy.testing.assert_allclose(predicted, retrained, atol=0.5)
+            self.assert_tells_apart(predicted, retrained, said["rank_correlation"]["policy"])
         # A table may lie elsewhere when the run goes on, but must be the same; and so must the seed.
         os.rename(tables[1], self.path("moved.h5"))
         moved = (*train[:len(few) - 1], self.path("moved.h5"), *train[len(few):], "--run", self.path("run0"), "--resume")
