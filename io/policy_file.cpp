@@ -12,6 +12,7 @@ namespace thresher::io {
 namespace {
 
 constexpr const char* kFormat = "thresher-policy";
+constexpr const char* kChecksums = "/environment_checksums";
 
 /// A number that the file must have, from `least` to `most`.
 std::int64_t number_in(const hdf5::File& file, const std::string& name, std::int64_t least,
@@ -59,6 +60,19 @@ void write_policy(const std::string& path, const TrainedPolicy& trained,
                              "output"})
         .write_rows({0, count}, hdf5::Type::float32,
                     std::as_bytes(std::span(trained.policy.parameters)));
+    if (!trained.environment_checksums.empty()) {
+        const auto environments = std::ssize(trained.environment_checksums);
+        std::size_t width = 1;
+        for (const std::string& checksum : trained.environment_checksums) {
+            width = std::max(width, checksum.size());
+        }
+        file.create_dataset({.name = kChecksums,
+                             .type = hdf5::Type::text,
+                             .shape = {environments},
+                             .description = "checksum of each environment it was trained in",
+                             .text_bytes = static_cast<std::int64_t>(width)})
+            .write_text({0, environments}, trained.environment_checksums);
+    }
     for (const auto& [name, values] : trained.curves) {
         const auto length = std::ssize(values);
         file.create_dataset({.name = "/curves/" + name,
@@ -86,6 +100,10 @@ TrainedPolicy read_policy(const std::string& path) {
         hdf5::read_strings(file.root(), "feature_kinds").value_or(std::vector<std::string>{});
     trained.picks = number_in(file, "picks", 1, kMany);
     trained.environment = hdf5::read_string(file.root(), "environment").value_or("");
+    if (file.is_dataset(kChecksums)) {
+        const hdf5::Dataset checksums = file.dataset(kChecksums);
+        trained.environment_checksums = checksums.read_text({0, checksums.rows()});
+    }
     trained.retrainings = hdf5::read_integer(file.root(), "retrainings").value_or(0);
     THRESHER_CHECK_AS(FileError, policy.shape.hidden % kHiddenStep == 0 && policy.logit_bound > 0.0,
                       "{}: a hidden size of {} and a logit bound of {}; the first is a multiple of "

@@ -21,10 +21,12 @@ struct TrainedPolicy {
     std::string environment;                 ///< where
     std::int64_t retrainings = 0;            ///< in each environment; 0 where it does not say
     Curves curves;                           ///< one value an update, or a refresh
+    /// Of the environments, by number; empty where the file does not say.
+    std::vector<std::string> environment_checksums{};
 };
 
-/// Writes /parameters f32 [P], /curves/<name> f64, and what else there is as attributes. Throws
-/// FileError. Local: the root's business.
+/// Writes /parameters f32 [P], /curves/<name> f64, /environment_checksums, and what else there is
+/// as attributes. Throws FileError. Local: the root's business.
 void write_policy(const std::string& path, const TrainedPolicy& trained,
                   const Provenance& provenance, Overwrite overwrite);
 

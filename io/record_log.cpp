@@ -37,7 +37,9 @@ T take(std::string_view& bytes) {
 }  // namespace
 
 RecordLog::RecordLog(std::string path, const std::string& plan, std::int64_t metrics_each)
-    : path_(std::move(path)), metrics_each_(metrics_each) {
+    : path_(std::move(path)),
+      lock_(path_ + ".lock", "the table that is built here", "write another --output"),
+      metrics_each_(metrics_each) {
     const std::string head = std::string(kFirstLine) + plan + '\n';
     std::size_t whole = 0;
     if (std::filesystem::exists(path_)) {
@@ -111,6 +113,7 @@ void RecordLog::write(std::string_view bytes) {
 void RecordLog::remove() {
     ::close(std::exchange(descriptor_, -1));
     std::filesystem::remove(path_);
+    lock_.remove();
 }
 
 }  // namespace thresher::io

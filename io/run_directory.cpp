@@ -37,7 +37,7 @@ RunDirectory::RunDirectory(const std::string& path, RunStart start, Collective& 
         THRESHER_CHECK_AS(FileError, fs::is_directory(path_),
                           "{}: the run directory cannot be made: {}", path_,
                           error ? error.message() : "something else has this name");
-        lock_.emplace_back(path_);
+        lock_.emplace_back(file("lock"), "the run directory", "choose another --run");
         for (const char* name : kRunFiles) {
             if (!fs::exists(file(name))) continue;
             THRESHER_CHECK_AS(

@@ -7,30 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "io/file_lock.hpp"
 #include "io/provenance.hpp"
 #include "src/base/collective.hpp"
 
 namespace thresher::io {
-
-/// The lock of a run directory: flock on the file `lock`, which names host and process. Move-only.
-class RunLock {
-  public:
-    /// Throws FileError naming the host and the process that hold it. A lock whose process is dead
-    /// is taken over. Local: the root's business.
-    explicit RunLock(const std::string& directory);
-    ~RunLock();
-    RunLock(RunLock&& other) noexcept;
-    RunLock& operator=(RunLock&& other) noexcept;
-
-  private:
-    void release();
-    std::string path_;
-    int descriptor_ = -1;
-};
-
-/// False where nobody holds the lock of a run directory, as far as this host can tell; `otherwise`
-/// where its file system has no locks. Local.
-bool is_locked(const std::string& directory, bool otherwise);
 
 /// What a job does with the run directory it was given.
 enum class RunStart {
@@ -58,7 +39,7 @@ class RunDirectory {
 
   private:
     std::string path_;
-    std::vector<RunLock> lock_;  ///< one at the root, none elsewhere
+    std::vector<FileLock> lock_;  ///< one at the root, none elsewhere
 };
 
 /// One dataset under /curves/. The first axis is the step or cycle; with repeats, [repeats,

@@ -239,6 +239,7 @@ int run_env(Job& job) {
     EnvOptions options;
     add_options(job.options(), options);
     job.start();
+    refuse_unused(job, options.choice);
     if (options.action == "run") return play_games(job, options);
     if (options.action == "oracle") return oracle(job, options);
     return influence(job, options);

@@ -215,6 +215,12 @@ void Job::start(std::vector<std::string> arguments) {
                threads == 1 ? "" : "s", device_);
 }
 
+bool Job::was_given(const std::string& option) const {
+    const CLI::Option* known = app_.get_option_no_throw(option);
+    THRESHER_CHECK(known != nullptr, "there is no option {}", option);
+    return given(arguments_, *known);
+}
+
 std::string Job::device_named(const std::string& name) const {
     const std::string device = choose_device(name);
     // "cuda" is the GPU with this rank's place on its node.

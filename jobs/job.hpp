@@ -70,6 +70,9 @@ class Job {
     const CommonOptions& common() const { return common_; }
     /// Those behind the verb, as they were given.
     const std::vector<std::string>& arguments() const { return arguments_; }
+    /// Whether the command line itself has this option, such as "--seed"; a --config file, which
+    /// may say more than a verb needs, does not count. Throws Error where there is no such option.
+    bool was_given(const std::string& option) const;
     Collective& collective() { return *collective_; }
     const std::string& device() const { return device_; }
     /// The device that an option other than --device names: auto, cpu, cuda or cuda:N. Throws

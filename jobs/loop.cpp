@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "io/batch_file.hpp"
 #include "io/block_reader.hpp"
@@ -25,6 +26,8 @@
 namespace thresher::jobs {
 
 namespace {
+
+constexpr const char *kLoop = "loop.json", *kAgent = "agent";
 
 /// One run of the verb: the pools, the models and the state, and what is done in a cycle.
 class Loop {
@@ -75,7 +78,7 @@ class Loop {
                 }
                 if (!state_.pending.empty()) {
                     if (!take_labels(track)) return wait_for_person();
-                    write_checkpoint(nullptr);  // before the next batch takes the labels' place
+                    write_checkpoint();  // before the next batch takes the labels' place
                 }
                 while (static_cast<std::int64_t>(track.labelled.size()) < options_.cycles) {
                     if (!run_cycle(a, repeat)) return wait_for_person();
@@ -108,22 +111,25 @@ class Loop {
             return;
         }
         agree(collective(), [&] {
-            LoopState state = loop_state_from_json(checkpoint->files.at("loop.json"));
+            LoopState state = loop_state_from_json(required_file(*checkpoint, kLoop));
             check_same_settings(state.settings, state_.settings, options_.run);
             state_ = std::move(state);
             costs_before_ = state_.ledger;
-            trainer_state_ = trainer_state(checkpoint->files);
+            trainer_state_ = state_in(kTrainer, checkpoint->files);
+            agent_state_ = state_in(kAgent, checkpoint->files);
         });
         log::info("resumed from {}", checkpoint->path);
     }
 
-    void write_checkpoint(const Trainer* trainer) {
+    /// With the states, at the root, of what a cycle is in the middle of.
+    void write_checkpoint(const TrainState& trainer = {}, const TrainState& agent = {}) {
         ++state_.checkpoints;
         add_costs(job_.phases(), collective().traffic(), costs_before_, state_.ledger);
         io::write_checkpoint(run_.checkpoints(), state_.checkpoints, collective(), [&] {
             io::CheckpointFiles files;
-            files["loop.json"] = to_json(state_);
-            if (trainer != nullptr) add_trainer_state(*trainer, files);
+            files[kLoop] = to_json(state_);
+            add_state(kTrainer, trainer, files);
+            add_state(kAgent, agent, files);
             return files;
         });
     }
@@ -202,7 +208,7 @@ class Loop {
     /// Ends the job; the batch is in batch.h5 and batch.csv. A batch that waited already is left as
     /// it is: a person may have begun to fill it in.
     int wait_for_person() {
-        write_checkpoint(nullptr);
+        write_checkpoint();
         const std::string path = run_.file("batch.h5"), csv = io::csv_path_of_batch(path);
         agree(collective(), [&] {
             if (!job_.is_root()) return;
@@ -255,7 +261,7 @@ class Loop {
             labelled = io::make_example_source(pool_, pool_.rows_of(track.ids),
                                                options_.training.cache_bytes(), track.labels);
         });
-        train(*model, *labelled, seed, title);
+        const Trained trained = train(*model, *labelled, seed, title);
         Evaluation evaluation;
         {
             const auto timer = job_.phases().time("evaluate");
@@ -264,7 +270,8 @@ class Loop {
             evaluation = evaluate(*model, *test, collective());
         }
         Picked picked;
-        if (cycle + 1 < options_.cycles) picked = pick(*model, a, repeat, cycle);
+        if (cycle + 1 < options_.cycles) picked = pick(*model, a, repeat, cycle, trained.state);
+        for (const auto& [role, flops] : trained.flops) state_.ledger["flops/" + role] += flops;
 
         track.labelled.push_back(static_cast<double>(track.ids.size()));
         track.test_accuracy.push_back(evaluation.accuracy());
@@ -281,7 +288,7 @@ class Loop {
             track.batches.push_back(picked.ids);
             if (!label(a, repeat, picked.ids, std::move(picked.scores))) return false;
         }
-        write_checkpoint(nullptr);
+        write_checkpoint();
         write_record();
         if (clock_.due(collective()) == Due::stop) {
             throw Requeue(
@@ -291,8 +298,13 @@ class Loop {
         return true;
     }
 
-    void train(Model& model, ExampleSource& labelled, std::uint64_t seed,
-               const std::string& title) {
+    struct Trained {
+        std::map<std::string, double> flops;  ///< by role
+        TrainState state;  ///< the root's: a stop later in the cycle begins from here again
+    };
+
+    Trained train(Model& model, ExampleSource& labelled, std::uint64_t seed,
+                  const std::string& title) {
         const auto timer = job_.phases().time("train");
         TrainOptions train = train_;
         train.seed = seed;
@@ -304,13 +316,14 @@ class Loop {
             log::info("{}: goes on at update {} of {}", title, trainer.steps_done(),
                       trainer.steps_planned());
         }
+        const auto state = [&] { return job_.is_root() ? trainer.export_state() : TrainState(); };
         static_cast<void>(train_with_checkpoints(job_, collective(), trainer, clock_, title,
-                                                 [&] { write_checkpoint(&trainer); }));
+                                                 [&] { write_checkpoint(state()); }));
         if (trainer.skipped_updates() > 0) {
             log::warn("{}: {} updates were left out, as a loss or a gradient was not finite", title,
                       trainer.skipped_updates());
         }
-        for (const auto& [role, flops] : trainer.flops()) state_.ledger["flops/" + role] += flops;
+        return {trainer.flops(), state()};
     }
 
     /// What the method reads, with this cycle's model.
@@ -336,16 +349,22 @@ class Loop {
     std::optional<io::TrainedPolicy> train_agent_of(const Method& method, LoopTrack& track,
                                                     PredictionStream& stream,
                                                     std::span<const std::uint8_t> labelled,
-                                                    std::uint32_t round) {
+                                                    std::uint32_t round,
+                                                    const TrainState& trainer) {
         const std::string& kind = method.choice.agent;
         if (method.acquisition != kPolicy || kind == "fixed") return std::nullopt;
         std::optional<io::TrainedPolicy> start;
         if (!method.choice.policy.empty()) {
             agree(collective(), [&] { start = io::read_policy(method.choice.policy); });
         }
-        io::TrainedPolicy trained = train_agent(
-            job_, stream, labelled, track.ids, track.labels, start ? &*start : nullptr,
-            {options_.k, options_.agent_updates, job_.common().seed, round, track.agent});
+        const AgentOptions options{options_.k,         options_.agent_updates,
+                                   job_.common().seed, round,
+                                   track.agent,        fmt::format("{} agent", method.text)};
+        const AgentCheckpoints checkpoints{
+            clock_, [&](const TrainState& agent) { write_checkpoint(trainer, agent); },
+            std::exchange(agent_state_, {}), state_.ledger};
+        io::TrainedPolicy trained = train_agent(job_, stream, labelled, track.ids, track.labels,
+                                                start ? &*start : nullptr, options, checkpoints);
         if (kind == "single") track.agent = trained.policy.parameters;
         return trained;
     }
@@ -356,7 +375,9 @@ class Loop {
         std::vector<float> scores;
     };
 
-    Picked pick(const Model& model, std::size_t a, std::int64_t repeat, std::int64_t cycle) {
+    /// `trainer` is the state of the cycle's training, which has ended.
+    Picked pick(const Model& model, std::size_t a, std::int64_t repeat, std::int64_t cycle,
+                const TrainState& trainer) {
         const Method& method = methods_[a];
         const auto round = static_cast<std::uint32_t>(repeat * options_.cycles + cycle);
         std::unique_ptr<Predictor> pool_predictor, target_predictor;
@@ -372,7 +393,7 @@ class Loop {
             mark_ids(collective(), state_.track(a, repeat).ids,
                      {stream->owned_rows(), stream->ids()}, options_.pool.path);
         const std::optional<io::TrainedPolicy> agent =
-            train_agent_of(method, state_.track(a, repeat), *stream, labelled, round);
+            train_agent_of(method, state_.track(a, repeat), *stream, labelled, round, trainer);
         const Choice choice =
             choose(job_, *stream, method.choice, method.acquisition, options_.k, round, labelled,
                    {labelled, target.get()}, agent ? &*agent : nullptr);
@@ -394,7 +415,8 @@ class Loop {
     CheckpointClock clock_;
     LoopState state_;
     std::map<std::string, double> costs_before_;  ///< the ledger of the parts before this one
-    TrainState trainer_state_;                    ///< of a training that a stop or a kill cut short
+    /// Of what a stop or a kill cut short: the training of a cycle, and of its policy.
+    TrainState trainer_state_, agent_state_;
 };
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "jobs/steps/policy_judge.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
+#include "src/base/log.hpp"
 #include "src/environments/choosers.hpp"
 
 namespace thresher::jobs {
@@ -40,6 +41,22 @@ std::int64_t retrainings_of(const PolicyOptions& options, const io::TrainedPolic
     return count;
 }
 
+/// Throws UsageError unless environment `number` is one that the policy was trained in.
+void check_own(const PolicyOptions& options, const io::TrainedPolicy& trained, std::int64_t number,
+               const std::string& checksum) {
+    const std::vector<std::string>& known = trained.environment_checksums;
+    if (known.empty()) return;
+    THRESHER_CHECK_AS(
+        UsageError, number < std::ssize(known),
+        "--own is in environments of the training, of which {} had {}; --environments "
+        "is {}",
+        options.policy, known.size(), options.environments);
+    THRESHER_CHECK_AS(UsageError, known[static_cast<std::size_t>(number)] == checksum,
+                      "environment {} is not the one that {} was trained in; give the --seed and "
+                      "the options of the environment that its training had, or leave --own out",
+                      number, options.policy);
+}
+
 /// Every environment judged by one rank. Collective.
 Findings judge_all(Job& job, const PolicyOptions& options, const io::TrainedPolicy& trained) {
     Collective& collective = job.collective();
@@ -57,6 +74,7 @@ Findings judge_all(Job& job, const PolicyOptions& options, const io::TrainedPoli
     for (std::int64_t i = 0; i < options.environments; ++i) {
         Ground ground =
             make_ground(job, options, source, trained.feature_kinds, options.own ? i : kFresh + i);
+        if (options.own) check_own(options, trained, i, ground.open.checksum);
         if (job.is_root()) add_candidates(ground.open, found.record);
         if (ground.built && find_head(trained.policy.head).exact) {
             give_table(job, ground, options);
@@ -180,6 +198,7 @@ int evaluate_policy(Job& job) {
     PolicyOptions options;
     add_policy_evaluation_options(job.options(), options);
     job.start();
+    refuse_unused(job, options.choice);
     for (const std::string& name : options.choosers) check_chooser_or_search(name);
     static_cast<void>(proxy_metric(options.metric));
     THRESHER_CHECK_AS(UsageError, options.tables.empty() || options.own,
@@ -197,6 +216,11 @@ int evaluate_policy(Job& job) {
         static_cast<void>(find_head(trained.policy.head));
     });
     if (options.picks == 0) options.picks = trained.picks;
+    check_picks(options);
+    if (options.own && trained.environment_checksums.empty()) {
+        log::warn("{} does not say what it was trained in, so --own goes by the options alone",
+                  options.policy);
+    }
 
     Findings found = judge_all(job, options, trained);
     std::vector<std::string> methods{std::string(kPolicy)};

@@ -23,28 +23,7 @@ namespace thresher::jobs {
 
 namespace {
 
-constexpr const char* kAgent = "agent.";
-constexpr const char* kTable = "table";
-
-/// A state's entries as checkpoint files, whose names are plain, and back.
-void add_files(const std::string& prefix, const TrainState& state, io::CheckpointFiles& files) {
-    for (const auto& [name, bytes] : state) {
-        std::string plain = name;
-        std::replace(plain.begin(), plain.end(), '/', '+');
-        files[prefix + plain].assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    }
-}
-
-TrainState state_in(const std::string& prefix, const io::CheckpointFiles& files) {
-    TrainState state;
-    for (const auto& [name, text] : files) {
-        if (name.rfind(prefix, 0) != 0) continue;
-        std::string entry = name.substr(prefix.size());
-        std::replace(entry.begin(), entry.end(), '+', '/');
-        put(state, entry, std::span<const char>(text));
-    }
-    return state;
-}
+constexpr const char* kAgent = "agent";
 
 /// One training of a policy: its environments, its run, and what is kept of both.
 class PolicyTraining {
@@ -55,6 +34,14 @@ class PolicyTraining {
           run_(run),
           clock_(options.checkpoint_every_s, options.max_walltime_s),
           grounds_(make_grounds(job, options)) {
+        agree(job.collective(), [&] {
+            const Ground& first = grounds_.front();
+            settings_ =
+                options.settings(job.common().seed, first.open.checksum, first.proxy->describe());
+        });
+        const io::CheckpointFiles begun =
+            options.resume ? load_checkpoint() : io::CheckpointFiles();
+        if (options.rewards == "table") make_tables(begun);
         // The same work on all ranks, which share out the retraining on its way.
         agent_ = std::make_unique<Reinforce>(
             options.untrained(grounds_.front().candidates.width, job.common().seed),
@@ -62,30 +49,13 @@ class PolicyTraining {
             [this](std::int64_t update, std::size_t ground, auto batches) {
                 return refresh(update, ground, batches);
             });
-        settings_ =
-            options.settings(grounds_.front().open.checksum, grounds_.front().proxy->describe());
-    }
-
-    void resume() {
-        const auto checkpoint = io::load_newest_checkpoint(run_.checkpoints(), job_.collective());
-        if (!checkpoint) {
-            log::info("{} has no checkpoint yet: starting from the beginning", run_.path());
-            return;
+        if (const TrainState state = state_in(kAgent, begun); !state.empty()) {
+            agree(job.collective(), [&] { agent_->import_state(state); });
         }
-        agree(job_.collective(), [&] {
-            const auto then = nlohmann::json::parse(checkpoint->files.at("settings.json"));
-            check_same_settings(then.get<std::map<std::string, std::string>>(), settings_,
-                                run_.path());
-            for (std::size_t i = 0; i < grounds_.size(); ++i) {
-                if (!grounds_[i].table) continue;
-                grounds_[i].table->import_state(
-                    state_in(fmt::format("{}{}.", kTable, i), checkpoint->files));
-            }
-            agent_->import_state(state_in(kAgent, checkpoint->files));
-        });
-        fit_tables(grounds_, job_.collective());
-        log::info("resumed from {} at update {} of {}", checkpoint->path, agent_->updates_done(),
-                  options_.training.updates);
+        if (!begun.empty()) {
+            log::info("goes on at update {} of {}", agent_->updates_done(),
+                      options_.training.updates);
+        }
     }
 
     void train() {
@@ -99,15 +69,7 @@ class PolicyTraining {
             progress->update(agent_->updates_done(),
                              fmt::format("{} {:+.2f} SD{}", estimated("gain"),
                                          agent_->curves().at("gain").back(), retrained_note()));
-            const Due due = clock_.due(job_.collective());
-            if (due == Due::nothing) continue;
-            write_checkpoint();
-            if (due == Due::stop) {
-                throw Requeue(fmt::format(
-                    "asked to stop after update {} of {}: a checkpoint was written; run the same "
-                    "command with --resume to go on",
-                    agent_->updates_done(), options_.training.updates));
-            }
+            stop_if_due("update", agent_->updates_done(), options_.training.updates);
         }
         progress->finish();
         write_checkpoint();
@@ -122,13 +84,17 @@ class PolicyTraining {
                 compare_estimates(ground, agent_->policy(), options_.picks, record);
             fidelity_ = rank_correlations(record);
         }
+        add_costs();
         agree(job_.collective(), [&] {
             if (!job_.is_root()) return;
             const io::Provenance provenance = job_.provenance(options_.choice.pool.path);
-            io::write_policy(run_.file("policy.h5"),
-                             {agent_->policy(), options_.features, options_.picks,
-                              options_.choice.environment.name, retrainings(), agent_->curves()},
-                             provenance, io::Overwrite::yes);
+            std::vector<std::string> checksums;
+            for (const Ground& ground : grounds_) checksums.push_back(ground.open.checksum);
+            io::write_policy(
+                run_.file("policy.h5"),
+                {agent_->policy(), options_.features, options_.picks,
+                 options_.choice.environment.name, retrainings(), agent_->curves(), checksums},
+                provenance, io::Overwrite::yes);
             for (const auto& [name, values] : agent_->curves()) {
                 record.curves["updates/" + name] = {{std::ssize(values)}, values, name, ""};
             }
@@ -142,10 +108,7 @@ class PolicyTraining {
                 "share of the rollouts that pick each candidate of the first environment",
                 ""};
             add_candidates(grounds_.front().open, record);
-            for (const auto& [name, seconds] : job_.phases().seconds()) {
-                record.ledger["seconds/" + name] = seconds;
-            }
-            record.ledger["records"] = static_cast<double>(records());
+            record.ledger = ledger_;
             io::write_run(run_.curves_file(), record, provenance);
         });
     }
@@ -164,11 +127,13 @@ class PolicyTraining {
             "law's, in the last updates of {}; wrote {}",
             estimated("reward"), last("gain"), retrained_note(), 100.0 * last("entropy"),
             agent_->updates_done(), run_.file("policy.h5")));
-        nlohmann::json facts{{"updates", agent_->updates_done()},
-                             {from_table() ? "estimated_gain" : "gain", last("gain")},
-                             {"entropy", last("entropy")},
-                             {"records", records()},
-                             {"environments", grounds_.size()}};
+        nlohmann::json facts{
+            {"updates", agent_->updates_done()},
+            {from_table() ? "estimated_gain" : "gain", last("gain")},
+            {"entropy", last("entropy")},
+            {"records", records()},
+            {"flops", {{"policy", agent_->flops()}, {"proxy", ledger_["flops/proxy"]}}},
+            {"environments", grounds_.size()}};
         if (!fidelity_.empty()) {
             job_.print(described(fidelity_));
             facts["rank_correlation"] = fidelity_;
@@ -178,6 +143,55 @@ class PolicyTraining {
     }
 
   private:
+    /// What the run has come to, in the settings of this one; empty where that is nothing.
+    io::CheckpointFiles load_checkpoint() {
+        auto checkpoint = io::load_newest_checkpoint(run_.checkpoints(), job_.collective());
+        if (!checkpoint) {
+            log::info("{} has no checkpoint yet: starting from the beginning", run_.path());
+            return {};
+        }
+        agree(job_.collective(), [&] {
+            const auto then =
+                required_json<std::map<std::string, std::string>>(*checkpoint, kSettings);
+            check_same_settings(then, settings_, run_.path());
+            costs_before_ = required_json<std::map<std::string, double>>(*checkpoint, kLedger);
+        });
+        log::info("resumed from {}", checkpoint->path);
+        return std::move(checkpoint->files);
+    }
+
+    /// Tables as they were, and those that are still missing by retraining.
+    void make_tables(const io::CheckpointFiles& begun) {
+        const auto timer = job_.phases().time("environments");
+        const auto progress = job_.progress("tables", std::ssize(grounds_), "tables");
+        for (std::size_t i = 0; i < grounds_.size(); ++i) {
+            const TrainState state = state_in(name_of_table(i), begun);
+            give_table(job_, grounds_[i], options_, state);
+            progress->update(static_cast<std::int64_t>(i) + 1);
+            if (state.empty())
+                stop_if_due("table", static_cast<std::int64_t>(i) + 1, std::ssize(grounds_));
+        }
+        progress->finish();
+        fit_tables(grounds_, job_.collective());
+        for (const Ground& ground : grounds_) {
+            log::debug("{}: {}", ground.open.environment.name, ground.table->summary());
+        }
+    }
+
+    /// Writes a checkpoint when one is due; throws Requeue after a stop signal. Collective.
+    void stop_if_due(const char* what, std::int64_t done, std::int64_t all) {
+        const Due due = clock_.due(job_.collective());
+        if (due == Due::nothing) return;
+        write_checkpoint();
+        if (due == Due::checkpoint) return;
+        throw Requeue(fmt::format(
+            "asked to stop after {} {} of {}: a checkpoint was written; run the same command with "
+            "--resume to go on",
+            what, done, all));
+    }
+
+    static std::string name_of_table(std::size_t ground) { return fmt::format("table{}", ground); }
+
     bool from_table() const { return grounds_.front().table != nullptr; }
 
     std::string estimated(const char* what) const {
@@ -212,7 +226,7 @@ class PolicyTraining {
     std::int64_t records() const {
         std::int64_t count = 0;
         for (const Ground& ground : grounds_)
-            count += ground.table ? ground.table->table().size() : 0;
+            count += ground.table ? ground.table->size() : 0;
         return count;
     }
 
@@ -239,16 +253,30 @@ class PolicyTraining {
         return report;
     }
 
+    /// Brings the ledger to what this part and those before it have cost. Collective.
+    void add_costs() {
+        double proxies = 0.0;
+        for (const Ground& ground : grounds_) proxies += ground.retrained->flops();
+        ledger_.clear();
+        jobs::add_costs(job_.phases(), job_.collective().traffic(), costs_before_, ledger_,
+                        sum_flops(job_.collective(), {{"flops/proxy", proxies}}));
+        // All ranks do the same work on the policy, which counts once.
+        if (agent_) ledger_["flops/policy"] = agent_->flops();
+        ledger_["records"] = static_cast<double>(records());
+    }
+
     void write_checkpoint() {
+        add_costs();
         const auto timer = job_.phases().time("checkpoint");
-        io::write_checkpoint(run_.checkpoints(), agent_->updates_done(), job_.collective(), [&] {
+        const std::int64_t updates = agent_ ? agent_->updates_done() : 0;
+        io::write_checkpoint(run_.checkpoints(), updates, job_.collective(), [&] {
             io::CheckpointFiles files;
-            files["settings.json"] = nlohmann::json(settings_).dump(2);
-            add_files(kAgent, agent_->export_state(), files);
+            files[kSettings] = nlohmann::json(settings_).dump(2);
+            files[kLedger] = nlohmann::json(ledger_).dump(2);
+            if (agent_) add_state(kAgent, agent_->export_state(), files);
             for (std::size_t i = 0; i < grounds_.size(); ++i) {
                 if (!grounds_[i].table) continue;
-                add_files(fmt::format("{}{}.", kTable, i), grounds_[i].table->export_state(),
-                          files);
+                add_state(name_of_table(i), grounds_[i].table->export_state(), files);
             }
             return files;
         });
@@ -262,6 +290,7 @@ class PolicyTraining {
     std::vector<TrainingEnvironment> environments_;
     std::unique_ptr<Reinforce> agent_;
     std::map<std::string, std::string> settings_;
+    std::map<std::string, double> ledger_, costs_before_;  ///< the second of the parts before this
     std::map<std::string, double> fidelity_;  ///< rank correlation, of random and policy batches
 };
 
@@ -273,6 +302,7 @@ int train_policy(Job& job) {
     job.start();
     install_stop_signals();
     check_policy_options(options);
+    refuse_unused(job, options);
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()),
                                job.collective());
     job.log_to(run);
@@ -280,7 +310,6 @@ int train_policy(Job& job) {
         if (job.is_root()) run.write_config(job.config_text());
     });
     PolicyTraining training(job, options, run);
-    if (options.resume) training.resume();
     training.train();
     training.write();
     job.finish(training.report());

@@ -11,8 +11,8 @@
 #include <sstream>
 
 #include "io/atomic_file.hpp"
+#include "io/file_lock.hpp"
 #include "io/provenance.hpp"
-#include "io/run_directory.hpp"
 #include "io/run_status.hpp"
 #include "jobs/job.hpp"
 #include "jobs/verbs.hpp"
@@ -55,7 +55,7 @@ std::string state_of(const io::RunPart& part, const std::string& run, std::int64
     if (part.host == host_name()) {
         const bool gone = ::kill(static_cast<pid_t>(part.process), 0) != 0 && errno == ESRCH;
         // Another process may have its number by now, but not its lock.
-        return gone || !io::is_locked(run, true) ? "killed" : "running";
+        return gone || !io::is_locked(run + "/lock", true) ? "killed" : "running";
     }
     return silent_s < kSilence_s ? "running" : "silent";
 }

@@ -93,8 +93,8 @@ TablePlan plan_of(const Options& options, std::uint64_t seed) {
     return plan;
 }
 
-/// How the metric is spread over the records, in words.
-std::string described_metric(const LookupTable& table, const std::string& metric) {
+/// How the metric is spread over the records, in words. Throws as usable_records().
+std::string describe_metric(const LookupTable& table, const std::string& metric) {
     const UsableRecords usable = usable_records(table, metric);
     const Spread found = spread_of(usable.values);
     return fmt::format(
@@ -103,10 +103,10 @@ std::string described_metric(const LookupTable& table, const std::string& metric
         usable.quarantined > 0 ? fmt::format(", {} records quarantined", usable.quarantined) : "");
 }
 
-/// The same, also where there is nothing to estimate from.
-std::string describe_metric(const LookupTable& table, const std::string& metric) {
+/// The same, or why there is nothing to estimate from.
+std::string metric_or_reason(const LookupTable& table, const std::string& metric) {
     try {
-        return described_metric(table, metric);
+        return describe_metric(table, metric);
     } catch (const Error& error) {
         return error.what();
     }
@@ -114,6 +114,7 @@ std::string describe_metric(const LookupTable& table, const std::string& metric)
 
 int build(Job& job, const Options& options) {
     install_stop_signals();
+    refuse_unused(job, options.choice);
     const std::uint64_t seed = job.common().seed;
     const TablePlan plan = plan_of(options, seed);
     static_cast<void>(proxy_metric(options.metric));
@@ -146,7 +147,7 @@ int build(Job& job, const Options& options) {
                   table.size(), 1e3 * seconds / static_cast<double>(table.size()),
                   100.0 * workers.busy_share(), options.output);
         for (const auto& [metric, values] : table.metrics) {
-            job.print(describe_metric(table, metric));
+            job.print(metric_or_reason(table, metric));
         }
         facts = {{"records", table.size()},
                  {"seconds_a_record", seconds / static_cast<double>(table.size())},
@@ -157,6 +158,21 @@ int build(Job& job, const Options& options) {
     return 0;
 }
 
+/// One table from all files. Throws Error naming the file that does not go with those before.
+LookupTable merge_files(const std::vector<std::string>& paths) {
+    THRESHER_CHECK_AS(UsageError, !paths.empty(), "name the table to read");
+    LookupTable table = io::read_lookup_table(paths.front());
+    for (std::size_t i = 1; i < paths.size(); ++i) {
+        const LookupTable part = io::read_lookup_table(paths[i]);
+        try {
+            merge_into(table, part);
+        } catch (const Error& error) {
+            fail<Error>("{}: {}", paths[i], error.what());
+        }
+    }
+    return table;
+}
+
 int merge(Job& job, const Options& options) {
     THRESHER_CHECK_AS(UsageError, !options.tables.empty() && !options.output.empty(),
                       "table merge needs tables and --output");
@@ -164,34 +180,15 @@ int merge(Job& job, const Options& options) {
     nlohmann::json facts;
     agree(job.collective(), [&] {
         if (!job.is_root()) return;
-        std::optional<LookupTable> table;
-        for (const std::string& path : options.tables) {
-            const LookupTable part = io::read_lookup_table(path);
-            if (!table) table = LookupTable(part);
-            try {
-                merge_into(*table, part);
-            } catch (const Error& error) {
-                fail<Error>("{}: {}", path, error.what());
-            }
-        }
-        io::write_lookup_table(options.output, *table, job.provenance(options.tables.front()),
+        const LookupTable table = merge_files(options.tables);
+        io::write_lookup_table(options.output, table, job.provenance(options.tables.front()),
                                job.overwrite());
-        log::info("{} records of {} tables, wrote {}", table->size(), options.tables.size(),
+        log::info("{} records of {} tables, wrote {}", table.size(), options.tables.size(),
                   options.output);
-        facts = {{"records", table->size()}};
+        facts = {{"records", table.size()}};
     });
     job.finish(facts);
     return 0;
-}
-
-/// One table from all files.
-LookupTable read_tables(const std::vector<std::string>& paths) {
-    THRESHER_CHECK_AS(UsageError, !paths.empty(), "name the table to read");
-    LookupTable table = io::read_lookup_table(paths.front());
-    for (std::size_t i = 1; i < paths.size(); ++i) {
-        merge_into(table, io::read_lookup_table(paths[i]));
-    }
-    return table;
 }
 
 int check(Job& job, Options options) {
@@ -204,12 +201,12 @@ int check(Job& job, Options options) {
     nlohmann::json facts;
     agree(job.collective(), [&] {
         if (!job.is_root()) return;
-        const LookupTable table = read_tables(options.tables);
+        const LookupTable table = merge_files(options.tables);
         const auto checks =
             check_table(table, options.metric, options.estimators, make_items(table.facts),
                         options.estimator, job.common().seed);
         job.print(fmt::format("{} records of {} candidates: {}", table.size(),
-                              table.subsets.candidates(), described_metric(table, options.metric)));
+                              table.subsets.candidates(), describe_metric(table, options.metric)));
         job.print(fmt::format("\n{:<10} {:>8} {:>7} {:>9} {:>10} {:>9} {:>9} {:>6} {:>9} {:>9}",
                               "estimator", "records", "size", "error", "of mean", "ratio", "rank r",
                               "r", "within 1", "within 2"));
@@ -253,14 +250,14 @@ int info(Job& job, const Options& options) {
     nlohmann::json facts;
     agree(job.collective(), [&] {
         if (!job.is_root()) return;
-        const LookupTable table = read_tables(options.tables);
+        const LookupTable table = merge_files(options.tables);
         std::map<std::int64_t, std::int64_t> sizes;
         for (std::int64_t i = 0; i < table.size(); ++i) ++sizes[table.subsets.members_count(i)];
         job.print(fmt::format("{} records of {} candidates, {} training{} each", table.size(),
                               table.subsets.candidates(), table.repeats,
                               table.repeats == 1 ? "" : "s"));
         for (const auto& [metric, values] : table.metrics) {
-            job.print("  " + describe_metric(table, metric));
+            job.print("  " + metric_or_reason(table, metric));
         }
         for (const auto& [size, count] : sizes) {
             job.print(fmt::format("  {} candidates: {} records", size, count));

@@ -252,10 +252,10 @@ std::map<std::string, double> resume(Collective& collective, const io::RunDirect
         return ledger;
     }
     agree(collective, [&] {
-        const auto then = nlohmann::json::parse(checkpoint->files.at("settings.json"));
-        check_same_settings(then.get<std::map<std::string, std::string>>(), settings, run.path());
-        trainer.import_state(trainer_state(checkpoint->files));
-        ledger = nlohmann::json::parse(checkpoint->files.at("ledger.json"));
+        const auto then = required_json<std::map<std::string, std::string>>(*checkpoint, kSettings);
+        check_same_settings(then, settings, run.path());
+        trainer.import_state(state_in(kTrainer, checkpoint->files));
+        ledger = required_json<std::map<std::string, double>>(*checkpoint, kLedger);
     });
     log::info("resumed from {} at update {} of {}", checkpoint->path, trainer.steps_done(),
               trainer.steps_planned());
@@ -330,9 +330,9 @@ nlohmann::json learn(Job& job, Collective& collective, const Options& options,
         add_costs(all_phases(), collective.traffic(), ledger_before, ledger, of_roles);
         io::write_checkpoint(run.checkpoints(), trainer.steps_done(), collective, [&] {
             io::CheckpointFiles files;
-            files["settings.json"] = nlohmann::json(inputs.settings).dump(2);
-            files["ledger.json"] = nlohmann::json(ledger).dump(2);
-            add_trainer_state(trainer, files);
+            files[kSettings] = nlohmann::json(inputs.settings).dump(2);
+            files[kLedger] = nlohmann::json(ledger).dump(2);
+            add_state(kTrainer, trainer.export_state(), files);
             return files;
         });
         agree(collective, [&] {

@@ -111,6 +111,16 @@ void add_proxy_options(CLI::App& app, EnvironmentChoice& options) {
     app.add_option("--proxy-noise", learner.noise, "mean-teacher: noise of the inputs");
 }
 
+void refuse_unless(bool takes_effect, const Job& job, const char* option,
+                   const std::string& where) {
+    THRESHER_CHECK_AS(UsageError, takes_effect || !job.was_given(option),
+                      "{} has no effect here: it is for {}; leave it out", option, where);
+}
+
+void refuse_unused(const Job& job, const EnvironmentChoice& options) {
+    refuse_unless(options.retrain == "warm", job, "--warm-steps", "--retrain warm");
+}
+
 ProxyOptions EnvironmentChoice::proxy_options(std::uint64_t seed) const {
     ProxyOptions chosen = proxy;
     chosen.seed = seed;

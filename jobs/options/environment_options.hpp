@@ -34,6 +34,12 @@ void add_environment_options(CLI::App& app, EnvironmentChoice& options);
 /// Adds --proxy and how it is trained.
 void add_proxy_options(CLI::App& app, EnvironmentChoice& options);
 
+/// Throws UsageError where the command line gives an option that the others leave without effect.
+/// Local.
+void refuse_unused(const Job& job, const EnvironmentChoice& options);
+/// The same of one of them, which takes effect `where`.
+void refuse_unless(bool takes_effect, const Job& job, const char* option, const std::string& where);
+
 /// An environment and whose the candidates are.
 struct OpenEnvironment {
     Environment environment;

@@ -132,6 +132,7 @@ std::map<std::string, std::string> LoopOptions::settings(const TrainOptions& tra
     settings["reference"] = io::inputs_checksum(reference);
     settings["acquisitions"] = fmt::format("{}", fmt::join(acquisitions, ","));
     settings["policy"] = io::inputs_checksum(choice.policy);
+    settings["sample"] = choice.sample ? "yes" : "no";
     settings["agent"] = choice.agent == "fixed"
                             ? choice.agent
                             : fmt::format("{}, {} updates", choice.agent, agent_updates);

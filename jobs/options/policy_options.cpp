@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include "io/checksum.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::jobs {
@@ -131,10 +132,15 @@ Policy PolicyOptions::untrained(std::int64_t width, std::uint64_t seed) const {
     return make_policy(head, {width, hidden, find_head(head).outputs(picks)}, logit_bound, seed);
 }
 
-std::map<std::string, std::string> PolicyOptions::settings(const std::string& checksum,
+std::map<std::string, std::string> PolicyOptions::settings(std::uint64_t seed,
+                                                           const std::string& checksum,
                                                            const std::string& proxy) const {
-    const ReinforceOptions chosen = reinforce(0);
+    const ReinforceOptions chosen = reinforce(seed);
+    // Where the files lie does not matter.
+    std::vector<std::string> contents;
+    for (const std::string& path : tables) contents.push_back(io::inputs_checksum(path));
     return {
+        {"seed", std::to_string(seed)},
         {"environment", checksum},
         {"environments", std::to_string(environments)},
         {"proxy", proxy},
@@ -150,7 +156,7 @@ std::map<std::string, std::string> PolicyOptions::settings(const std::string& ch
         {"entropy-bonus", fmt::format("{} to {}", chosen.entropy_bonus, chosen.last_entropy_bonus)},
         {"truncation", std::to_string(chosen.truncation)},
         {"replay", std::to_string(chosen.replay)},
-        {"tables", fmt::format("{}", fmt::join(tables, ","))},
+        {"tables", fmt::format("{}", fmt::join(contents, ","))},
         {"rewards", rewards == "table" ? fmt::format("table by {}, {} records, {} every {} updates",
                                                      table.estimator, table.records,
                                                      table.refreshed, chosen.refresh_every)
@@ -164,6 +170,28 @@ void check_tables(const PolicyOptions& options) {
                       options.tables.size(), options.environments);
 }
 
+void check_picks(const PolicyOptions& options) {
+    THRESHER_CHECK_AS(UsageError, options.picks <= options.choice.environment.candidates,
+                      "-k is {}, but an environment has {} candidates; pick fewer, or ask for more "
+                      "--candidates",
+                      options.picks, options.choice.environment.candidates);
+}
+
+void refuse_unused(const Job& job, const PolicyOptions& options) {
+    refuse_unused(job, options.choice);
+    std::vector<std::string_view> walking;
+    for (const Head& head : heads()) {
+        if (head.walks) walking.push_back(head.name);
+    }
+    refuse_unless(find_head(options.head).walks, job, "--truncation",
+                  fmt::format("--head {}", fmt::join(walking, ", ")));
+    for (const char* option : {"--records", "--refresh-every", "--refreshed", "--estimator"}) {
+        refuse_unless(options.rewards == "table", job, option, "--rewards table");
+    }
+    refuse_unless(options.tables.empty(), job, "--records",
+                  "tables that are made here, and --table names those to begin with");
+}
+
 void check_policy_options(const PolicyOptions& options) {
     static_cast<void>(find_head(options.head));
     static_cast<void>(find_estimator(options.table.estimator));
@@ -175,10 +203,7 @@ void check_policy_options(const PolicyOptions& options) {
                       "--table is where rewards are looked up; it does not go with --rewards {}",
                       options.rewards);
     check_tables(options);
-    THRESHER_CHECK_AS(UsageError, options.picks <= options.choice.environment.candidates,
-                      "-k is {}, but an environment has {} candidates; pick fewer, or ask for more "
-                      "--candidates",
-                      options.picks, options.choice.environment.candidates);
+    check_picks(options);
     static_cast<void>(options.untrained(1, 0));
 }
 

@@ -14,7 +14,6 @@
 namespace thresher::jobs {
 
 struct PolicyOptions {
-    std::string action;
     EnvironmentChoice choice;
     std::int64_t environments = 16, picks = 10;
     std::string metric = "accuracy";
@@ -38,14 +37,15 @@ struct PolicyOptions {
     std::int64_t retrainings = 0;  ///< of a search, in each environment; 0: as the policy had
     bool own = false, sample = false;
 
-    /// What trains the policy, and what its rewards are looked up in. `environment` counts from 0.
+    /// What trains the policy, and what its rewards are looked up in.
     ReinforceOptions reinforce(std::uint64_t seed) const;
     TableOptions table_options(std::uint64_t environment_seed) const;
     /// A policy for `width` features that has learned nothing.
     Policy untrained(std::int64_t width, std::uint64_t seed) const;
     /// Everything that a resumed run must have in common with its first part. `checksum` is of the
-    /// first environment, `proxy` what its proxy says of itself.
-    std::map<std::string, std::string> settings(const std::string& checksum,
+    /// first environment, `proxy` what its proxy says of itself. Throws FileError for a table that
+    /// cannot be read. Local.
+    std::map<std::string, std::string> settings(std::uint64_t seed, const std::string& checksum,
                                                 const std::string& proxy) const;
 };
 
@@ -56,6 +56,11 @@ void add_policy_evaluation_options(CLI::App& app, PolicyOptions& options);
 
 /// Throws UsageError unless there is no table, or one of each environment. Local.
 void check_tables(const PolicyOptions& options);
+/// Throws UsageError where a batch is to have more candidates than there are. Local.
+void check_picks(const PolicyOptions& options);
+/// Throws UsageError where the command line of a training gives an option that the others leave
+/// without effect. Local.
+void refuse_unused(const Job& job, const PolicyOptions& options);
 /// Throws UsageError for what can be refused before anything is made. Local.
 void check_policy_options(const PolicyOptions& options);
 

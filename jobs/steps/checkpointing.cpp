@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <span>
 #include <utility>
 
 #include "src/base/check.hpp"
@@ -15,8 +15,6 @@
 namespace thresher::jobs {
 
 namespace {
-
-constexpr const char* kTrainerPrefix = "trainer.";
 
 /// Entries are paths such as "best/parameters"; checkpoint files have plain names.
 std::string with(std::string name, char from, char to) {
@@ -97,22 +95,29 @@ TrainEnd train_with_checkpoints(Job& job, Collective& collective, Trainer& train
     return end;
 }
 
-void add_trainer_state(const Trainer& trainer, io::CheckpointFiles& files) {
-    for (const auto& [name, bytes] : trainer.export_state()) {
-        files[kTrainerPrefix + with(name, '/', '+')].assign(
+void add_state(const std::string& whose, const TrainState& state, io::CheckpointFiles& files) {
+    for (const auto& [name, bytes] : state) {
+        files[whose + '.' + with(name, '/', '+')].assign(
             reinterpret_cast<const char*>(bytes.data()), bytes.size());
     }
 }
 
-TrainState trainer_state(const io::CheckpointFiles& files) {
+TrainState state_in(const std::string& whose, const io::CheckpointFiles& files) {
     TrainState state;
     for (const auto& [name, text] : files) {
-        if (name.rfind(kTrainerPrefix, 0) != 0) continue;
-        auto& bytes = state[with(name.substr(std::strlen(kTrainerPrefix)), '+', '/')];
-        bytes.resize(text.size());
-        std::memcpy(bytes.data(), text.data(), text.size());
+        if (name.rfind(whose + '.', 0) != 0) continue;
+        put(state, with(name.substr(whose.size() + 1), '+', '/'), std::span<const char>(text));
     }
     return state;
+}
+
+const std::string& required_file(const io::Checkpoint& checkpoint, const std::string& name) {
+    const auto found = checkpoint.files.find(name);
+    THRESHER_CHECK_AS(FileError, found != checkpoint.files.end(),
+                      "{} is of the run of another verb (it has no {}); give the --run of this "
+                      "one, or start over with --overwrite",
+                      checkpoint.path, name);
+    return found->second;
 }
 
 void add_costs(const Phases& phases, const Traffic& traffic,

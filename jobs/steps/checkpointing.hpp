@@ -1,6 +1,6 @@
 #pragma once
 
-// When to write a checkpoint, when to stop, and a trainer's state as checkpoint files.
+// When to write a checkpoint, when to stop, and states as checkpoint files.
 
 #include <chrono>
 #include <functional>
@@ -9,6 +9,7 @@
 
 #include "io/checkpoint.hpp"
 #include "jobs/job.hpp"
+#include "src/base/check.hpp"
 #include "src/training/trainer.hpp"
 
 namespace thresher::jobs {
@@ -38,9 +39,29 @@ TrainEnd train_with_checkpoints(Job& job, Collective& collective, Trainer& train
                                 CheckpointClock& clock, const std::string& title,
                                 const std::function<void()>& write_checkpoint);
 
-/// A trainer's state as files called "trainer.<entry>", and back. Local.
-void add_trainer_state(const Trainer& trainer, io::CheckpointFiles& files);
-TrainState trainer_state(const io::CheckpointFiles& files);
+/// A state as files called "<whose>.<entry>", and back; empty where there are none. Local.
+void add_state(const std::string& whose, const TrainState& state, io::CheckpointFiles& files);
+TrainState state_in(const std::string& whose, const io::CheckpointFiles& files);
+
+/// The file of a checkpoint that every one of this verb has. Throws FileError where it is missing,
+/// as the run is then that of another verb. Local.
+const std::string& required_file(const io::Checkpoint& checkpoint, const std::string& name);
+/// What it holds as JSON. Throws FileError as required_file(), or where it cannot be read. Local.
+template <class T>
+T required_json(const io::Checkpoint& checkpoint, const std::string& name) {
+    const std::string& text = required_file(checkpoint, name);
+    try {
+        return nlohmann::json::parse(text).get<T>();
+    } catch (const nlohmann::json::exception& error) {
+        fail<FileError>("{}/{}: cannot be read: {}", checkpoint.path, name, error.what());
+    }
+}
+
+/// Files of checkpoints: what a resume must have in common with it, and the costs until then.
+inline constexpr const char *kSettings = "settings.json", *kLedger = "ledger.json";
+
+/// Whose a trainer's state is.
+inline constexpr const char* kTrainer = "trainer";
 
 /// Ranks that train, and their threads, for check_same_settings. Local.
 std::map<std::string, std::string> parallel_settings(const Collective& collective);

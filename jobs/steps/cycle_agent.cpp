@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <unordered_map>
+#include <utility>
 
 #include "jobs/steps/policy_grounds.hpp"
 #include "src/base/agreement.hpp"
@@ -69,13 +70,47 @@ Environment draw_environment(const Points& points, std::int64_t dimensions, std:
     return make_environment(options, seed, drawn, dimensions, classes);
 }
 
+/// Adds what the proxies have computed since the last call, `before`. Collective.
+void add_flops_of_proxies(Collective& collective, std::span<const Ground> grounds, double& before,
+                          std::map<std::string, double>& ledger) {
+    double all = 0.0;
+    for (const Ground& ground : grounds) all += ground.retrained->flops();
+    double since = all - std::exchange(before, all);
+    collective.all_reduce_sum(std::span(&since, 1));
+    ledger["flops/proxy"] += since;
+}
+
+void train_to_the_end(Job& job, Reinforce& agent, std::span<const Ground> grounds,
+                      const AgentOptions& options, const AgentCheckpoints& checkpoints) {
+    double proxies = 0.0;
+    const auto progress = job.progress(options.title, options.updates, "updates");
+    while (!agent.finished()) {
+        agent.update();
+        progress->update(agent.updates_done(),
+                         fmt::format("gain {:+.2f} SD", agent.curves().at("gain").back()));
+        const Due due = checkpoints.clock.due(job.collective());
+        if (due == Due::nothing) continue;
+        add_flops_of_proxies(job.collective(), grounds, proxies, checkpoints.ledger);
+        checkpoints.write(agent.export_state());
+        if (due == Due::checkpoint) continue;
+        throw Requeue(fmt::format(
+            "asked to stop after update {} of {} of the policy: a checkpoint was written; run the "
+            "same command with --resume to go on",
+            agent.updates_done(), options.updates));
+    }
+    progress->finish();
+    add_flops_of_proxies(job.collective(), grounds, proxies, checkpoints.ledger);
+    // All ranks do the same work on the policy, which counts once.
+    checkpoints.ledger["flops/policy"] += agent.flops();
+}
+
 }  // namespace
 
 io::TrainedPolicy train_agent(Job& job, PredictionStream& stream,
                               std::span<const std::uint8_t> labelled,
                               std::span<const std::int64_t> ids,
                               std::span<const std::int64_t> labels, const io::TrainedPolicy* start,
-                              const AgentOptions& options) {
+                              const AgentOptions& options, const AgentCheckpoints& checkpoints) {
     const auto timer = job.phases().time("agent");
     const PredictionsShape& shape = stream.shape();
     const RowPredictions rows =
@@ -122,7 +157,12 @@ io::TrainedPolicy train_agent(Job& job, PredictionStream& stream,
         policy.parameters.assign(options.parameters.begin(), options.parameters.end());
     }
     Reinforce agent(std::move(policy), environments, training);
-    while (!agent.finished()) agent.update();
+    if (!checkpoints.begun.empty()) {
+        agree(job.collective(), [&] { agent.import_state(checkpoints.begun); });
+        log::info("{}: goes on at update {} of {}", options.title, agent.updates_done(),
+                  options.updates);
+    }
+    train_to_the_end(job, agent, grounds, options, checkpoints);
     trained.policy = agent.policy();
     trained.curves = agent.curves();
     const std::vector<double>& gains = trained.curves.at("gain");

@@ -75,11 +75,19 @@ Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSour
     return ground;
 }
 
-void give_table(Job& job, Ground& ground, const PolicyOptions& options) {
-    ground.table = std::make_unique<RefreshedTable>(
-        make_items(facts_of(ground.open.environment, *ground.proxy)), *ground.reward,
-        options.table_options(ground.seed), job.collective(),
-        ground.built ? &*ground.built : nullptr);
+void give_table(Job& job, Ground& ground, const PolicyOptions& options, const TrainState& state) {
+    const TableOptions table = options.table_options(ground.seed);
+    Items items = make_items(facts_of(ground.open.environment, *ground.proxy));
+    if (!state.empty()) {
+        agree(job.collective(), [&] {
+            ground.table = std::make_unique<RefreshedTable>(std::move(items), *ground.reward, table,
+                                                            job.collective(), state);
+        });
+        return;
+    }
+    ground.table =
+        std::make_unique<RefreshedTable>(std::move(items), *ground.reward, table, job.collective(),
+                                         ground.built ? &*ground.built : nullptr);
 }
 
 void fit_tables(std::span<const Ground> grounds, Collective& collective) {
@@ -96,19 +104,10 @@ std::vector<Ground> make_grounds(Job& job, const PolicyOptions& options) {
     std::vector<Ground> grounds;
     const auto progress = job.progress("environments", options.environments, "environments");
     for (std::int64_t i = 0; i < options.environments; ++i) {
-        Ground ground = make_ground(job, options, source, options.features, i);
-        if (options.rewards == "table") {
-            give_table(job, ground, options);
-        }
-        grounds.push_back(std::move(ground));
+        grounds.push_back(make_ground(job, options, source, options.features, i));
         progress->update(i + 1);
     }
     progress->finish();
-    fit_tables(grounds, job.collective());
-    for (const Ground& ground : grounds) {
-        if (ground.table)
-            log::debug("{}: {}", ground.open.environment.name, ground.table->summary());
-    }
     return grounds;
 }
 

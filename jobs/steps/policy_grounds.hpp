@@ -38,15 +38,15 @@ void furnish(Job& job, Ground& ground, const ProxyOptions& proxy, const std::str
 Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSource& source,
                    std::span<const std::string> features, std::int64_t number);
 
-/// Gives a ground its table: of random records, or of those that it was built from. Throws the same
-/// error on all ranks. Collective.
-void give_table(Job& job, Ground& ground, const PolicyOptions& options);
+/// Gives a ground its table: as it was in `state`, or, where that is empty, of random records or of
+/// those that it was built from. Throws the same error on all ranks. Collective.
+void give_table(Job& job, Ground& ground, const PolicyOptions& options,
+                const TrainState& state = {});
 
 /// Fits their tables again where there are any; see fit_together(). Collective.
 void fit_tables(std::span<const Ground> grounds, Collective& collective);
 
-/// Environments to train in, with tables where rewards are looked up. Throws the same error on all
-/// ranks. Collective.
+/// Environments to train in, without tables yet. Throws the same error on all ranks. Collective.
 std::vector<Ground> make_grounds(Job& job, const PolicyOptions& options);
 
 }  // namespace thresher::jobs

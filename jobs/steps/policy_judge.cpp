@@ -75,7 +75,8 @@ std::vector<std::int32_t> PolicyJudge::searched(const std::string& name,
 }
 
 double PolicyJudge::gain_of(std::span<const std::int32_t> batch) {
-    if (std::ssize(batch) == ground_.candidates.rows) return 0.0;  // as every batch of all
+    // As every batch of none, and of all.
+    if (batch.empty() || std::ssize(batch) == ground_.candidates.rows) return 0.0;
     double value = 0.0;
     metric_.evaluate(batch, std::ssize(batch), std::span(&value, 1));
     const Spread& random = random_of(std::ssize(batch));

@@ -13,7 +13,6 @@ namespace {
 
 /// The best tenth of the uniform records is what mutations are made of.
 constexpr double kGoodShare = 0.1;
-constexpr std::int64_t kPart = 2048;  ///< records between looks at the stop flag
 
 double mean_of(const io::RecordLog::Record& record, std::size_t metric, std::int64_t repeats) {
     double sum = 0.0;
@@ -68,30 +67,26 @@ void TableBuilder::retrain(RecordWorkers& workers, const std::vector<std::int64_
     for (const std::int64_t number : numbers) {
         if (!log_.records().contains(number)) missing.push_back(number);
     }
-    for (std::size_t begin = 0; begin < missing.size(); begin += kPart) {
-        if (stop_requested()) {
-            throw Requeue(
-                "asked to stop: the records so far are kept; run the same command to go on");
-        }
-        const std::size_t count = std::min<std::size_t>(kPart, missing.size() - begin);
-        const auto part = std::span(missing).subspan(begin, count);
-        std::vector<std::int32_t> subsets;
-        for (const std::int64_t number : part) {
-            const auto& own = subsets_.at(number);
-            subsets.insert(subsets.end(), own.begin(), own.end());
-        }
-        std::vector<double> metrics(count * static_cast<std::size_t>(metrics_each_));
-        workers.evaluate(
-            0, subsets, plan_.most_size, metrics,
-            [&](std::int64_t first, std::int64_t done, double seconds) {
-                log_.append(
-                    part.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(done)),
-                    std::span(metrics).subspan(static_cast<std::size_t>(first * metrics_each_),
-                                               static_cast<std::size_t>(done * metrics_each_)),
-                    seconds);
-                progress_->update(std::ssize(log_.records()));
-            });
+    std::vector<std::int32_t> subsets;
+    for (const std::int64_t number : missing) {
+        const auto& own = subsets_.at(number);
+        subsets.insert(subsets.end(), own.begin(), own.end());
     }
+    std::vector<double> metrics(missing.size() * static_cast<std::size_t>(metrics_each_));
+    const auto part = [](auto& values, std::int64_t first, std::int64_t count) {
+        return std::span(values).subspan(static_cast<std::size_t>(first),
+                                         static_cast<std::size_t>(count));
+    };
+    const bool all = workers.evaluate(
+        0, subsets, plan_.most_size, metrics,
+        [&](std::int64_t first, std::int64_t done, double seconds) {
+            log_.append(part(missing, first, done),
+                        part(metrics, first * metrics_each_, done * metrics_each_), seconds);
+            progress_->update(std::ssize(log_.records()));
+            return !stop_requested();
+        });
+    if (all) return;
+    throw Requeue("asked to stop: the records so far are kept; run the same command to go on");
 }
 
 std::vector<std::vector<std::int32_t>> TableBuilder::good_subsets() const {

@@ -358,6 +358,22 @@ std::int64_t parameters(const LearnerOptions& options, std::int64_t dimensions,
                        : (dimensions + 1) * hidden + (hidden + 1) * classes;
 }
 
+double forward_flops(const LearnerOptions& options, std::int64_t dimensions, std::int64_t classes) {
+    return 2.0 * static_cast<double>(parameters(options, dimensions, classes));
+}
+
+double training_flops(const LearnerTask& task, std::int64_t picked) {
+    const double forward = forward_flops(task.options, task.dimensions, task.classes);
+    // Backward: as many for the weights, and the gradient of the hidden layer.
+    const double both =
+        2.0 * forward + 2.0 * static_cast<double>(task.options.hidden * task.classes);
+    const auto unlabelled = static_cast<double>(task.candidates.rows);
+    double step = both * static_cast<double>(task.labelled.rows + picked);
+    if (task.options.supervision != Supervision::supervised) step += both * unlabelled;
+    if (task.options.supervision == Supervision::mean_teacher) step += forward * unlabelled;
+    return step * static_cast<double>(task.options.steps);
+}
+
 std::int64_t learner_lanes() { return static_cast<std::int64_t>(HWY_DYNAMIC_DISPATCH(lanes)()); }
 
 void train_group(const LearnerTask& task, std::span<const std::int32_t> subsets, std::int64_t size,

@@ -55,6 +55,11 @@ struct LearnerTask {
 std::int64_t parameters(const LearnerOptions& options, std::int64_t dimensions,
                         std::int64_t classes);
 
+/// Floating-point operations of the products, a multiplication and its sum being two: of a forward
+/// pass for one row, and of training on the labelled set and `picked` of the candidates.
+double forward_flops(const LearnerOptions& options, std::int64_t dimensions, std::int64_t classes);
+double training_flops(const LearnerTask& task, std::int64_t picked);
+
 /// Subsets of a group.
 std::int64_t learner_lanes();
 

@@ -179,6 +179,18 @@ LearnerTask Proxy::task(std::int64_t repeat) const {
     return {dimensions_, classes_, retraining_, labelled_, candidates_, start.weights, start.noisy};
 }
 
+const Inputs& Proxy::points_of(JudgedOn judged_on) const {
+    return judged_on == JudgedOn::reward ? reward_
+           : judged_on == JudgedOn::test ? test_
+                                         : labelled_;
+}
+
+double Proxy::flops(std::int64_t size, JudgedOn judged_on) const {
+    const double judging = forward_flops(options_.learner, dimensions_, classes_) *
+                           static_cast<double>(points_of(judged_on).rows);
+    return static_cast<double>(options_.repeats) * (training_flops(task(0), size) + judging);
+}
+
 void Proxy::evaluate(std::span<const std::int32_t> subsets, std::int64_t size, JudgedOn judged_on,
                      std::span<double> metrics) const {
     const std::int64_t r = options_.repeats, width = r * std::ssize(kProxyMetrics);
@@ -188,9 +200,7 @@ void Proxy::evaluate(std::span<const std::int32_t> subsets, std::int64_t size, J
         "{} positions in subsets of {} with room for {} metrics do not agree", subsets.size(), size,
         metrics.size());
     if (size > 0) check_subsets(subsets, size, candidates_.rows);
-    const Inputs& points = judged_on == JudgedOn::reward ? reward_
-                           : judged_on == JudgedOn::test ? test_
-                                                         : labelled_;
+    const Inputs& points = points_of(judged_on);
     THRESHER_CHECK(points.rows > 0, "the environment has no test points to judge on");
     const std::int64_t lanes = learner_lanes(), groups = (count + lanes - 1) / lanes;
     const auto parameter_count =

@@ -69,6 +69,10 @@ class Proxy {
     /// and `subset` (may be empty) give to `points`, [rows, C]. Local.
     std::vector<float> log_probs(std::span<const std::int32_t> subset, const Points& points) const;
 
+    /// Floating-point operations of evaluating one subset of this size; see training_flops().
+    /// Local.
+    double flops(std::int64_t size, JudgedOn judged_on) const;
+
     /// What tells proxies apart that give other metrics: for files that must not be mixed.
     std::string describe() const;
 
@@ -78,6 +82,7 @@ class Proxy {
         std::vector<std::vector<float>> noisy;
     };
     LearnerTask task(std::int64_t repeat) const;
+    const Inputs& points_of(JudgedOn judged_on) const;
     /// Puts the learner of the labelled set where retrainings begin.
     void begin_warm();
 
@@ -99,12 +104,16 @@ class ProxyMetric final : public Metric {
     void evaluate(std::span<const std::int32_t> subsets, std::int64_t size,
                   std::span<double> values) override {
         proxy_.evaluate_mean(subsets, size, judged_on_, metric_, values);
+        flops_ += static_cast<double>(values.size()) * proxy_.flops(size, judged_on_);
     }
+    /// Of all it has evaluated.
+    double flops() const { return flops_; }
 
   private:
     const Proxy& proxy_;
     std::size_t metric_;
     JudgedOn judged_on_;
+    double flops_ = 0.0;
 };
 
 }  // namespace thresher

@@ -59,6 +59,11 @@ struct RecordWorkers::Work {
     const Done& done;
     std::int64_t next = 0, finished = 0;
 
+    void came(std::int64_t first, std::int64_t number, double seconds) {
+        finished += number;
+        if (done && !done(first, number, seconds / static_cast<double>(number))) count = next;
+    }
+
     std::span<const std::int32_t> part(std::int64_t first, std::int64_t number) const {
         return subsets.subspan(static_cast<std::size_t>(first * size),
                                static_cast<std::size_t>(number * size));
@@ -87,7 +92,7 @@ RecordWorkers::~RecordWorkers() {
     }
 }
 
-void RecordWorkers::evaluate(std::int64_t question, std::span<const std::int32_t> subsets,
+bool RecordWorkers::evaluate(std::int64_t question, std::span<const std::int32_t> subsets,
                              std::int64_t size, std::span<double> metrics, const Done& done) {
     THRESHER_CHECK(size >= 1 && std::ssize(subsets) % size == 0 &&
                        std::ssize(metrics) == std::ssize(subsets) / size * metrics_each_,
@@ -106,6 +111,7 @@ void RecordWorkers::evaluate(std::int64_t question, std::span<const std::int32_t
         }
     }
     passed_s_ += seconds_since(begin);
+    return std::ssize(metrics) == work.count * metrics_each_;
 }
 
 /// Subsets of the next batch: fewer towards the end, so that no rank has much left when others have
@@ -144,9 +150,7 @@ bool RecordWorkers::take(Work& work, std::chrono::microseconds patience) {
     std::copy(values.begin(), values.end(), work.metrics.begin() + head.first * metrics_each_);
     --outstanding_[static_cast<std::size_t>(message->from)];
     busy_s_ += head.seconds;
-    work.finished += head.count;
-    if (work.done)
-        work.done(head.first, head.count, head.seconds / static_cast<double>(head.count));
+    work.came(head.first, head.count, head.seconds);
     return true;
 }
 
@@ -159,8 +163,7 @@ void RecordWorkers::work_here(Work& work) {
                                    static_cast<std::size_t>(count * metrics_each_)));
     const double seconds = seconds_since(begin);
     busy_s_ += seconds;
-    work.finished += count;
-    if (work.done) work.done(first, count, seconds / static_cast<double>(count));
+    work.came(first, count, seconds);
 }
 
 void RecordWorkers::serve() {

@@ -22,8 +22,9 @@ class RecordWorkers {
     using Evaluate =
         std::function<void(std::int64_t question, std::span<const std::int32_t> subsets,
                            std::int64_t size, std::span<double> metrics)>;
-    /// Records [first, first + count) are there, and took so many seconds each.
-    using Done = std::function<void(std::int64_t first, std::int64_t count, double seconds)>;
+    /// Records [first, first + count) are there, and took so many seconds each. Says whether to go
+    /// on.
+    using Done = std::function<bool(std::int64_t first, std::int64_t count, double seconds)>;
 
     static constexpr std::int64_t kBatch = 32;       ///< subsets of a message, at most
     static constexpr std::int64_t kLastBatch = 8;    ///< the fewest, so that all end together
@@ -40,9 +41,10 @@ class RecordWorkers {
     RecordWorkers& operator=(const RecordWorkers&) = delete;
 
     /// The root's: fills `metrics` [Q, metrics_each] for the subsets [Q, size], -1 being no
-    /// candidate. Calls `done`, if given, as records come in, in any order. Throws what evaluating
-    /// throws here; ends as give_up() does where another rank has failed.
-    void evaluate(std::int64_t question, std::span<const std::int32_t> subsets, std::int64_t size,
+    /// candidate. Calls `done`, if given, as records come in, in any order; when it says no, takes
+    /// what is handed out already, hands out nothing more, and returns false. Throws what
+    /// evaluating throws here; ends as give_up() does where another rank has failed.
+    bool evaluate(std::int64_t question, std::span<const std::int32_t> subsets, std::int64_t size,
                   std::span<double> metrics, const Done& done = {});
 
     /// The others': works until the root's RecordWorkers is gone.

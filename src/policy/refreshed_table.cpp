@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <utility>
 
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -14,9 +15,30 @@ namespace thresher {
 
 namespace {
 
-constexpr std::int64_t kTries = 8;  // to find a random subset that is new
+constexpr std::int64_t kTries = 8;  // to find each random subset that is new
 
 std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
+
+/// Subsets, each once. A subset retrains to the same bits: a twin tells nothing, and estimators
+/// that leave one out would take it for the absence of noise.
+class Distinct {
+  public:
+    explicit Distinct(std::int64_t candidates) : candidates_(candidates) {}
+
+    /// False where it is there already.
+    bool add(std::span<const std::int32_t> subset) {
+        PackedSubsets packed(candidates_);
+        packed.add(subset);
+        return add_packed(packed.bits());
+    }
+    bool add_packed(std::span<const std::uint64_t> bits) {
+        return known_.emplace(bits.begin(), bits.end()).second;
+    }
+
+  private:
+    std::int64_t candidates_;
+    std::set<std::vector<std::uint64_t>> known_;
+};
 
 }  // namespace
 
@@ -26,16 +48,8 @@ RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& o
       options_(options),
       collective_(collective),
       items_(std::move(items)),
-      table_(items_.rows) {
-    THRESHER_CHECK_AS(
-        UsageError,
-        options.least >= 1 && options.least <= options.most && options.most <= items_.rows,
-        "a table of subsets of {} to {} candidates was asked for; there are {}", options.least,
-        options.most, items_.rows);
-    THRESHER_CHECK_AS(UsageError, options.records >= 2 && options.refreshed >= 1,
-                      "a table of {} records and {} a refresh was asked for; it needs 2 and 1 at "
-                      "the least",
-                      options.records, options.refreshed);
+      subsets_(items_.rows) {
+    check_options();
     if (start != nullptr) {
         const UsableRecords usable = usable_records(*start, std::string(truth_.name()));
         for (std::int64_t i = 0; i < usable.subsets.size(); ++i) {
@@ -44,13 +58,54 @@ RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& o
         }
         return;
     }
-    const std::int64_t sizes = options.most - options.least + 1;
+    draw_table();
+}
+
+RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& options,
+                               Collective& collective, const TrainState& state)
+    : truth_(truth),
+      options_(options),
+      collective_(collective),
+      items_(std::move(items)),
+      subsets_(items_.rows) {
+    check_options();
+    values_ = values_in<double>(state, "values");
+    std::vector<std::uint64_t> bits(values_.size() * at(subsets_.words()));
+    take(state, "subsets", std::span(bits));
+    subsets_ = PackedSubsets(items_.rows, std::move(bits));
+    random_.resize(values_.size());
+    take(state, "random", std::span(random_));
+}
+
+void RefreshedTable::draw_table() {
+    Distinct seen(items_.rows);
+    const std::int64_t sizes = options_.most - options_.least + 1;
     for (std::int64_t extra = 0; extra < sizes; ++extra) {
-        const std::int64_t size = options.least + extra;
+        const std::int64_t size = options_.least + extra;
+        const std::int64_t wanted = (options_.records - extra + sizes - 1) / sizes;
         std::vector<std::int32_t> subsets;
-        for (std::int64_t i = extra; i < options.records; i += sizes) draw_random(i, size, subsets);
-        add(subsets, size, retrain(subsets, size));
+        std::int64_t found = 0;
+        for (std::int64_t i = 0; found < wanted && i < kTries * wanted; ++i) {
+            std::vector<std::int32_t> subset;
+            draw_random(extra + i * sizes, size, subset);
+            if (!seen.add(subset)) continue;
+            subsets.insert(subsets.end(), subset.begin(), subset.end());
+            ++found;
+        }
+        if (found > 0) add(subsets, size, retrain(subsets, size));
     }
+}
+
+void RefreshedTable::check_options() const {
+    THRESHER_CHECK_AS(
+        UsageError,
+        options_.least >= 1 && options_.least <= options_.most && options_.most <= items_.rows,
+        "a table of subsets of {} to {} candidates was asked for; there are {}", options_.least,
+        options_.most, items_.rows);
+    THRESHER_CHECK_AS(UsageError, options_.records >= 2 && options_.refreshed >= 1,
+                      "a table of {} records and {} a refresh was asked for; it needs 2 and 1 at "
+                      "the least",
+                      options_.records, options_.refreshed);
 }
 
 void RefreshedTable::evaluate(std::span<const std::int32_t> subsets, std::int64_t size,
@@ -76,9 +131,10 @@ RefreshReport RefreshedTable::refresh(std::span<const std::int32_t> batches, std
     std::vector<double> predicted(at(counts[0]));
     evaluate(subsets.first(predicted.size() * at(size)), size, predicted);
     const std::vector<double> retrained = retrain(subsets, size);
-    add(subsets, size, retrained);
+    add(subsets, size, retrained, counts[0]);
 
     RefreshReport report;
+    report.random = random_spread(size);
     report.spread = spread_of_finite(retrained).deviation;
     std::vector<double> of_predicted, of_retrained, squares;
     for (std::size_t i = 0; i < predicted.size(); ++i) {
@@ -97,19 +153,11 @@ RefreshReport RefreshedTable::refresh(std::span<const std::int32_t> batches, std
 
 RefreshedTable::Chosen RefreshedTable::choose(std::span<const std::int32_t> batches,
                                               std::int64_t size) const {
-    // A subset retrains to the same bits: a twin tells nothing, and estimators that leave one out
-    // would take it for the absence of noise.
-    std::set<std::vector<std::uint64_t>> known;
-    for (std::int64_t i = 0; i < table_.size(); ++i) {
-        const auto bits = table_.subsets[i];
-        known.emplace(bits.begin(), bits.end());
-    }
+    Distinct seen(items_.rows);
+    for (std::int64_t i = 0; i < subsets_.size(); ++i) seen.add_packed(subsets_[i]);
     Chosen chosen;
     const auto take = [&](std::span<const std::int32_t> subset) {
-        PackedSubsets packed(items_.rows);
-        packed.add(subset);
-        const auto bits = packed.bits();
-        if (!known.emplace(bits.begin(), bits.end()).second) return false;
+        if (!seen.add(subset)) return false;
         chosen.subsets.insert(chosen.subsets.end(), subset.begin(), subset.end());
         return true;
     };
@@ -121,7 +169,7 @@ RefreshedTable::Chosen RefreshedTable::choose(std::span<const std::int32_t> batc
     // Where nearly all subsets have their record, it does without.
     for (std::int64_t i = 0; random > 0 && i < kTries * options_.refreshed; ++i) {
         std::vector<std::int32_t> subset;
-        draw_random(table_.size() + i, size, subset);
+        draw_random(subsets_.size() + i, size, subset);
         random -= take(subset);
     }
     return chosen;
@@ -142,23 +190,32 @@ std::vector<double> RefreshedTable::retrain(std::span<const std::int32_t> subset
 }
 
 void RefreshedTable::add(std::span<const std::int32_t> subsets, std::int64_t size,
-                         std::span<const double> values) {
+                         std::span<const double> values, std::int64_t proposed) {
     estimate_.reset();
-    std::vector<double>& metric = table_.metrics[std::string(truth_.name())];
     for (std::size_t i = 0; i < values.size(); ++i) {
-        table_.subsets.add(subsets.subspan(i * at(size), at(size)));
-        table_.numbers.push_back(std::ssize(metric));
-        table_.seeds.push_back(options_.seed);
-        table_.seconds.push_back(0.0);
-        metric.push_back(values[i]);
+        subsets_.add(subsets.subspan(i * at(size), at(size)));
+        values_.push_back(values[i]);
+        random_.push_back(std::cmp_less(i, proposed) ? 0 : 1);
     }
+}
+
+Spread RefreshedTable::random_spread(std::int64_t size) const {
+    std::vector<double> values;
+    for (std::int64_t i = 0; i < subsets_.size(); ++i) {
+        if (random_[at(i)] != 0 && subsets_.members_count(i) == size &&
+            std::isfinite(values_[at(i)])) {
+            values.push_back(values_[at(i)]);
+        }
+    }
+    return values.size() < 2 ? Spread{} : spread_of(values);
 }
 
 void RefreshedTable::fit(const std::vector<double>& chosen) {
     EstimatorOptions settings = options_.settings;
     settings.chosen = chosen;
-    estimate_ = std::make_unique<TableMetric>(table_, std::string(truth_.name()),
-                                              options_.estimator, items_, settings);
+    estimate_ = std::make_unique<TableMetric>(usable_records(subsets_, values_, 1, truth_.name()),
+                                              std::string(truth_.name()), options_.estimator,
+                                              items_, settings);
 }
 
 TableMetric& RefreshedTable::fitted() {
@@ -174,24 +231,10 @@ std::vector<std::int32_t> RefreshedTable::best() {
 
 TrainState RefreshedTable::export_state() const {
     TrainState state;
-    put(state, "subsets", table_.subsets.bits());
-    put(state, "values", std::span<const double>(table_.metrics.at(std::string(truth_.name()))));
+    put(state, "subsets", subsets_.bits());
+    put(state, "values", std::span<const double>(values_));
+    put(state, "random", std::span<const std::uint8_t>(random_));
     return state;
-}
-
-void RefreshedTable::import_state(const TrainState& state) {
-    const std::size_t rows = find_entry(state, "values").size() / sizeof(double);
-    std::vector<double> values(rows);
-    std::vector<std::uint64_t> bits(rows * at(table_.subsets.words()));
-    take(state, "values", std::span(values));
-    take(state, "subsets", std::span(bits));
-    LookupTable table(items_.rows);
-    table_ = std::move(table);
-    const PackedSubsets subsets(items_.rows, std::move(bits));
-    for (std::int64_t i = 0; i < subsets.size(); ++i) {
-        const std::vector<std::int32_t> members = subsets.members(i);
-        add(members, std::ssize(members), std::span(values).subspan(at(i), 1));
-    }
 }
 
 void fit_together(std::span<RefreshedTable* const> tables, Collective& collective) {

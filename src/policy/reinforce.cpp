@@ -72,7 +72,10 @@ void check_options(const ReinforceOptions& options) {
     const auto positive = [](const char* what, double value) {
         THRESHER_CHECK_AS(UsageError, value > 0.0, "{} is {}; it must be above 0", what, value);
     };
-    positive("the number of rollouts of an update", static_cast<double>(options.rollouts));
+    THRESHER_CHECK_AS(UsageError, options.rollouts >= 2,
+                      "the number of rollouts of an update is {}; rewards are told by how they "
+                      "differ, so 2 are the fewest",
+                      options.rollouts);
     positive("the number of updates", static_cast<double>(options.updates));
     positive("the learning rate of the policy", options.learning_rate);
     THRESHER_CHECK_AS(UsageError, options.replay >= 0,
@@ -86,11 +89,7 @@ void check_options(const ReinforceOptions& options) {
                       "to {}; each must be 0 or more",
                       options.gradient_clip, options.truncation, options.refresh_every,
                       options.entropy_bonus, options.last_entropy_bonus);
-    const Baseline& baseline = find_baseline(options.baseline);
-    THRESHER_CHECK_AS(UsageError, options.rollouts > 1 || baseline.name == "none",
-                      "one rollout an update has no other to be compared with under the baseline "
-                      "{}; take more",
-                      baseline.name);
+    static_cast<void>(find_baseline(options.baseline));
 }
 
 Reinforce::Reinforce(Policy policy, std::span<const TrainingEnvironment> environments,
@@ -230,6 +229,12 @@ void Reinforce::update() {
         options_.entropy_bonus + done * (options_.last_entropy_bonus - options_.entropy_bonus);
     head_.add_gradient(policy_, environment.candidates, draw, rollouts, {advantages, bonus, errors},
                        gradient);
+    flops_ += 4.0 * flops_of(policy_, environment.candidates, draw);  // drawn, and the gradient
+    if (const std::int64_t again = memories_[place].size(); again > 0) {
+        Draw of_again = draw;
+        of_again.rollouts = again;
+        flops_ += 4.0 * flops_of(policy_, environment.candidates, of_again);
+    }
     if (options_.replay > 0) memories_[place].keep(rollouts, metrics, options_.replay);
     ++updates_done_;
     record(environment, rollouts, rewards, random_[place]);
@@ -261,6 +266,7 @@ void Reinforce::refresh() {
     for (std::size_t i = 0; i < environments_.size(); ++i) {
         const Rollouts proposed =
             draw_batches(policy_, environments_[i].candidates, draw_for(updates_done_));
+        flops_ += flops_of(policy_, environments_[i].candidates, draw_for(updates_done_));
         std::vector<std::int32_t> batches;
         for (const auto& batch : proposed.picks) {
             if (std::ssize(batch) != options_.picks) continue;  // label-or-not
@@ -290,7 +296,7 @@ void Reinforce::refresh() {
     add("predicted", mean([&](std::size_t i) { return reports[i].predicted; }));
     add("retrained", mean([&](std::size_t i) { return reports[i].retrained; }));
     add("retrained_gain",
-        mean([&](std::size_t i) { return gain_of(reports[i].retrained, random_[i]); }));
+        mean([&](std::size_t i) { return gain_of(reports[i].retrained, reports[i].random); }));
     add("estimate_error", mean([&](std::size_t i) { return reports[i].error; }));
     add("retrained_spread", mean([&](std::size_t i) { return reports[i].spread; }));
 }

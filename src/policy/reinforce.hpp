@@ -56,6 +56,9 @@ struct RefreshReport {
     double predicted = kNone, retrained = kNone;  ///< means
     double error = kNone;                         ///< root mean square of their difference
     double spread = kNone;                        ///< standard deviation of what was retrained
+    /// What retraining gave for random batches so far. Estimates differ less than that, as they
+    /// shrink towards their mean, so theirs is no unit for what was retrained.
+    Spread random{};
 };
 
 /// Told, for one environment after the other, batches [Q, b] that the policy proposes after so many
@@ -88,9 +91,12 @@ class Reinforce {
     /// One value an update: gain (the mean reward in standard deviations of random batches above
     /// their mean), reward, reward_spread, entropy (a share of the uniform law's), gradient_norm,
     /// hard_share and easy_share (of the picks among the 2 b hardest and easiest), labels, price.
-    /// And one a refresh: predicted, retrained, retrained_gain (as gain), estimate_error,
+    /// And one a refresh: predicted, retrained, retrained_gain (in standard deviations of random
+    /// batches that were retrained, above their mean), estimate_error,
     /// retrained_spread, refresh_update; NaN where no proposal was retrained.
     const Curves& curves() const { return curves_; }
+    /// Floating-point operations of updates and proposals so far, as flops_of() counts them.
+    double flops() const { return flops_; }
     /// Of 50 to 100 updates, or all in the first environment where they are fewer.
     const PickShares& pick_shares() const { return pick_shares_; }
     /// Signatures of failure that showed in the last update for the first time.
@@ -133,6 +139,7 @@ class Reinforce {
     std::vector<double> uniform_entropies_;
     std::vector<double> first_moments_, second_moments_;
     std::int64_t updates_done_ = 0, adam_steps_ = 0, not_finite_in_a_row_ = 0;
+    double flops_ = 0.0;
     double price_ = 0.0;  ///< label-or-not: of a label, in the metric
     Curves curves_;
     PickShares pick_shares_;

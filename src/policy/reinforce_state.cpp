@@ -8,17 +8,6 @@
 
 namespace thresher {
 
-namespace {
-
-template <class T>
-std::vector<T> values_in(const TrainState& state, const std::string& name) {
-    std::vector<T> values(find_entry(state, name).size() / sizeof(T));
-    take(state, name, std::span(values));
-    return values;
-}
-
-}  // namespace
-
 TrainState Reinforce::export_state() const {
     TrainState state;
     put(state, "parameters", std::span<const float>(policy_.parameters));
@@ -27,6 +16,7 @@ TrainState Reinforce::export_state() const {
     const std::array<std::int64_t, 3> counts{updates_done_, adam_steps_, not_finite_in_a_row_};
     put(state, "counts", std::span<const std::int64_t>(counts));
     put(state, "price", std::span<const double>(&price_, 1));
+    put(state, "flops", std::span<const double>(&flops_, 1));
     std::vector<double> random;
     for (const Spread& spread : random_)
         random.insert(random.end(), {spread.mean, spread.deviation});
@@ -55,6 +45,7 @@ void Reinforce::import_state(const TrainState& state) {
     adam_steps_ = counts[1];
     not_finite_in_a_row_ = counts[2];
     take(state, "price", std::span(&price_, 1));
+    take(state, "flops", std::span(&flops_, 1));
     std::vector<double> random(2 * random_.size());
     take(state, "random", std::span(random));
     for (std::size_t i = 0; i < random_.size(); ++i)

@@ -35,17 +35,11 @@ void ReplayMemory::put_into(TrainState& state, const std::string& prefix) const 
 }
 
 void ReplayMemory::take_from(const TrainState& state, const std::string& prefix) {
-    std::vector<std::int64_t> sizes;
-    std::vector<std::int32_t> all;
-    const auto read = [&](const char* name, auto& values) {
-        values.resize(find_entry(state, prefix + name).size() / sizeof values[0]);
-        take(state, prefix + name, std::span(values));
-    };
-    read("sizes", sizes);
-    read("picks", all);
-    read("orders", orders);
-    read("log_probabilities", log_probabilities);
-    read("metrics", metrics);
+    const auto sizes = values_in<std::int64_t>(state, prefix + "sizes");
+    const auto all = values_in<std::int32_t>(state, prefix + "picks");
+    orders = values_in<std::int32_t>(state, prefix + "orders");
+    log_probabilities = values_in<double>(state, prefix + "log_probabilities");
+    metrics = values_in<double>(state, prefix + "metrics");
     picks.clear();
     auto from = all.begin();
     for (const std::int64_t count : sizes) {

@@ -20,11 +20,10 @@ struct Climb {
 
 /// The best records of `picks` candidates, each of another batch.
 std::vector<Climb> best_records(const RefreshedTable& table, std::int64_t picks) {
-    const LookupTable& records = table.table();
-    const std::vector<double>& values = records.metrics.at(std::string(table.name()));
+    const std::span<const double> values = table.values();
     std::vector<std::int64_t> order;
-    for (std::int64_t i = 0; i < records.size(); ++i) {
-        if (records.subsets.members_count(i) == picks &&
+    for (std::int64_t i = 0; i < table.size(); ++i) {
+        if (table.subsets().members_count(i) == picks &&
             std::isfinite(values[static_cast<std::size_t>(i)])) {
             order.push_back(i);
         }
@@ -34,7 +33,7 @@ std::vector<Climb> best_records(const RefreshedTable& table, std::int64_t picks)
     });
     order.resize(static_cast<std::size_t>(std::min(std::ssize(order), kClimbs)));
     std::vector<Climb> climbs;
-    for (const std::int64_t i : order) climbs.push_back({records.subsets.members(i), 0.0});
+    for (const std::int64_t i : order) climbs.push_back({table.subsets().members(i), 0.0});
     return climbs;
 }
 
@@ -66,7 +65,7 @@ void step(RefreshedTable& table, std::vector<Climb>& climbs, const KeyedRandom& 
     for (std::size_t c = 0; c < climbs.size(); ++c) {
         for (std::int64_t e = 0; e < kExchanges; ++e) {
             const std::int64_t place = number * kClimbs + static_cast<std::int64_t>(c);
-            add_exchanged(climbs[c].batch, table.table().subsets.candidates(), random,
+            add_exchanged(climbs[c].batch, table.subsets().candidates(), random,
                           place * kExchanges + e, batches);
         }
     }
@@ -84,7 +83,7 @@ void step(RefreshedTable& table, std::vector<Climb>& climbs, const KeyedRandom& 
 }  // namespace
 
 std::vector<std::int32_t> search_table(RefreshedTable& table, const SearchOptions& options) {
-    const std::int64_t candidates = table.table().subsets.candidates();
+    const std::int64_t candidates = table.subsets().candidates();
     for (std::int64_t refresh = 0; refresh < options.refreshes; ++refresh) {
         std::vector<Climb> climbs = best_records(table, options.picks);
         std::vector<std::int32_t> batches;

@@ -43,4 +43,12 @@ void take(const TrainState& state, const std::string& name, std::span<T> values)
     if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
 }
 
+/// All values of an entry. Throws FileError where it is missing, or holds a part of one.
+template <class T>
+std::vector<T> values_in(const TrainState& state, const std::string& name) {
+    std::vector<T> values(find_entry(state, name).size() / sizeof(T));
+    take(state, name, std::span(values));
+    return values;
+}
+
 }  // namespace thresher

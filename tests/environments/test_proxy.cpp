@@ -352,6 +352,40 @@ TEST_CASE("both metrics of one call are those of a call each", "[proxy]") {
     }
 }
 
+TEST_CASE("operations of a proxy are those of its products, counted by hand", "[proxy]") {
+    const Environment environment =
+        make_environment({.candidates = 30, .labelled = 12, .reward = 50, .test = 70}, 1);
+    const auto d1 = static_cast<double>(environment.dimensions + 1);
+    const auto classes = static_cast<double>(environment.classes);
+    ProxyOptions options;
+    options.learner.steps = 20;
+    // Softmax regression: forward [rows, d + 1] by [d + 1, C], and backward as many.
+    const double row = 2.0 * d1 * classes;
+    const Proxy plain(environment, options);
+    CHECK(plain.flops(4, JudgedOn::reward) == 20 * 2 * (12 + 4) * row + 50 * row);
+    CHECK(plain.flops(0, JudgedOn::test) == 20 * 2 * 12 * row + 70 * row);
+    // A hidden layer of 5: the gradient goes back to it through [6, C] less the constant.
+    options.learner.hidden = 5;
+    options.repeats = 3;
+    const double deep = 2.0 * (d1 * 5 + 6 * classes), back = deep + 2.0 * 5 * classes;
+    CHECK(Proxy(environment, options).flops(4, JudgedOn::reward) ==
+          3 * (20 * (12 + 4) * (deep + back) + 50 * deep));
+    // All 30 candidates take part without labels; a teacher is asked for them too.
+    options.learner.hidden = 0;
+    options.repeats = 1;
+    options.learner.supervision = Supervision::pseudo_label;
+    CHECK(Proxy(environment, options).flops(4, JudgedOn::reward) ==
+          20 * 2 * (12 + 4 + 30) * row + 50 * row);
+    options.learner.supervision = Supervision::mean_teacher;
+    CHECK(Proxy(environment, options).flops(4, JudgedOn::reward) ==
+          20 * (2 * (12 + 4 + 30) + 30) * row + 50 * row);
+    // A warm one has its own number of steps.
+    options.learner.supervision = Supervision::supervised;
+    options.warm_steps = 7;
+    CHECK(Proxy(environment, options).flops(4, JudgedOn::reward) ==
+          7 * 2 * (12 + 4) * row + 50 * row);
+}
+
 TEST_CASE("options of a proxy beyond what they mean are refused", "[proxy]") {
     const Environment environment = make_environment({.candidates = 30}, 1);
     const auto refusal = [&](double LearnerOptions::*option, double value) {

@@ -52,6 +52,7 @@ TEST_CASE("every record comes back once, whoever made it", "[workers]") {
                                      for (std::int64_t i = first; i < first + done; ++i) {
                                          ++times[static_cast<std::size_t>(i)];
                                      }
+                                     return true;
                                  });
                 for (std::int64_t i = 0; i < count; ++i) {
                     const auto at = static_cast<std::size_t>(i);
@@ -61,6 +62,36 @@ TEST_CASE("every record comes back once, whoever made it", "[workers]") {
                 }
             }
             CHECK_ON_RANK(collective, workers.busy_share() <= 1.0);
+        });
+    });
+}
+
+TEST_CASE("work that is to stop ends with what is handed out", "[workers]") {
+    on_all_messages(RecordWorkers::kMostUnsent, [](Messages& messages, Collective& collective) {
+        agree(collective, [&] {
+            Messages* const between = collective.size() > 1 ? &messages : nullptr;
+            RecordWorkers workers(add_up, 2, between, collective);
+            if (!collective.is_root()) return workers.serve();
+            std::vector<double> metrics(2 * 5000, -1.0);
+            std::int64_t came = 0;
+            const bool all = workers.evaluate(
+                0, numbered(5000), 3, metrics, [&](std::int64_t first, std::int64_t done, double) {
+                    for (std::int64_t i = first; i < first + done; ++i) {
+                        const double sum = static_cast<double>(9 * i + 3);
+                        CHECK_ON_RANK(collective, metrics[static_cast<std::size_t>(2 * i)] == sum);
+                    }
+                    came += done;
+                    return came < 100;
+                });
+            CHECK_ON_RANK(collective, !all);
+            CHECK_ON_RANK(collective, came >= 100);
+            // The others had two batches each, and the root one.
+            CHECK_ON_RANK(collective,
+                          came <= 100 + RecordWorkers::kBatch * (2 * collective.size() + 1));
+            // And it can go on.
+            std::vector<double> more(2 * 40);
+            CHECK_ON_RANK(collective, workers.evaluate(1, numbered(40), 3, more));
+            CHECK_ON_RANK(collective, more[2 * 39 + 1] == 1.0);
         });
     });
 }

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cmath>
 #include <fstream>
 
@@ -101,6 +103,8 @@ TEST_CASE("records are there again however their writer ended", "[table]") {
     {
         RecordLog log(path, "plan", 2);
         REQUIRE(log.records().size() == 2);
+        CHECK_THROWS_WITH(RecordLog(path, "plan", 2),
+                          contains(fmt::format("in use by process {} on host", getpid())));
         CHECK(log.records().at(9).metrics == std::vector<double>{0.5, 0.6});
     }
     CHECK_THROWS_WITH(RecordLog(path, "flan", 2), contains("another table"));
@@ -123,4 +127,5 @@ TEST_CASE("records are there again however their writer ended", "[table]") {
         log.remove();
     }
     CHECK_FALSE(std::filesystem::exists(path));
+    CHECK_FALSE(std::filesystem::exists(path + ".lock"));
 }

@@ -16,7 +16,8 @@ TrainedPolicy small_policy() {
             7,
             "ring",
             500,
-            {{"gain", {0.0, 1.25}}, {"entropy", {1.0, 0.5}}}};
+            {{"gain", {0.0, 1.25}}, {"entropy", {1.0, 0.5}}},
+            {"xxh3-64:0123456789abcdef", "none"}};
 }
 
 }  // namespace
@@ -34,12 +35,21 @@ TEST_CASE("a policy reads back with the same bits") {
     CHECK(read.environment == "ring");
     CHECK(read.retrainings == 500);
     CHECK(read.curves == small_policy().curves);
+    CHECK(read.environment_checksums == small_policy().environment_checksums);
     CHECK(contains(describe(directory / "policy.h5"),
                    "+1.25 standard deviations of random batches, after 2 updates"));
     CHECK(contains(message_of([&] {
                        write_policy(directory / "policy.h5", small_policy(), {}, Overwrite::no);
                    }),
                    "exists already"));
+}
+
+TEST_CASE("a policy of before environments had checksums in it is read") {
+    const TemporaryDirectory directory;
+    TrainedPolicy old = small_policy();
+    old.environment_checksums.clear();
+    write_policy(directory / "policy.h5", old, {}, Overwrite::no);
+    CHECK(read_policy(directory / "policy.h5").environment_checksums.empty());
 }
 
 TEST_CASE("a policy file whose parameters are not those of its sizes is refused") {

@@ -27,14 +27,20 @@ TEST_CASE("the lock of a dead process is taken over") {
     const TemporaryDirectory directory;
     const pid_t child = fork();
     if (child == 0) {
-        new RunLock(directory.path());  // never released: the process ends with it
+        new FileLock(directory / "lock", "the run",
+                     "go elsewhere");  // never released: the process ends with it
         _exit(0);
     }
     int status = 0;
     waitpid(child, &status, 0);
     CHECK(contains(read_file(directory / "lock"), fmt::format(" {}", child)));
-    const RunLock lock(directory.path());
+    FileLock lock(directory / "lock", "the run", "go elsewhere");
     CHECK(contains(read_file(directory / "lock"), fmt::format(" {}", getpid())));
+    CHECK(contains(message_of([&] { FileLock(directory / "lock", "the run", "go elsewhere"); }),
+                   "the run is in use by process " + std::to_string(getpid()) + " on host"));
+    lock.remove();
+    CHECK_FALSE(std::filesystem::exists(directory / "lock"));
+    const FileLock again(directory / "lock", "the run", "go elsewhere");
 }
 
 TEST_CASE("a directory that holds a run is refused unless resumed or overwritten") {

@@ -1,12 +1,14 @@
 """Lookup tables and environments as a user makes them."""
 
 import os
+import pathlib
+import signal
 import unittest
 
 import h5py
 import numpy
 
-from support import JobTest
+from support import JobTest, children_of
 
 
 def contents(path):
@@ -27,7 +29,34 @@ class Table(JobTest):
         first = contents(self.build("t0.h5", "--near", 0.3))
         for ranks in (1, 2, 3, 4):
             self.assertEqual(contents(self.build(f"t{ranks}.h5", "--near", 0.3, ranks=ranks)), first, f"{ranks} ranks")
-        self.assertFalse(os.path.exists(self.path("t2.h5.records")))
+        self.assertFalse(list(self.directory.glob("*.records*")))
+
+    def test_two_jobs_do_not_build_one_table(self):
+        build = ("table", "build", *self.RING, "--records", 100000, "--proxy-steps", 500, "-o", self.path("t.h5"))
+        first = self.start(*build)
+        lock = pathlib.Path(self.path("t.h5.records.lock"))
+        while first.poll() is None and not (lock.exists() and lock.read_text().endswith("\n")):
+            pass
+        self.assert_fails(1, [f"in use by process {first.pid} on host", "another --output"], *build, ranks=2)
+        first.send_signal(signal.SIGTERM)
+        _, error = first.communicate()
+        self.assertEqual(first.returncode, 85, error)
+        self.assertIn("the records so far are kept", error)
+
+    def test_a_stop_signal_is_heard_between_records(self):
+        # 4000 records, a batch of 32 at a time: what is there after the signal is far from all.
+        build = ("table", "build", *self.RING, "--records", 4000, "--proxy-steps", 1000, "-o", self.path("t.h5"))
+        process = self.start(*build, ranks=2)
+        records = pathlib.Path(self.path("t.h5.records"))
+        while process.poll() is None and not (records.exists() and records.stat().st_size > 1000):
+            pass
+        for rank in children_of(process.pid):
+            os.kill(rank, signal.SIGTERM)
+        _, error = process.communicate()
+        self.assertIn("the records so far are kept", error)
+        self.assertFalse(os.path.exists(self.path("t.h5")))
+        # Each has a number, the seconds, two metrics and a seal, of eight bytes each.
+        self.assertLess(records.stat().st_size, 40 * 2000)
 
     def test_the_file_says_what_it_holds(self):
         with h5py.File(self.build("t.h5", "--trainings", 2, size="4-8")) as file:
@@ -49,7 +78,9 @@ class Table(JobTest):
         self.run_ok("table", "merge", self.path("merged.h5"), shards[1], "-o", self.path("again.h5"))
         self.assertEqual(contents(self.path("again.h5")), whole)
         other = self.build("other.h5", "--seed", 4)
-        self.assert_fails(1, ["different candidates"], "table", "merge", shards[0], other, "-o", self.path("mixed.h5"))
+        self.assert_fails(1, ["other.h5", "different candidates"], "table", "merge", shards[0], other, "-o", self.path("mixed.h5"))
+        for action in ("check", "info"):
+            self.assert_fails(1, ["other.h5: the tables are of different candidates"], "table", action, shards[0], shards[1], other)
         proxy = self.build("proxy.h5", "--proxy-steps", 30)
         self.assert_fails(1, ["different proxies"], "table", "merge", shards[0], proxy, "-o", self.path("mixed.h5"))
 

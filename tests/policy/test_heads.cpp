@@ -225,6 +225,30 @@ TEST_CASE("rollouts, updates and seeds have orders of their own") {
     CHECK(first == all);
 }
 
+TEST_CASE("operations are those of the products, counted by hand") {
+    const CandidateSet candidates = some_candidates(5, 3);
+    const Draw draw{.rollouts = 7, .picks = 2};
+    // Features of 5 candidates, shared by all rollouts: [5, 3] by [3, 64].
+    const double features = 2.0 * 5 * 3 * 64;
+    // A candidate: its 4 step inputs by [4, 64], and the output, 16 by 1. A state: by [16, 64], and
+    // its value, 16 by 1. Two picks try 5 candidates and then 4, from one state each.
+    const double candidate = 2.0 * (4 * 64 + 16), state = 2.0 * (16 * 64 + 16);
+    CHECK(flops_of(some_policy("sequential", 3), candidates, draw) ==
+          features + 7 * (9 * candidate + 2 * state));
+    // A walk makes a step for each of the 5, whatever is picked; with two outputs, one more.
+    CHECK(flops_of(some_policy("walk", 3), candidates, draw) ==
+          features + 7 * 5 * (candidate + state));
+    CHECK(flops_of(some_policy("batch", 3, 2), candidates, draw) ==
+          features + 7 * 5 * (candidate + state + 2.0 * 16));
+}
+
+TEST_CASE("random batches that are larger than the set, or empty, are refused") {
+    for (const std::int64_t picks : {0, 6}) {
+        CHECK_THROWS_AS(random_batches(5, {.rollouts = 3, .picks = picks}), UsageError);
+    }
+    CHECK(random_batches(5, {.rollouts = 3, .picks = 5}).size() == 15);
+}
+
 TEST_CASE("a batch larger than the set, empty, or beyond the policy's outputs is refused") {
     const CandidateSet candidates = some_candidates(5, 3);
     const Policy policy = some_policy("batch", 3, 2);

@@ -74,6 +74,27 @@ TEST_CASE("a table answers for subsets that it has no record of, and NaN for oth
     CHECK(std::isnan(value[0]));
 }
 
+TEST_CASE("a table begins with different subsets, at most all that there are") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    TableOptions pairs = options();
+    pairs.least = pairs.most = 2;
+    pairs.records = 150;  // of 190: a third of so many draws would be twins
+    const RefreshedTable most(some_items(), truth, pairs, *alone);
+    CHECK(most.size() == 150);
+    CHECK(different(most.subsets()) == 150);
+    pairs.records = 2000;
+    const RefreshedTable all(some_items(), truth, pairs, *alone);
+    CHECK(all.size() == 190);
+    CHECK(different(all.subsets()) == 190);
+    CHECK(truth.retrained == 150 + 190);
+    // Of one size there may be fewer than of the others: 20, and 190.
+    pairs.least = 1;
+    pairs.records = 60;
+    const RefreshedTable sizes(some_items(), truth, pairs, *alone);
+    CHECK(sizes.size() == 20 + 30);
+}
+
 TEST_CASE("a refresh retrains new proposals, fills up with random subsets, and tells the error") {
     Additive truth;
     const auto alone = make_local_collective();
@@ -88,9 +109,9 @@ TEST_CASE("a refresh retrains new proposals, fills up with random subsets, and t
     CHECK(report.retrained == Approx(3.5));
     CHECK(report.error == Approx(std::abs(before[0] - 3.5)));
     // 32 times the same proposal is one record.
-    CHECK(table.table().size() == 68);
-    CHECK(table.table().subsets.members(60) == std::vector<std::int32_t>{16, 17, 18, 19});
-    CHECK(different(table.table().subsets) == 68);
+    CHECK(table.size() == 68);
+    CHECK(table.subsets().members(60) == std::vector<std::int32_t>{16, 17, 18, 19});
+    CHECK(different(table.subsets()) == 68);
     table.evaluate(kBest, kPicks, after);
     CHECK(after[0] == Approx(3.5));  // an exact hit
     CHECK(table.best() == std::vector<std::int32_t>{16, 17, 18, 19});
@@ -101,16 +122,16 @@ TEST_CASE("a refresh goes down the proposals to those without a record, three qu
     const auto alone = make_local_collective();
     RefreshedTable table(some_items(), truth, options(), *alone);
     table.refresh(kBest, kPicks);
-    const std::int64_t before = table.table().size();
+    const std::int64_t before = table.size();
     std::vector<std::int32_t> batches;
     for (int i = 0; i < 20; ++i) batches.insert(batches.end(), kBest.begin(), kBest.end());
     for (std::int32_t i = 0; i < 10; ++i) batches.insert(batches.end(), {i, i + 1, i + 2, i + 10});
     table.refresh(batches, kPicks);
-    CHECK(table.table().size() == before + 8);
-    CHECK(table.table().subsets.members(before) == std::vector<std::int32_t>{0, 1, 2, 10});
-    CHECK(table.table().subsets.members(before + 5) == std::vector<std::int32_t>{5, 6, 7, 15});
-    CHECK(table.table().subsets.members(before + 6) != std::vector<std::int32_t>{6, 7, 8, 16});
-    CHECK(different(table.table().subsets) == table.table().size());
+    CHECK(table.size() == before + 8);
+    CHECK(table.subsets().members(before) == std::vector<std::int32_t>{0, 1, 2, 10});
+    CHECK(table.subsets().members(before + 5) == std::vector<std::int32_t>{5, 6, 7, 15});
+    CHECK(table.subsets().members(before + 6) != std::vector<std::int32_t>{6, 7, 8, 16});
+    CHECK(different(table.subsets()) == table.size());
 }
 
 TEST_CASE("a refresh without a new proposal has nothing to compare, and none at all ends") {
@@ -129,9 +150,35 @@ TEST_CASE("a refresh without a new proposal has nothing to compare, and none at 
     every.records = 19;
     RefreshedTable small(some_items(), truth, every, *alone);
     for (int i = 0; i < 10; ++i) small.refresh(std::vector<std::int32_t>{3}, 1);
-    const std::int64_t all = small.table().size();
+    const std::int64_t all = small.size();
     CHECK(std::isnan(small.refresh(std::vector<std::int32_t>{3}, 1).spread));
-    CHECK(small.table().size() == all);
+    CHECK(small.size() == all);
+}
+
+TEST_CASE("retrained proposals are told from retrained random subsets") {
+    Additive truth;
+    const auto alone = make_local_collective();
+    RefreshedTable table(some_items(), truth, options(), *alone);
+    // Four of 0, 1 / 20, ... 19 / 20 without replacement: four times their mean, and four times
+    // their variance, 399 / 12 / 400, less the share (20 - 4) / (20 - 1) of a finite set.
+    const double deviation = std::sqrt(4.0 * 399.0 / 12.0 / 400.0 * 16.0 / 19.0);
+    std::vector<std::int32_t> batches;  // all 70 of the best eight, 3.1 on average
+    for_each_subset(8, kPicks, [&](const std::vector<std::int32_t>& subset) {
+        for (const std::int32_t i : subset) batches.push_back(12 + i);
+    });
+    for (int refresh = 0; refresh < 40; ++refresh) {
+        const RefreshReport report = table.refresh(batches, kPicks);
+        CHECK(report.random.mean == table.random_spread(kPicks).mean);
+    }
+    // With the proposals, a fifth of the records, the mean would be 2.1.
+    CHECK(table.size() == 60 + 40 * 8);
+    CHECK(table.random_spread(kPicks).mean == Approx(1.9).margin(0.1));
+    CHECK(table.random_spread(kPicks).deviation == Approx(deviation).epsilon(0.15));
+    CHECK(table.random_spread(kPicks + 1).deviation == 0.0);
+    const std::int64_t retrained = truth.retrained;
+    const RefreshedTable resumed(some_items(), truth, options(), *alone, table.export_state());
+    CHECK(truth.retrained == retrained);
+    CHECK(resumed.random_spread(kPicks).mean == table.random_spread(kPicks).mean);
 }
 
 TEST_CASE("a table begins with the records of another, the mean over their trainings") {
@@ -148,12 +195,12 @@ TEST_CASE("a table begins with the records of another, the mean over their train
     metric.insert(metric.end(), {std::nan(""), 1.0});  // quarantined
     RefreshedTable table(some_items(), truth, options("knn"), *alone, &built);
     CHECK(truth.retrained == 0);
-    CHECK(table.table().size() == 2);
+    CHECK(table.size() == 2);
     std::vector<double> value(1);
     table.evaluate(kBest, kPicks, value);
     CHECK(value[0] == Approx(3.5));
     table.refresh(kBest, kPicks);  // which has its record
-    CHECK(table.table().size() == 10);
+    CHECK(table.size() == 10);
 }
 
 TEST_CASE("a table that goes on from its state has the same bits") {
@@ -161,8 +208,9 @@ TEST_CASE("a table that goes on from its state has the same bits") {
     const auto alone = make_local_collective();
     RefreshedTable whole(some_items(), truth, options("kernel"), *alone);
     whole.refresh(kBest, kPicks);
-    RefreshedTable resumed(some_items(), truth, options("kernel"), *alone);
-    resumed.import_state(whole.export_state());
+    const std::int64_t retrained = truth.retrained;
+    RefreshedTable resumed(some_items(), truth, options("kernel"), *alone, whole.export_state());
+    CHECK(truth.retrained == retrained);  // nothing for what is there
     whole.refresh(kWorst, kPicks);
     resumed.refresh(kWorst, kPicks);
     CHECK(resumed.export_state() == whole.export_state());

@@ -206,6 +206,29 @@ TEST_CASE("proposals reach the refresh, and rewards are told by the metric it le
     CHECK(std::abs(training.curves().at("gain")[10]) < 5.0);
 }
 
+TEST_CASE("what is retrained is told in units of what is retrained, however estimates shrink") {
+    // Estimates are half as far from the mean as the truth: proposals that are retrained to two
+    // deviations of random batches above their mean are no four.
+    const auto truth = [](std::int32_t first) { return 5.0 + first; };  // of 0 to 9
+    Formula estimate([&](auto subset) { return 9.5 + 0.5 * (truth(subset[0]) - 9.5); });
+    const TrainingEnvironment environments[]{{"ten", some_candidates(10, 2), &estimate}};
+    ReinforceOptions options = short_training(1);
+    options.updates = 11;
+    options.refresh_every = 10;
+    const double deviation = std::sqrt(99.0 / 12.0);  // of 0 to 9
+    Reinforce training(make_policy("sequential", {2, 16, 1}, 10.0, 1), environments, options,
+                       [&](std::int64_t, std::size_t,
+                           std::span<const std::int32_t>) -> std::optional<RefreshReport> {
+                           RefreshReport report;
+                           report.retrained = 9.5 + 2.0 * deviation;
+                           report.random = {9.5, deviation};
+                           return report;
+                       });
+    while (!training.finished()) training.update();
+    REQUIRE(training.curves().at("retrained_gain").size() == 1);
+    CHECK(training.curves().at("retrained_gain")[0] == Approx(2.0));
+}
+
 TEST_CASE("batches without a metric are passed over") {
     Formula some([](auto subset) {
         return subset[0] == 0 ? std::nan("") : static_cast<double>(subset[0] == 1);
@@ -283,10 +306,15 @@ TEST_CASE("a gradient that is not finite for ten updates ends the training") {
 
 TEST_CASE("options of a training that are out of range are refused") {
     ReinforceOptions options = short_training(2);
-    options.rollouts = 1;
-    CHECK_THROWS_WITH(check_options(options), contains("take more"));
-    options.rollouts = 0;
-    CHECK_THROWS_WITH(check_options(options), contains("the number of rollouts of an update is 0"));
+    for (const Baseline& baseline : baselines()) {
+        options.baseline = baseline.name;
+        options.rollouts = 1;
+        CHECK_THROWS_WITH(check_options(options),
+                          contains("rollouts of an update is 1; rewards are told by how they "
+                                   "differ, so 2 are the fewest"));
+        options.rollouts = 2;
+        CHECK_NOTHROW(check_options(options));
+    }
     options = short_training(2);
     options.baseline = "median";
     CHECK_THROWS_AS(check_options(options), UsageError);

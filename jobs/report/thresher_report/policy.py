@@ -38,10 +38,6 @@ def split_training(run):
     updates = len(found["gain"])
     training = Training({name: values for name, values in found.items() if len(values) == updates},
                         {name: values for name, values in found.items() if len(values) != updates})
-    if "refresh_update" in found and len(found["refresh_update"]) == updates:  # a refresh after every update
-        training.refreshes = {name: training.curves.pop(name) for name in list(training.curves)
-                              if name in ("refresh_update", "predicted", "retrained", "retrained_gain",
-                                          "estimate_error", "retrained_spread")}
     training.shares, training.at = run.grids.pop("picking/share", None), run.curves.pop("picking/update", None)
     for kind in ("random", "policy"):
         pair = [run.grids.pop(f"fidelity/{kind}_{what}", None) for what in ("predicted", "retrained")]

@@ -54,8 +54,12 @@ struct Head {
     void (*add_gradient)(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
                          const Rollouts& rollouts, const GradientWeights& weights,
                          std::span<float> gradient);
+    /// Floating-point operations of one rollout of b picks among N candidates, but for what
+    /// rollouts share.
+    double (*flops)(const PolicyShape& shape, std::int64_t candidates, std::int64_t picks);
     bool exact = true;       ///< every batch has exactly b picks
     bool likeliest = false;  ///< has a most probable batch, picked greedily
+    bool walks = true;       ///< meets all candidates in an order; Draw::truncation is for these
 };
 
 std::span<const Head> heads();
@@ -75,9 +79,13 @@ Rollouts draw_batches(const Policy& policy, const CandidateSet& candidates, cons
 void follow_batches(const Policy& policy, const CandidateSet& candidates, const Draw& draw,
                     Rollouts& rollouts);
 
+/// Floating-point operations of the products of drawing or following batches, a multiplication and
+/// its sum being two. A gradient has three times as many: the steps again, and twice as many back.
+double flops_of(const Policy& policy, const CandidateSet& candidates, const Draw& draw);
+
 /// [K, N]: for each rollout all candidates in an order keyed by (seed, update, rollout).
 std::vector<std::int32_t> shuffled_orders(std::int64_t candidates, const Draw& draw);
-/// [K, b]: the first of each of these orders.
+/// [K, b]: the first of each of these orders. Throws UsageError unless 1 <= b <= N.
 std::vector<std::int32_t> random_batches(std::int64_t candidates, const Draw& draw);
 
 }  // namespace thresher

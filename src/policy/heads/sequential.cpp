@@ -20,7 +20,8 @@ constexpr std::int64_t kStepInputs = std::tuple_size_v<StepInputs>;
 
 std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
 
-/// What trying all candidates that are left came to: rows in the order of `left`.
+/// What trying candidates came to: rows in the order of `left`, which has those that are not taken
+/// where all were tried.
 struct Trial {
     std::vector<std::int32_t> left;
     std::vector<float> step_inputs, gates, cells, outputs;
@@ -57,18 +58,41 @@ class Walker {
     }
 
     void try_all(Trial& trial) const {
-        const std::int64_t n = candidates_.rows, gates = 4 * hidden_size_;
         trial.left.clear();
-        for (std::int64_t i = 0; i < n; ++i) {
+        for (std::int64_t i = 0; i < candidates_.rows; ++i) {
             if (taken_[at(i)] == 0) trial.left.push_back(static_cast<std::int32_t>(i));
         }
+        try_left(trial);
+        trial.p.resize(at(candidates_.rows));
+        trial.law = softmax_over_rest(trial.logits, taken_, trial.p);
+    }
+
+    void pick(const Trial& trial, std::int32_t candidate) {
+        const auto row =
+            std::lower_bound(trial.left.begin(), trial.left.end(), candidate) - trial.left.begin();
+        std::copy_n(trial.outputs.begin() + row * hidden_size_, hidden_size_, hidden_.begin());
+        std::copy_n(trial.cells.begin() + row * hidden_size_, hidden_size_, cells_.begin());
+        picks_.push_back(candidate);
+        taken_[at(candidate)] = 1;
+        nearness_.pick(candidate);
+    }
+
+    /// As after trying all: what one comes to does not depend on the others.
+    void pick_again(Trial& trial, std::int32_t candidate) {
+        trial.left.assign(1, candidate);
+        try_left(trial);
+        pick(trial, candidate);
+    }
+
+  private:
+    void try_left(Trial& trial) const {
+        const std::int64_t n = candidates_.rows, gates = 4 * hidden_size_;
         const std::int64_t rows = std::ssize(trial.left);
         trial.step_inputs.resize(at(rows * kStepInputs));
         trial.gates.resize(at(rows * gates));
         trial.cells.resize(at(rows * hidden_size_));
         trial.outputs.resize(at(rows * hidden_size_));
         trial.logits.assign(at(n), 0.0F);
-        trial.p.resize(at(n));
         std::vector<float> shared(at(gates));  // what the state adds to the gates of all
         add_product(hidden_, parts_.recurrent, shared, 1, hidden_size_, gates);
         const double left = 1.0 - static_cast<double>(picks_.size()) / static_cast<double>(budget_);
@@ -90,20 +114,8 @@ class Walker {
             trial.logits[at(trial.left[at(row)])] =
                 policy_.bounded(outputs[at(row)] + parts_.output_bias[0]);
         }
-        trial.law = softmax_over_rest(trial.logits, taken_, trial.p);
     }
 
-    void pick(const Trial& trial, std::int32_t candidate) {
-        const auto row =
-            std::lower_bound(trial.left.begin(), trial.left.end(), candidate) - trial.left.begin();
-        std::copy_n(trial.outputs.begin() + row * hidden_size_, hidden_size_, hidden_.begin());
-        std::copy_n(trial.cells.begin() + row * hidden_size_, hidden_size_, cells_.begin());
-        picks_.push_back(candidate);
-        taken_[at(candidate)] = 1;
-        nearness_.pick(candidate);
-    }
-
-  private:
     const Policy& policy_;
     PolicyParts<const float> parts_;
     const CandidateSet& candidates_;
@@ -219,21 +231,21 @@ void add_sequential_gradient(const Policy& policy, const CandidateSet& candidate
     const std::vector<float> back = transposed(policy.parts().recurrent, 4 * policy.shape.hidden);
     std::vector<float> d_projection(projection.size()), d_logits(at(n));
     const PolicyParts<float> d = parts_of(policy.shape, gradient);
-    std::vector<Trial> trials(at(steps));  // of one rollout
+    // Of one step alone: a trial holds some hundred bytes of each candidate. Backward, the trials
+    // are made again from the states before them, which are small.
+    Trial trial;
     for (std::int64_t k = 0; k < draw.rollouts; ++k) {
         const std::vector<std::int32_t>& picks = rollouts.picks[at(k)];
         std::vector<Walker> states;  // before each pick
         states.emplace_back(policy, candidates, projection, steps);
-        for (std::int64_t step = 0; step < steps; ++step) {
-            states.back().try_all(trials[at(step)]);
-            if (step + 1 == steps) break;
+        for (std::int64_t step = 0; step + 1 < steps; ++step) {
             states.push_back(states.back());
-            states.back().pick(trials[at(step)], picks[at(step)]);
+            states.back().pick_again(trial, picks[at(step)]);
         }
         Backward backward(policy, back, d, d_projection);
         for (std::int64_t step = steps - 1; step >= 0; --step) {
             const Walker& walker = states[at(step)];
-            Trial& trial = trials[at(step)];
+            walker.try_all(trial);
             const std::int64_t chosen = picks[at(step)];
             const double advantage = double{weights.advantages[at(k * steps + step)]};
             for (std::int64_t i = 0; i < n; ++i) {

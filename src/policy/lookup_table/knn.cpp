@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "src/base/spread.hpp"
 #include "src/policy/lookup_table/estimator.hpp"
 
 namespace thresher {
@@ -13,31 +14,32 @@ namespace {
 /// Records that are held out, one by one, to learn how much the spread of the estimates shrinks.
 constexpr std::int64_t kHeldOut = 500;
 
-struct Spread {
+/// The values by their estimates.
+struct Line {
     double mean_estimate = 0.0, mean_value = 0.0;
     double shrinkage = 1.0;  ///< deviation of the estimates over that of the values
     double scale = 1.0;      ///< slope of the values by the estimates
     double residual = 0.0;   ///< deviation of the values about the line
 };
 
-Spread spread_of(const std::vector<double>& estimates, const std::vector<double>& values) {
+Line line_through(const std::vector<double>& estimates, const std::vector<double>& values) {
     const double n = static_cast<double>(values.size());
-    Spread spread;
-    spread.mean_estimate = std::accumulate(estimates.begin(), estimates.end(), 0.0) / n;
-    spread.mean_value = std::accumulate(values.begin(), values.end(), 0.0) / n;
+    Line line;
+    line.mean_estimate = spread_of(estimates).mean;
+    line.mean_value = spread_of(values).mean;
     double ee = 0.0, ev = 0.0, vv = 0.0;
     for (std::size_t i = 0; i < values.size(); ++i) {
-        const double e = estimates[i] - spread.mean_estimate, v = values[i] - spread.mean_value;
+        const double e = estimates[i] - line.mean_estimate, v = values[i] - line.mean_value;
         ee += e * e;
         ev += e * v;
         vv += v * v;
     }
-    spread.shrinkage = vv > 0.0 ? std::sqrt(ee / vv) : 0.0;
+    line.shrinkage = vv > 0.0 ? std::sqrt(ee / vv) : 0.0;
     // Estimates that say nothing of the values are not turned against themselves.
-    spread.scale = ee > 0.0 ? std::max(0.0, ev / ee) : 0.0;
-    const double scale = spread.scale;
-    spread.residual = std::sqrt(std::max(0.0, vv - 2.0 * scale * ev + scale * scale * ee) / n);
-    return spread;
+    line.scale = ee > 0.0 ? std::max(0.0, ev / ee) : 0.0;
+    const double scale = line.scale;
+    line.residual = std::sqrt(std::max(0.0, vv - 2.0 * scale * ev + scale * scale * ee) / n);
+    return line;
 }
 
 class Knn final : public SubsetEstimator {
@@ -49,7 +51,7 @@ class Knn final : public SubsetEstimator {
         const std::int64_t r = subsets_.size();
         neighbours_ = options.neighbours > 0 ? std::min(options.neighbours, r)
                                              : std::max<std::int64_t>(1, r / 5);
-        if (r > 2) spread_ = hold_out();
+        if (r > 2) line_ = hold_out();
     }
 
     void estimate(std::span<const std::int32_t> subsets, std::int64_t size,
@@ -70,24 +72,24 @@ class Knn final : public SubsetEstimator {
             const double plain =
                 knn_estimate(distances, of_nearest, options_.weights, options_.temperature);
             values[q] = options_.rescale && distances[0] > 0 ? rescaled(plain) : plain;
-            if (!deviations.empty()) deviations[q] = spread_.residual;
+            if (!deviations.empty()) deviations[q] = line_.residual;
         }
     }
 
     std::string summary() const override {
-        return fmt::format("{} nearest of {}, spread shrunk to {:.2f} of the records'{}",
-                           neighbours_, subsets_.size(), spread_.shrinkage,
-                           options_.rescale ? fmt::format(", rescaled by {:.2f}", spread_.scale)
-                                            : ", not rescaled");
+        return fmt::format(
+            "{} nearest of {}, spread shrunk to {:.2f} of the records'{}", neighbours_,
+            subsets_.size(), line_.shrinkage,
+            options_.rescale ? fmt::format(", rescaled by {:.2f}", line_.scale) : ", not rescaled");
     }
 
   private:
     double rescaled(double plain) const {
-        return spread_.mean_value + spread_.scale * (plain - spread_.mean_estimate);
+        return line_.mean_value + line_.scale * (plain - line_.mean_estimate);
     }
 
     /// Of some records, what the others say.
-    Spread hold_out() const {
+    Line hold_out() const {
         const std::int64_t r = subsets_.size(), count = std::min(r, kHeldOut);
         PackedSubsets queries(subsets_.candidates());
         std::vector<std::int64_t> rows;
@@ -112,14 +114,14 @@ class Knn final : public SubsetEstimator {
                 knn_estimate(distances, of_nearest, options_.weights, options_.temperature));
             values.push_back(values_[static_cast<std::size_t>(rows[q])]);
         }
-        return spread_of(estimates, values);
+        return line_through(estimates, values);
     }
 
     PackedSubsets subsets_;
     std::vector<double> values_;
     EstimatorOptions options_;
     std::int64_t neighbours_ = 1;
-    Spread spread_;
+    Line line_;
 };
 
 }  // namespace

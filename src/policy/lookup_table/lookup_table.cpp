@@ -58,19 +58,23 @@ UsableRecords usable_records(const LookupTable& table, const std::string& metric
     const auto found = table.metrics.find(metric);
     THRESHER_CHECK(found != table.metrics.end(), "the table has no metric \"{}\"; it has {}",
                    metric, fmt::join(names_of(table), ", "));
-    UsableRecords usable{PackedSubsets(table.subsets.candidates()), {}, 0, 0, 0};
-    const auto r = static_cast<std::size_t>(table.repeats);
-    for (std::int64_t i = 0; i < table.size(); ++i) {
-        const auto first = found->second.begin() + i * table.repeats;
+    return usable_records(table.subsets, found->second, table.repeats, metric);
+}
+
+UsableRecords usable_records(const PackedSubsets& subsets, std::span<const double> values,
+                             std::int64_t repeats, std::string_view metric) {
+    UsableRecords usable{PackedSubsets(subsets.candidates()), {}, 0, 0, 0};
+    for (std::int64_t i = 0; i < subsets.size(); ++i) {
+        const auto first = values.begin() + i * repeats;
         const double mean =
-            std::accumulate(first, first + table.repeats, 0.0) / static_cast<double>(r);
+            std::accumulate(first, first + repeats, 0.0) / static_cast<double>(repeats);
         if (!std::isfinite(mean)) {
             ++usable.quarantined;
             continue;
         }
-        usable.subsets.add_packed(table.subsets[i]);
+        usable.subsets.add_packed(subsets[i]);
         usable.values.push_back(mean);
-        const std::int64_t size = table.subsets.members_count(i);
+        const std::int64_t size = subsets.members_count(i);
         usable.least_size = usable.values.size() == 1 ? size : std::min(usable.least_size, size);
         usable.most_size = std::max(usable.most_size, size);
     }

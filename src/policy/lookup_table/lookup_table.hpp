@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "src/policy/lookup_table/items.hpp"
@@ -40,6 +42,9 @@ struct UsableRecords {
 /// Throws Error for a metric that the table has not, fewer than two usable records, or values that
 /// are all the same: there is nothing to tell subsets apart by. Local.
 UsableRecords usable_records(const LookupTable& table, const std::string& metric);
+/// The same of subsets [R] and the values [R, repeats] of a metric.
+UsableRecords usable_records(const PackedSubsets& subsets, std::span<const double> values,
+                             std::int64_t repeats, std::string_view metric);
 
 /// Everything of `part` that `table` lacks; a record is the same where number, seed, subset and
 /// metrics are. Throws Error for other candidates, another proxy, other metrics, or a record whose

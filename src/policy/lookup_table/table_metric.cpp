@@ -8,8 +8,12 @@ namespace thresher {
 
 TableMetric::TableMetric(const LookupTable& table, std::string metric, std::string_view estimator,
                          const Items& items, const EstimatorOptions& options)
+    : TableMetric(usable_records(table, metric), metric, estimator, items, options) {}
+
+TableMetric::TableMetric(UsableRecords records, std::string metric, std::string_view estimator,
+                         const Items& items, const EstimatorOptions& options)
     : metric_(std::move(metric)),
-      records_(usable_records(table, metric_)),
+      records_(std::move(records)),
       estimator_(fit_estimator(estimator, {records_.subsets, records_.values}, items, options)) {}
 
 void TableMetric::evaluate(std::span<const std::int32_t> subsets, std::int64_t size,

@@ -19,6 +19,10 @@ class TableMetric final : public Metric {
     TableMetric(const LookupTable& table, std::string metric, std::string_view estimator,
                 const Items& items, const EstimatorOptions& options = {});
 
+    /// The same of records that are usable.
+    TableMetric(UsableRecords records, std::string metric, std::string_view estimator,
+                const Items& items, const EstimatorOptions& options = {});
+
     std::string_view name() const override { return metric_; }
     /// Throws Error for subsets of a size that none of the records has, beyond them on either side.
     void evaluate(std::span<const std::int32_t> subsets, std::int64_t size,

@@ -1,6 +1,9 @@
+#include "io/file_lock.hpp"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,9 +11,9 @@
 #include <cstring>
 #include <sstream>
 #include <thread>
+#include <utility>
 
 #include "io/atomic_file.hpp"
-#include "io/run_directory.hpp"
 #include "src/base/check.hpp"
 #include "src/base/host_name.hpp"
 #include "src/base/log.hpp"
@@ -30,35 +33,51 @@ Holder holder_of(const std::string& path) {
     return holder;
 }
 
-[[noreturn]] void refuse(const std::string& path, const Holder& holder, const char* advice) {
-    fail<FileError>("{}: the run directory is in use by process {} on host {}; {}", path,
-                    holder.process, holder.host.empty() ? "(unknown)" : holder.host, advice);
+[[noreturn]] void refuse(const std::string& path, std::string_view what, const Holder& holder,
+                         const std::string& advice) {
+    fail<FileError>("{}: {} is in use by process {} on host {}; {}", path, what, holder.process,
+                    holder.host.empty() ? "(unknown)" : holder.host, advice);
+}
+
+/// False where the file that was opened has been removed since, or replaced.
+bool is_at(int descriptor, const std::string& path) {
+    struct stat held {
+    }, there{};
+    return ::fstat(descriptor, &held) == 0 && ::stat(path.c_str(), &there) == 0 &&
+           held.st_dev == there.st_dev && held.st_ino == there.st_ino;
 }
 
 }  // namespace
 
-RunLock::RunLock(const std::string& directory) : path_(directory + "/lock") {
-    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    THRESHER_CHECK_AS(FileError, descriptor_ >= 0, "{}: the run directory cannot be locked: {}",
-                      path_, std::strerror(errno));
-    // Tried again, as one who only looks (is_locked) holds it for an instant.
+FileLock::FileLock(std::string path, std::string_view what, std::string_view otherwise)
+    : path_(std::move(path)) {
     bool locked = false;
     int reason = 0;
-    for (int attempt = 0; attempt < 3 && !locked; ++attempt) {
-        if (attempt > 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-        locked = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
-        reason = errno;
-        if (reason != EWOULDBLOCK) break;
-    }
+    do {  // whoever held it may remove the file between the two calls
+        release();
+        locked = false;
+        descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        THRESHER_CHECK_AS(FileError, descriptor_ >= 0, "{}: {} cannot be locked: {}", path_, what,
+                          std::strerror(errno));
+        // Tried again, as one who only looks (is_locked) holds it for an instant.
+        for (int attempt = 0; attempt < 3 && !locked; ++attempt) {
+            if (attempt > 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+            locked = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
+            reason = errno;
+            if (reason != EWOULDBLOCK) break;
+        }
+    } while (locked && !is_at(descriptor_, path_));
     const Holder holder = holder_of(path_);
     if (!locked) {
         ::close(std::exchange(descriptor_, -1));
-        if (reason == EWOULDBLOCK) refuse(path_, holder, "wait for it, or choose another --run");
+        if (reason == EWOULDBLOCK) {
+            refuse(path_, what, holder, fmt::format("wait for it, or {}", otherwise));
+        }
         // No flock on this file system: the name in the file is all there is.
         const bool is_dead = holder.process == 0 ||
                              (holder.host == host_name() &&
                               ::kill(static_cast<pid_t>(holder.process), 0) != 0 && errno == ESRCH);
-        if (!is_dead) refuse(path_, holder, "if it has ended, remove this file");
+        if (!is_dead) refuse(path_, what, holder, "if it has ended, remove this file");
         descriptor_ = ::open(path_.c_str(), O_RDWR | O_CLOEXEC);
     }
     if (holder.process != 0) {
@@ -70,11 +89,11 @@ RunLock::RunLock(const std::string& directory) : path_(directory + "/lock") {
         FileError,
         ::ftruncate(descriptor_, 0) == 0 &&
             std::cmp_equal(::pwrite(descriptor_, text.data(), text.size(), 0), text.size()),
-        "{}: the run directory cannot be locked: {}", path_, std::strerror(errno));
+        "{}: {} cannot be locked: {}", path_, what, std::strerror(errno));
 }
 
-bool is_locked(const std::string& directory, bool otherwise) {
-    const int descriptor = ::open((directory + "/lock").c_str(), O_RDONLY | O_CLOEXEC);
+bool is_locked(const std::string& path, bool otherwise) {
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) return errno == ENOENT ? false : otherwise;
     const bool locked = ::flock(descriptor, LOCK_SH | LOCK_NB) == 0;
     const int reason = errno;
@@ -83,12 +102,12 @@ bool is_locked(const std::string& directory, bool otherwise) {
     return reason == EWOULDBLOCK ? true : otherwise;
 }
 
-RunLock::~RunLock() { release(); }
+FileLock::~FileLock() { release(); }
 
-RunLock::RunLock(RunLock&& other) noexcept
+FileLock::FileLock(FileLock&& other) noexcept
     : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
 
-RunLock& RunLock::operator=(RunLock&& other) noexcept {
+FileLock& FileLock::operator=(FileLock&& other) noexcept {
     if (this != &other) {
         release();
         path_ = std::move(other.path_);
@@ -97,7 +116,13 @@ RunLock& RunLock::operator=(RunLock&& other) noexcept {
     return *this;
 }
 
-void RunLock::release() {
+void FileLock::remove() {
+    if (descriptor_ < 0) return;
+    ::unlink(path_.c_str());
+    ::close(std::exchange(descriptor_, -1));
+}
+
+void FileLock::release() {
     if (descriptor_ < 0) return;
     // Emptied, not removed: another job may have the file open already and be about to lock it.
     if (::ftruncate(descriptor_, 0) != 0) log::debug("{}: {}", path_, std::strerror(errno));
