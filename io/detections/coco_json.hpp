@@ -75,14 +75,14 @@ void list_box_problems(const CocoInstances& instances, ProblemList& problems);
 /// Called with each detection and its position in the file.
 using DetectionSink = std::function<void(std::int64_t position, const CocoDetection& detection)>;
 
-/// Reads results, one detection at a time. `problems` gets those that lack something, whose box has
-/// a box_problem(), or whose score is not finite; they do not reach the sink. Throws FileError as
-/// read_coco_instances. Local.
+/// Reads results, one detection at a time. `problems` gets those that lack something or whose box
+/// has a box_problem(); they do not reach the sink. Throws FileError as read_coco_instances. Local.
 void read_coco_results(const std::string& path, ProblemList& problems, const DetectionSink& sink);
 void parse_coco_results(std::string_view text, const std::string& name, ProblemList& problems,
                         const DetectionSink& sink);
 
-/// Writes results, a line each; numbers read back as the same doubles. Throws FileError. Local.
+/// Writes results, a line each; numbers read back as the same doubles. Throws FileError,
+/// and Error where a number is not finite or a box of negative size. Local.
 void write_coco_results(const std::string& path, std::span<const CocoDetection> detections,
                         Overwrite overwrite);
 
