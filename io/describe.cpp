@@ -273,6 +273,14 @@ void describe_table(Lines& lines, const std::string& path) {
     lines.add("proxy", table.proxy);
 }
 
+void describe_map(Lines& lines, const hdf5::File& file) {
+    for (const char* name : {"metric", "mean_average_precision"}) {
+        lines.add(name, hdf5::attribute_text(file.root(), name));
+    }
+    const auto names = hdf5::read_strings(file.root(), "class_names");
+    if (names) lines.add("classes", some(*names));
+}
+
 std::string describe_hdf5(const std::string& path) {
     const hdf5::File file = hdf5::File::open(path);
     const std::string format = format_of(file);
@@ -292,6 +300,8 @@ std::string describe_hdf5(const std::string& path) {
         describe_policy(lines, path);
     } else if (format == "thresher-table") {
         describe_table(lines, path);
+    } else if (format == "thresher-map") {
+        describe_map(lines, file);
     } else if (format == "thresher-run") {
         describe_run_file(lines, path);
     } else {
