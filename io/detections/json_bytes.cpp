@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -17,7 +18,7 @@ constexpr std::string_view kNull = ":null";
 
 }  // namespace
 
-JsonBytes JsonBytes::of_file(const std::string& path) {
+JsonBytes JsonBytes::of_file(const std::string& path, std::int64_t offset, std::int64_t size) {
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     THRESHER_CHECK_AS(FileError, descriptor >= 0, "{}: cannot be read: {}", path,
                       std::strerror(errno));
@@ -27,6 +28,9 @@ JsonBytes JsonBytes::of_file(const std::string& path) {
         delete number;
     });
     bytes.path_ = path;
+    bytes.left_ = size;
+    THRESHER_CHECK_AS(FileError, offset == 0 || ::lseek(descriptor, offset, SEEK_SET) == offset,
+                      "{}: cannot be read: {}", path, std::strerror(errno));
     bytes.piece_.resize(kPiece);
     return bytes;
 }
@@ -41,11 +45,15 @@ bool JsonBytes::refill() {
     }
     if (!file_) return false;
     earlier_ += limit_ - begin_;
+    std::size_t most = piece_.size();
+    if (left_ >= 0)
+        most = static_cast<std::size_t>(std::min<std::int64_t>(left_, std::ssize(piece_)));
     ssize_t count = 0;
     do {
-        count = ::read(*file_, piece_.data(), piece_.size());
+        count = ::read(*file_, piece_.data(), most);
     } while (count < 0 && errno == EINTR);
     THRESHER_CHECK_AS(FileError, count >= 0, "{}: cannot be read: {}", path_, std::strerror(errno));
+    if (left_ >= 0) left_ -= count;
     begin_ = cursor_ = piece_.data();
     limit_ = cursor_ + count;
     return count > 0;

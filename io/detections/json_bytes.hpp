@@ -15,8 +15,10 @@ namespace thresher::io {
 
 class JsonBytes {
   public:
-    /// Reads `path` in pieces. Throws FileError where it cannot be opened.
-    static JsonBytes of_file(const std::string& path);
+    /// Reads `path` in pieces, or the `size` bytes of it from `offset` on, such as a file within an
+    /// archive; `size` -1: to the end. Throws FileError where it cannot be opened.
+    static JsonBytes of_file(const std::string& path, std::int64_t offset = 0,
+                             std::int64_t size = -1);
     /// `text` must outlive it.
     static JsonBytes of_text(std::string_view text) { return JsonBytes(text); }
 
@@ -46,6 +48,7 @@ class JsonBytes {
     const char *after_ = nullptr, *after_limit_ = nullptr;  ///< where it goes on behind a null
     std::int64_t earlier_ = 0;                              ///< bytes of earlier pieces
     std::shared_ptr<int> file_;
+    std::int64_t left_ = -1;  ///< bytes of the file that are not read yet; -1: all there are
     std::string path_;
     std::vector<char> piece_;
 };

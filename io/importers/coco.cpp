@@ -52,8 +52,8 @@ class CocoList {
         : files_(files), classes_(options) {}
 
     MarkedList read(const std::string& name) {
-        std::string text;
-        JsonBytes bytes = open(name, text);
+        const SourceFiles::Part part = files_.part(name);
+        JsonBytes bytes = JsonBytes::of_file(part.path, part.offset, part.size);
         const auto lists = read_coco_records(
             bytes, files_.path() + ": " + name, {"images", "categories", "annotations"},
             [&](std::string_view list, std::int64_t position, CocoRecord& record) {
@@ -84,15 +84,6 @@ class CocoList {
     }
 
   private:
-    /// From a folder in a stream; from an archive, where it lies among others, as a whole.
-    JsonBytes open(const std::string& name, std::string& text) const {
-        if (fs::is_directory(files_.path())) {
-            return JsonBytes::of_file(files_.path() + "/" + name);
-        }
-        text = files_.read(name);
-        return JsonBytes::of_text(text);
-    }
-
     void refuse(std::int64_t position, std::string reason) {
         list_.bad_images.push_back({position, std::move(reason)});
     }

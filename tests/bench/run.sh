@@ -3,7 +3,7 @@
 #
 #   bash tests/bench/run.sh              everything
 #   bash tests/bench/run.sh selection    one part: selection, process, traffic, scoring, loader,
-#                                        acquisitions, joint, jest, scale, table, training, policy
+#                                        acquisitions, joint, jest, scale, table, training, policy, letter_box
 #
 # The Python rivals run in .venv-bench, which this script makes; the part "loader" needs PyTorch there
 # (a large download): set THRESHER_BENCH_TORCH=1 to have it installed, otherwise that part is left out.

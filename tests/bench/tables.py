@@ -337,6 +337,16 @@ def policy(lines):
     return table
 
 
+def letter_box(lines):
+    table = head("photographs", "images", "decode and letter-box [ms each]", "libjpeg-turbo's decoding alone [ms each]",
+                 "speed", "bar", "met")
+    for line in lines:
+        ours, bare = (1e3 * line[name] / line["images"] for name in ("thresher_decode_letter_box_s", "libjpeg_decode_s"))
+        table.append(row(line["pack"], line["images"], number(ours), number(bare), f"{bare / ours:.2f} x", ">= 0.9 x",
+                         verdict(bare / ours, 0.9, True)))
+    return table
+
+
 def write_tables(path, part, lines):
     loads = ", ".join(str(line["load"]) for line in lines)
     text = "\n".join(

@@ -64,6 +64,13 @@ def main():
         "answers_json.json": json.dumps([{"id": 1, "data": {"id": 3}, "annotations": [
             {"result": [{"type": "choices", "value": {"choices": ["dog"]}}]}]}]).encode(),
         "answers_xml.xml": b'<annotations><image id="0" name="a.jpg"><tag label="dog"/></image></annotations>',
+        "voc_annotation.xml": b"<annotation><size><width>2</width><height>1</height></size><object><name>dog</name>"
+                              b"<difficult>1</difficult><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox>"
+                              b"</object></annotation>",
+        "coco.json": json.dumps({"images": [{"id": 1, "file_name": "a.png", "width": 2, "height": 1}],
+                                 "categories": [{"id": 3, "name": "dog"}],
+                                 "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "bbox": [0, 0, 2, 1], "area": 2,
+                                                  "iscrowd": 0, "segmentation": [[0, 0, 1, 1]]}]}).encode(),
         "options.toml": b'pool = "p.h5"\nacquisitions = ["random", "entropy"]\nseed = 3\n',
     }
     for name, content in files.items():
