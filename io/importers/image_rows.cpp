@@ -92,7 +92,8 @@ DecodedImage decode_row(const ImportOptions& options, const ImageRows::Read& rea
 void ImageRows::for_each(const Body& body) const {
     const auto alone = make_local_collective();
     Collective& ranks = options_.ranks != nullptr ? *options_.ranks : *alone;
-    const std::size_t at_once = kFilesAtOnce * static_cast<std::size_t>(ranks.size());
+    // Few enough for the memory of the root, which has all of them.
+    const std::size_t at_once = std::max(kFilesAtOnce, 8 * static_cast<std::size_t>(ranks.size()));
     const auto decode = [&](const std::string& name, const std::vector<std::int64_t>& shape) {
         return decode_row(options_, read_, name, shape);
     };
