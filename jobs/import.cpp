@@ -97,8 +97,11 @@ int run_import(Job& job) {
     io::ImportReport report;
     {
         const auto timer = job.phases().time("import");
-        report =
-            io::import_pool(options.format, options.import, job.provenance(options.import.source));
+        io::Provenance provenance;
+        agree(job.collective(), [&] {
+            if (job.is_root()) provenance = job.provenance(options.import.source);
+        });
+        report = io::import_pool(options.format, options.import, provenance);
     }
     if (!job.is_root()) return 0;
     log_quarantine(report.quarantined);
