@@ -37,15 +37,16 @@ void add_options(CLI::App& app, Options& options) {
                    "File of the numbers by class, and the curves of precision over recall");
 }
 
-DetectionMetricOptions metric_options(const CLI::App& app, const Options& options) {
+DetectionMetricOptions metric_options(const Options& options) {
     DetectionMetricOptions metric;
     metric.rule = detection_rule(options.metric);
-    for (const char* name : {"--iou", "--pixel"}) {
-        THRESHER_CHECK_AS(UsageError, metric.rule != DetectionRule::coco || app.count(name) == 0,
-                          "{} is for voc07 and voc10; the metric coco has ten overlaps, and boxes "
-                          "that end at their edges",
-                          name);
-    }
+    const Options otherwise;
+    THRESHER_CHECK_AS(
+        UsageError,
+        metric.rule != DetectionRule::coco ||
+            (options.iou == otherwise.iou && options.pixel == otherwise.pixel),
+        "--iou and --pixel are for voc07 and voc10; the metric coco has ten overlaps, "
+        "and boxes that end at their edges");
     THRESHER_CHECK_AS(UsageError, options.iou > 0.0 && options.iou <= 1.0,
                       "--iou is {}; allowed: above 0, to 1", options.iou);
     THRESHER_CHECK_AS(UsageError, options.pixel >= 0.0 && options.pixel <= 1.0,
@@ -146,7 +147,7 @@ int run_map(Job& job) {
     Options options;
     add_options(job.options(), options);
     job.start();
-    const DetectionMetricOptions how = metric_options(job.options(), options);
+    const DetectionMetricOptions how = metric_options(options);
     if (!options.output.empty()) {
         job.check_output(options.output, {options.ground_truth, options.detections});
     }

@@ -89,6 +89,12 @@ class Map(JobTest):
         self.assert_fails(1, ["map.h5", "--overwrite"], *self.small(), "-o", self.path("map.h5"))
         self.assert_fails(2, ["found.json", "what the job reads"], *self.small(), "-o", self.path("found.json"))
 
+    def test_settings_that_were_printed_run_again(self):
+        for metric in ("coco", "voc10"):
+            job = (*self.small(), "--metric", metric)
+            printed = self.write("printed.toml", self.run_ok(*job, "--print-config").out)
+            self.assertEqual(self.run_ok("map", "--config", printed).out, self.run_ok(*job).out)
+
     def test_no_detection_is_no_error(self):
         truth = self.small()[2]
         empty = self.write("empty.json", [])
