@@ -29,7 +29,7 @@ struct ClassNumbers {
 /// Hits of one class and size range, for each threshold.
 struct Hits {
     std::array<std::vector<std::int64_t>, kThresholds> counted;  ///< see precision.hpp
-    std::array<std::vector<double>, 1> scores;                   ///< of the lowest threshold
+    std::vector<double> scores;                                  ///< at the lowest threshold
     std::array<std::array<std::int64_t, kThresholds>, 2> of_few{};
 
     Hits(std::span<const MatchedDetection> sorted, std::size_t size) {
@@ -54,7 +54,7 @@ struct Hits {
 
     void add(std::size_t threshold, std::int64_t count, const MatchedDetection& detection) {
         counted[threshold].push_back(count);
-        if (threshold == 0) scores[0].push_back(detection.score);
+        if (threshold == 0) scores.push_back(detection.score);
         for (std::size_t i = 0; i < of_few.size(); ++i) {
             of_few[i][threshold] += detection.position < kMostOfImage[i];
         }
@@ -104,7 +104,7 @@ ClassNumbers numbers_of(std::int64_t class_index, std::span<const MatchedDetecti
             const auto found = static_cast<std::int64_t>(k + 1);
             curve->push_back({class_index, share(found),
                               static_cast<double>(found) / static_cast<double>(hits.counted[0][k]),
-                              hits.scores[0][k]});
+                              hits.scores[k]});
         }
     }
     return numbers;

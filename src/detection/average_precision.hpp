@@ -26,7 +26,7 @@ DetectionRule detection_rule(std::string_view name);
 struct DetectionMetricOptions {
     DetectionRule rule = DetectionRule::coco;
     double voc_threshold = 0.5;  ///< overlap that counts as found
-    double voc_pixel = 1.0;      ///< see voc_overlap
+    double voc_pixel = 1.0;      ///< see voc_overlap; 0 for the boxes of pools, which are edges
     bool curves = false;         ///< whether to keep precision_recall
 };
 

@@ -20,6 +20,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
 import h5py
 import numpy as np
 
+from detection import detection
 from joint import joint
 from lookup_table import table
 from measure import Bench, cpu_seconds, keep_best, last_json, load, output_of, over_ranks
@@ -290,7 +291,7 @@ def letter_box(bench):
 
 PARTS = {part.__name__: part for part in (selection, process, traffic, scoring, loader,
                                           acquisitions, joint, jest, scale, table, training, policy,
-                                          letter_box)}
+                                          detection, letter_box)}
 
 
 def main():

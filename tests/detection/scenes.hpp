@@ -40,10 +40,10 @@ struct Scene {
     }
     Detections detections() const { return {images, boxes, classes, scores}; }
 
-    /// The images for which keep(place) holds, in the order of `order`.
-    Scene part(const std::vector<std::size_t>& order) const {
+    /// The images at these places, in this order.
+    Scene part(const std::vector<std::size_t>& places) const {
         Scene scene;
-        for (const std::size_t i : order) {
+        for (const std::size_t i : places) {
             scene.image(image_ids[i]);
             for (auto j = static_cast<std::size_t>(offsets[i]);
                  j < static_cast<std::size_t>(offsets[i + 1]); ++j) {

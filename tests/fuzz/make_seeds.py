@@ -50,6 +50,12 @@ def main():
         "captions_tsv.tsv": b"file\tcaption\na.jpg\ta small dog\n",
         "captions_json.json": json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}],
                                           "annotations": [{"image_id": 1, "caption": "a dog"}]}).encode(),
+        "coco_instances.json": json.dumps({"images": [{"id": 1, "file_name": "a.jpg", "width": 8, "height": 8}], "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 2, "bbox": [1, 2, 3.5, 4], "area": 14, "iscrowd": 0, "segmentation": [[1, 2, 3]]}],
+            "categories": [{"id": 2, "name": "cup"}]}).encode(),
+        "coco_results.json": json.dumps([{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3.5, 4], "score": 0.5,
+                                          "segmentation": {"size": [8, 8], "counts": "a\"]"}}]).encode(),
+        "coco_results-deep.json": b"[" * 10000,
         "image.image": image("PNG"),
         "image-jpeg.image": image("JPEG"),
         "image-2_to_the_40.image": image("PNG")[:16] + struct.pack(">II", 1 << 20, 1 << 20) + image("PNG")[24:],

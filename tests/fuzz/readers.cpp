@@ -7,6 +7,7 @@
 
 #include "io/atomic_file.hpp"
 #include "io/batch_file.hpp"
+#include "io/detections/coco_json.hpp"
 #include "io/id_set.hpp"
 #include "io/importers/caption_list.hpp"
 #include "io/importers/image_codec.hpp"
@@ -75,6 +76,19 @@ const std::vector<Reader> kReaders{
      [](const std::string& path, const std::string& scratch) { import("csv", path, scratch); }},
     {"captions_tsv", ".tsv", true, read_captions},
     {"captions_json", ".json", true, read_captions},
+    {"coco_instances", ".json", true,
+     [](const std::string& path, const std::string&) {
+         io::ProblemList problems;
+         const auto instances = io::read_coco_instances(path, problems);
+         io::list_box_problems(instances, problems);
+         problems.report(path);
+     }},
+    {"coco_results", ".json", true,
+     [](const std::string& path, const std::string&) {
+         io::ProblemList problems;
+         io::read_coco_results(path, problems, [](auto, const auto&) {});
+         problems.report(path);
+     }},
     {"image", ".image", true,
      [](const std::string& path, const std::string&) {
          const std::string bytes = io::read_file(path);
