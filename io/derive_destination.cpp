@@ -48,6 +48,7 @@ PoolSchema DeriveDestination::schema() const {
     schema.class_names = info.class_names;
     schema.classes = info.classes;
     schema.text.image_ids = source_.has_image_ids();
+    schema.boxes = {info.has_boxes, info.has_box_areas, info.has_image_sizes};
     if (info.token_length > 0) {
         schema.text = {.length = info.token_length,
                        .vocabulary = source_.vocabulary(),
@@ -101,6 +102,9 @@ void DeriveDestination::add(const SourceBlock& block, std::size_t local, std::in
     }
     if (keeps_image_ids_) image_ids_.push_back(block.image_ids[local]);
     if (source_.info().token_length > 0) add_caption(block, local);
+    if (source_.info().has_boxes) {
+        boxes_.append_row(block.boxes, static_cast<std::int64_t>(local));
+    }
     ++written_;
     if (inputs_.size() >= (std::size_t{2} << 20)) flush();
 }
@@ -164,6 +168,7 @@ void DeriveDestination::flush() {
     rows.captions = texts_;
     rows.image_ids = image_ids_;
     rows.caption_of = caption_of_;
+    if (source_.info().has_boxes) rows.boxes = &boxes_;
     if (rows.rows > 0) writer_->append(rows);
     inputs_.clear();
     targets_.clear();
@@ -174,6 +179,7 @@ void DeriveDestination::flush() {
     texts_.clear();
     image_ids_.clear();
     caption_of_.clear();
+    boxes_ = {};
 }
 
 DerivedPool DeriveDestination::finish() {

@@ -59,6 +59,7 @@ class DeriveDestination {
     std::vector<std::int64_t> targets_, clean_targets_, source_ids_, image_ids_, caption_of_;
     std::vector<std::int32_t> tokens_;
     std::vector<std::string> names_, texts_;
+    Boxes boxes_;
 };
 
 }  // namespace thresher::io

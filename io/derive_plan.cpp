@@ -202,6 +202,7 @@ void DerivePlan::pass(bool inputs, const RowBody& body) const {
         pool_.read_image_ids(rows, block.image_ids);
         block.names = pool_.read_names(rows);
         if (info.token_length > 0) read_text(rows, block);
+        if (info.has_boxes) pool_.read_boxes(rows, block.boxes);
         for (std::size_t i = 0; i < count; ++i) {
             if (const auto place = destination(block.targets[i], met)) body(block, i, *place);
         }

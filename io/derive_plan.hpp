@@ -12,6 +12,7 @@
 
 #include "io/derive.hpp"
 #include "src/pool/blocks.hpp"
+#include "src/pool/boxes.hpp"
 #include "src/random/permutation.hpp"
 
 namespace thresher::io {
@@ -37,6 +38,7 @@ struct SourceBlock {
     std::vector<std::int32_t> tokens;
     std::vector<std::string> captions;
     std::vector<std::int64_t> caption_of;
+    Boxes boxes;
 };
 
 class DerivePlan {

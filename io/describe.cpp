@@ -102,6 +102,28 @@ void describe_text(Lines& lines, const PoolFile& pool) {
     if (!caption.empty()) lines.add("first caption", caption);
 }
 
+/// How many boxes there are, and of which classes.
+void describe_boxes(Lines& lines, const PoolFile& pool) {
+    const PoolInfo& info = pool.info();
+    std::vector<std::int64_t> counts(static_cast<std::size_t>(info.classes), 0);
+    std::int64_t all = 0, difficult = 0, crowds = 0, empty = 0;
+    Boxes boxes;
+    for (std::int64_t begin = 0; begin < info.rows; begin += 1 << 16) {
+        pool.read_boxes({begin, std::min<std::int64_t>(info.rows, begin + (1 << 16))}, boxes);
+        for (const std::int64_t c : boxes.classes) ++counts[static_cast<std::size_t>(c)];
+        for (const std::uint8_t flags : boxes.flags) {
+            difficult += (flags & kDifficult) != 0;
+            crowds += (flags & kCrowd) != 0;
+        }
+        for (std::int64_t row = 0; row < boxes.rows(); ++row) empty += boxes.of(row).size() == 0;
+        all += boxes.count();
+    }
+    lines.add("boxes", fmt::format("{} of {} classes; {} difficult, {} crowds; {} rows have none",
+                                   all, info.classes, difficult, crowds, empty));
+    if (!info.class_names.empty()) lines.add("classes", some(info.class_names, 20));
+    lines.add("boxes by class", some(counts, 20));
+}
+
 void describe_pool(Lines& lines, const std::string& path) {
     const PoolFile pool = open_pool(path);
     const PoolInfo& info = pool.info();
@@ -116,7 +138,7 @@ void describe_pool(Lines& lines, const std::string& path) {
                                            fmt::join(info.mean, ", "), fmt::join(info.std, ", ")));
     lines.add("blocks", fmt::format("{} rows each", info.block_rows));
     if (!info.has_targets) {
-        lines.add("targets", "none");
+        if (!info.has_boxes) lines.add("targets", "none");
     } else {
         lines.add("targets", fmt::format("{} classes", info.classes));
         if (!info.class_names.empty()) lines.add("classes", some(info.class_names, 20));
@@ -143,6 +165,7 @@ void describe_pool(Lines& lines, const std::string& path) {
         lines.add("names", pool.read_names({0, std::min<std::int64_t>(2, info.rows)})[0] + ", ...");
     }
     if (info.token_length > 0) describe_text(lines, pool);
+    if (info.has_boxes) describe_boxes(lines, pool);
 }
 
 void describe_predictions_file(Lines& lines, const std::string& path) {
@@ -250,6 +273,14 @@ void describe_table(Lines& lines, const std::string& path) {
     lines.add("proxy", table.proxy);
 }
 
+void describe_map(Lines& lines, const hdf5::File& file) {
+    for (const char* name : {"metric", "mean_average_precision"}) {
+        lines.add(name, hdf5::attribute_text(file.root(), name));
+    }
+    const auto names = hdf5::read_strings(file.root(), "class_names");
+    if (names) lines.add("classes", some(*names));
+}
+
 std::string describe_hdf5(const std::string& path) {
     const hdf5::File file = hdf5::File::open(path);
     const std::string format = format_of(file);
@@ -269,6 +300,8 @@ std::string describe_hdf5(const std::string& path) {
         describe_policy(lines, path);
     } else if (format == "thresher-table") {
         describe_table(lines, path);
+    } else if (format == "thresher-map") {
+        describe_map(lines, file);
     } else if (format == "thresher-run") {
         describe_run_file(lines, path);
     } else {

@@ -51,7 +51,9 @@ void PoolFile::Contents::compare(const PoolShard& shard, std::int64_t rows,
     if (other.has_targets != info.has_targets || other.has_ids != info.has_ids ||
         other.has_clean_targets != info.has_clean_targets || other.has_names != info.has_names ||
         other.has_caption_of != info.has_caption_of ||
-        shard.image_ids.has_value() != has_image_ids) {
+        shard.image_ids.has_value() != has_image_ids || other.has_boxes != info.has_boxes ||
+        other.has_box_areas != info.has_box_areas ||
+        other.has_image_sizes != info.has_image_sizes) {
         problems.emplace_back("it has other datasets than the first shard");
     }
     if (other.token_length != info.token_length || other.vocabulary != info.vocabulary) {
@@ -132,6 +134,18 @@ std::int64_t PoolFile::Contents::text_bytes(Column column) const {
     return bytes;
 }
 
+void PoolFile::Contents::read_boxes(RowRange rows, Boxes& boxes) const {
+    boxes = {};
+    for_each_part(rows, [&](const PoolShard& shard, RowRange part, std::int64_t) {
+        if (shard.boxes) {
+            io::read_boxes(*shard.boxes, part, info.classes, boxes);
+        } else {
+            boxes.offsets.resize(boxes.offsets.size() + static_cast<std::size_t>(part.size()),
+                                 boxes.count());
+        }
+    });
+}
+
 void PoolFile::Contents::for_each_ids(
     const std::function<void(std::int64_t, std::span<const std::int64_t>)>& body) const {
     std::vector<std::int64_t> ids;
@@ -146,18 +160,27 @@ void PoolFile::Contents::for_each_ids(
 std::int64_t PoolFile::Contents::count_classes() const {
     constexpr std::int64_t kMost = std::int64_t{1} << 24;
     std::int64_t largest = -1;
-    std::vector<std::int64_t> targets;
+    const auto meet = [&](std::span<const std::int64_t> classes) {
+        for (const std::int64_t c : classes) largest = std::max(largest, c);
+    };
+    std::vector<std::int64_t> classes;
     for (std::int64_t begin = 0; begin < info.rows; begin += kPieceRows) {
         const RowRange piece{begin, std::min(info.rows, begin + kPieceRows)};
-        targets.resize(static_cast<std::size_t>(piece.size()));
-        read_column(piece, targets, &PoolShard::targets);
-        largest = std::max(largest, *std::max_element(targets.begin(), targets.end()));
+        if (info.has_boxes) {
+            Boxes boxes;
+            read_boxes(piece, boxes);
+            meet(boxes.classes);
+        } else {
+            classes.resize(static_cast<std::size_t>(piece.size()));
+            read_column(piece, classes, &PoolShard::targets);
+            meet(classes);
+        }
     }
     THRESHER_CHECK_AS(
         FileError, largest < kMost,
         "{}: the largest value in {} is {}, more than {} classes cannot be meant; give "
         "the attribute class_names or --classes",
-        info.path, paths.targets, largest, kMost);
+        info.path, info.has_boxes ? "/box_classes" : paths.targets, largest, kMost);
     return largest + 1;
 }
 

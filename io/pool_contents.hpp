@@ -45,13 +45,15 @@ struct PoolFile::Contents {
     void read_classes(RowRange rows, std::span<std::int64_t> targets, Column column) const;
     /// A text column; empty strings where a shard has none.
     std::vector<std::string> read_text(RowRange rows, Column column) const;
+    /// The boxes of the rows; none where a shard has none.
+    void read_boxes(RowRange rows, Boxes& boxes) const;
     /// Bytes that the longest text of the column needs at most; 0 where there is none.
     std::int64_t text_bytes(Column column) const;
 
     /// Calls body(first row, ids) over all rows.
     void for_each_ids(
         const std::function<void(std::int64_t, std::span<const std::int64_t>)>& body) const;
-    /// Largest target + 1, for files that do not say how many classes there are.
+    /// Largest target or class of a box + 1, for files that do not say how many classes there are.
     std::int64_t count_classes() const;
 
     mutable std::list<std::pair<std::size_t, std::shared_ptr<const PoolShard>>> open_shards;

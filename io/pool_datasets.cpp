@@ -46,6 +46,7 @@ PoolDatasets::PoolDatasets(hdf5::File& file, const PoolSchema& schema, std::int6
              "name of each row, such as its file", bytes);
     }
     if (text.length > 0) make_text(file, text);
+    if (schema.boxes.present) boxes_.emplace(file, schema.boxes, fixed_rows);
 }
 
 void PoolDatasets::make(const char* name, hdf5::Type type, std::vector<std::int64_t> row_shape,
@@ -99,6 +100,7 @@ void PoolDatasets::write(const PoolRows& rows, std::int64_t from, RowRange into)
     write("/caption_of", hdf5::Type::int64, rows.caption_of);
     if (!rows.names.empty()) columns_.at("/names").write_text(into, part(rows.names));
     if (!rows.captions.empty()) columns_.at("/captions").write_text(into, part(rows.captions));
+    if (boxes_) boxes_->write(*rows.boxes, from, into);
 }
 
 }  // namespace thresher::io

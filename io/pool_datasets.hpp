@@ -3,9 +3,11 @@
 // The datasets of one file of a pool while it is written. Used inside io.
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "io/hdf5/file.hpp"
+#include "io/pool_boxes.hpp"
 #include "io/pool_writer.hpp"
 #include "src/pool/blocks.hpp"
 
@@ -27,6 +29,7 @@ class PoolDatasets {
     hdf5::File& file_;
     std::int64_t fixed_rows_;
     std::map<std::string, hdf5::Dataset> columns_;
+    std::optional<BoxDatasets> boxes_;
 };
 
 }  // namespace thresher::io

@@ -109,6 +109,8 @@ std::string PoolFile::vocabulary() const {
     return model;
 }
 
+void PoolFile::read_boxes(RowRange rows, Boxes& boxes) const { contents_->read_boxes(rows, boxes); }
+
 std::vector<QuarantinedRow> PoolFile::bad_targets(RowRange rows) const {
     std::vector<QuarantinedRow> bad;
     if (!info().has_targets) return bad;
@@ -239,7 +241,7 @@ PoolFile open_pool(const std::string& path, const PoolPaths& paths) {
     if (paths.classes == 0 && contents->info.class_names.empty()) {
         contents->info.classes = std::max(contents->info.classes, contents->manifest.classes);
     }
-    if (contents->info.has_targets && contents->info.classes == 0) {
+    if ((contents->info.has_targets || contents->info.has_boxes) && contents->info.classes == 0) {
         contents->info.classes = contents->count_classes();
     }
     return PoolFile(std::move(contents));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "src/pool/blocks.hpp"
+#include "src/pool/boxes.hpp"
 #include "src/pool/pool_info.hpp"
 #include "src/pool/quarantine.hpp"
 
@@ -61,6 +62,10 @@ class PoolFile {
     /// pool does not hold it.
     std::string vocabulary() const;
     bool has_vocabulary() const;
+
+    /// The boxes of the rows; none where the pool has none. Throws FileError also for offsets that
+    /// make no sense, a box without area, and a class that is not below info().classes.
+    void read_boxes(RowRange rows, Boxes& boxes) const;
 
     /// The rows of [begin, end) whose target is below -1 or not below info().classes. One pass over
     /// their targets.

@@ -109,8 +109,14 @@ void read_columns(PoolShard& shard, const PoolPaths& paths, Problems& problems) 
     info.has_clean_targets = shard.clean_targets.has_value();
     info.has_ids = shard.ids.has_value();
     info.has_names = shard.names.has_value();
+    shard.boxes = open_boxes(shard.file, info.rows, problems);
+    info.has_boxes = shard.boxes.has_value();
+    info.has_box_areas = info.has_boxes && shard.boxes->areas;
+    info.has_image_sizes = info.has_boxes && shard.boxes->image_sizes;
     // A pool that nobody has labelled yet may know its classes all the same.
-    const hdf5::ObjectRef classes = shard.targets ? shard.targets->ref() : shard.file.root();
+    const hdf5::ObjectRef classes = shard.boxes     ? shard.boxes->classes.ref()
+                                    : shard.targets ? shard.targets->ref()
+                                                    : shard.file.root();
     info.class_names =
         hdf5::read_strings(classes, "class_names").value_or(std::vector<std::string>{});
     info.classes = paths.classes;

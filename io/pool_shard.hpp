@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/hdf5/file.hpp"
+#include "io/pool_boxes.hpp"
 #include "io/pool_file.hpp"
 
 namespace thresher::io {
@@ -18,6 +19,7 @@ struct PoolShard {
     hdf5::File file;
     std::optional<hdf5::Dataset> inputs, targets, clean_targets, ids, source_ids, names;
     std::optional<hdf5::Dataset> tokens, captions, image_ids, caption_of;
+    std::optional<StoredBoxes> boxes;
     PoolInfo info;  ///< of this file alone; classes 0 where only the targets themselves can tell
 };
 

@@ -49,7 +49,9 @@ std::string described(const PoolSchema& schema) {
          {std::pair(schema.targets, "targets"), std::pair(schema.ids, "ids"),
           std::pair(schema.names, "names"), std::pair(schema.clean_targets, "clean targets"),
           std::pair(schema.text.image_ids, "image ids"),
-          std::pair(schema.text.caption_of, "shuffled captions")}) {
+          std::pair(schema.text.caption_of, "shuffled captions"),
+          std::pair(schema.boxes.present, "boxes"), std::pair(schema.boxes.areas, "box areas"),
+          std::pair(schema.boxes.image_sizes, "image sizes")}) {
         if (has) text += fmt::format(" with {}", name);
     }
     if (schema.text.length > 0) text += fmt::format(" with {} tokens", schema.text.length);
@@ -69,6 +71,7 @@ PoolSchema schema_of(const PoolFile& pool) {
     schema.text.length = info.token_length;
     schema.text.image_ids = pool.has_image_ids();
     schema.text.caption_of = info.has_caption_of;
+    schema.boxes = {info.has_boxes, info.has_box_areas, info.has_image_sizes};
     return schema;
 }
 
@@ -78,6 +81,8 @@ bool fits(const PoolSchema& added, const PoolSchema& there) {
     return added.input_shape == there.input_shape && added.element_type == there.element_type &&
            added.targets == there.targets && added.ids == there.ids && added.names == there.names &&
            added.text.length == there.text.length && added.text.image_ids == there.text.image_ids &&
+           added.boxes.present == there.boxes.present && added.boxes.areas == there.boxes.areas &&
+           added.boxes.image_sizes == there.boxes.image_sizes &&
            (there.clean_targets || !added.clean_targets) &&
            (there.text.caption_of || !added.text.caption_of);
 }
@@ -231,6 +236,16 @@ class PoolWriter::Body {
         datasets_.emplace(*file_, written, fixed_rows_);
     }
 
+    bool fits_schema(const Boxes* boxes, std::int64_t rows) const {
+        const BoxSchema& schema = schema_.boxes;
+        if (!schema.present || boxes == nullptr) return !schema.present && boxes == nullptr;
+        const auto count = static_cast<std::size_t>(boxes->count());
+        return boxes->rows() == rows && boxes->corners.size() == 4 * count &&
+               boxes->classes.size() == count && boxes->flags.size() == count &&
+               boxes->areas.size() == (schema.areas ? count : 0) &&
+               std::cmp_equal(boxes->image_sizes.size(), schema.image_sizes ? 2 * rows : 0);
+    }
+
     void check(const PoolRows& rows) const {
         const auto count = static_cast<std::size_t>(rows.rows);
         const auto has = [&](std::size_t size, bool wanted) {
@@ -247,7 +262,7 @@ class PoolWriter::Body {
                 rows.tokens.size() == count * static_cast<std::size_t>(text.length) &&
                 has(rows.captions.size(), text.length > 0) &&
                 has(rows.image_ids.size(), text.image_ids) &&
-                has(rows.caption_of.size(), text.caption_of),
+                has(rows.caption_of.size(), text.caption_of) && fits_schema(rows.boxes, rows.rows),
             "{}: the arrays of {} rows to append do not fit the pool's datasets", path_, rows.rows);
     }
 
@@ -260,6 +275,10 @@ class PoolWriter::Body {
         datasets_->write(rows, from, into);
         for (auto classes : {rows.targets, rows.clean_targets}) {
             for (std::int64_t target : classes) largest_target_ = std::max(largest_target_, target);
+        }
+        if (rows.boxes != nullptr) {
+            for (std::int64_t c : rows.boxes->classes)
+                largest_target_ = std::max(largest_target_, c);
         }
         shards_.back().rows += count;
         rows_ += count;
@@ -284,7 +303,7 @@ class PoolWriter::Body {
             hdf5::write_attribute(inputs.ref(), "mean", schema_.mean);
             hdf5::write_attribute(inputs.ref(), "std", schema_.std);
         }
-        for (const char* name : {"/targets", "/clean_targets"}) {
+        for (const char* name : {"/targets", "/clean_targets", "/box_classes"}) {
             if (!file.has(name)) continue;
             const hdf5::Dataset targets = file.dataset(name);
             hdf5::write_attribute(targets.ref(), "classes", schema_.classes);
@@ -292,7 +311,7 @@ class PoolWriter::Body {
                 hdf5::write_attribute(targets.ref(), "class_names", schema_.class_names);
             }
         }
-        if (!file.has("/targets") && !schema_.class_names.empty()) {
+        if (!file.has("/targets") && !schema_.boxes.present && !schema_.class_names.empty()) {
             hdf5::write_attribute(file.root(), "class_names", schema_.class_names);
         }
         if (first && !quarantine_.empty()) write_quarantine(file, quarantine_);

@@ -11,6 +11,7 @@
 
 #include "io/atomic_file.hpp"
 #include "io/provenance.hpp"
+#include "src/pool/boxes.hpp"
 #include "src/pool/pool_info.hpp"
 #include "src/pool/quarantine.hpp"
 
@@ -25,6 +26,12 @@ struct TextSchema {
     bool caption_of = false;
 };
 
+/// Of pools for detection.
+struct BoxSchema {
+    bool present = false;
+    bool areas = false, image_sizes = false;
+};
+
 /// What every row of a new pool has.
 struct PoolSchema {
     std::vector<std::int64_t> input_shape;  ///< of one example; [C, H, W] for images
@@ -32,10 +39,11 @@ struct PoolSchema {
     double scale = 1.0;
     std::vector<double> mean{0.0}, std{1.0};
     bool targets = false, clean_targets = false, ids = false, source_ids = false, names = false;
-    std::vector<std::string> class_names;
+    std::vector<std::string> class_names;  ///< of targets or boxes
     std::int64_t classes = 0;     ///< where there are targets without names; 0: largest target + 1
     std::int64_t name_bytes = 0;  ///< longest name; longer ones are refused. 0: 255
     TextSchema text;
+    BoxSchema boxes;
 };
 
 /// Consecutive rows; spans the schema does not ask for stay empty.
@@ -48,6 +56,7 @@ struct PoolRows {
     std::span<const std::int32_t> tokens = {};                       ///< [rows, L]
     std::span<const std::string> captions = {};                      ///< [rows]
     std::span<const std::int64_t> image_ids = {}, caption_of = {};   ///< [rows]
+    const Boxes* boxes = nullptr;                                    ///< of these rows
 };
 
 struct PoolWriterOptions {

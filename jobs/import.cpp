@@ -31,12 +31,17 @@ void add_options(CLI::App& app, Options& options) {
                    "idx: the labels file, where the source is an images file");
     app.add_option("--split", options.import.split, "idx, cifar: train, test or all");
     app.add_flag("--coarse-labels", options.import.coarse_labels, "cifar-100: the 20 superclasses");
+    app.add_option("--set", options.import.image_set,
+                   "voc: a list of ImageSets, such as train; all images where it is left out");
+    app.add_option("--annotations", options.import.annotations,
+                   "coco: file of the boxes in the source; else instances*.json");
     app.add_option("--size", options.import.size,
-                   "images, image-text: height and width in pixels; 0 = as they are");
+                   "images, image-text, voc, coco: height and width in pixels; 0 = as they are");
     app.add_option("--resize", options.resize,
-                   "images, image-text: crop (shorter side, then centre) or stretch")
+                   "images, image-text: crop (shorter side, then centre) or stretch; voc and coco "
+                   "are letter-boxed")
         ->check(CLI::IsMember({"crop", "stretch"}));
-    app.add_option("--colour", options.colour, "images, image-text: as-is, grey or rgb")
+    app.add_option("--colour", options.colour, "images, image-text, voc, coco: as-is, grey or rgb")
         ->check(CLI::IsMember({"as-is", "grey", "rgb"}));
     app.add_option("--target-column", options.import.target_column,
                    "csv: name or index (from 0) of the target; image-text: its name");
@@ -60,6 +65,9 @@ void add_options(CLI::App& app, Options& options) {
         ->check(CLI::IsMember({"cut", "refuse"}));
     app.add_option("--class-names", options.import.class_names, "Names of the classes, in order")
         ->delimiter(',');
+    app.add_option("--class-map", options.import.class_map,
+                   "voc, coco: old=new renames a class, old= leaves its boxes out")
+        ->delimiter(',');
     app.add_option("--rows-per-shard", options.import.rows_per_shard,
                    "Write a directory of shards; 0 = one file");
     app.add_flag("--append", options.import.append,
@@ -80,15 +88,22 @@ int run_import(Job& job) {
         options.long_captions == "cut" ? io::LongCaptions::cut : io::LongCaptions::refuse;
     options.import.overwrite = job.overwrite();
     options.import.max_bad = job.max_bad();
-    THRESHER_CHECK_AS(UsageError, job.collective().size() == 1,
-                      "import runs on one rank, but {} were started; run it without mpirun",
-                      job.collective().size());
+    options.import.ranks = &job.collective();
+    THRESHER_CHECK_AS(UsageError,
+                      job.options().count("--resize") == 0 ||
+                          (options.format != "voc" && options.format != "coco"),
+                      "--resize is \"{}\", but import {} letter-boxes its images; leave it out",
+                      options.resize, options.format);
     io::ImportReport report;
     {
         const auto timer = job.phases().time("import");
-        report =
-            io::import_pool(options.format, options.import, job.provenance(options.import.source));
+        io::Provenance provenance;
+        agree(job.collective(), [&] {
+            if (job.is_root()) provenance = job.provenance(options.import.source);
+        });
+        report = io::import_pool(options.format, options.import, provenance);
     }
+    if (!job.is_root()) return 0;
     log_quarantine(report.quarantined);
     for (const std::string& note : report.notes) log::info("{}", note);
     log::info("imported {} rows of [{}], {} classes, {} quarantined, wrote {}", report.pool.rows,

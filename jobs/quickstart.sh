@@ -69,6 +69,17 @@ run "${train[@]}" --pool "$out/web8.h5" --hidden 256,256 --evaluate-every 100 --
 run thresher-compare "$out/prioritised/uniform" "$out/prioritised/learnability" --baseline uniform \
     --figure "$out/prioritised.png"
 
+# Four boxes and what a detector made of them, for thresher map.
+cat >"$out/boxes.json" <<'JSON'
+{"images": [{"id": 1}, {"id": 2}], "categories": [{"id": 1, "name": "cup"}, {"id": 2, "name": "plate"}], "annotations": [
+ {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 20, 40, 50]}, {"id": 2, "image_id": 1, "category_id": 2, "bbox": [60, 30, 90, 80]},
+ {"id": 3, "image_id": 2, "category_id": 1, "bbox": [15, 5, 30, 60]}, {"id": 4, "image_id": 2, "category_id": 2, "bbox": [0, 40, 120, 100]}]}
+JSON
+cat >"$out/detections.json" <<'JSON'
+[{"image_id": 1, "category_id": 1, "bbox": [12, 21, 40, 48], "score": 0.9}, {"image_id": 1, "category_id": 2, "bbox": [58, 35, 90, 80], "score": 0.8},
+ {"image_id": 2, "category_id": 1, "bbox": [70, 5, 30, 60], "score": 0.7}, {"image_id": 2, "category_id": 2, "bbox": [5, 45, 110, 90], "score": 0.6}]
+JSON
+
 say "7. Write the report"
 run thresher-report "$out/loop" "$out/reference" "$out/prioritised/learnability" "$out/scores.h5" "$out/batch.h5" "$out/batch-hard.h5" \
     --pool "$out/web.h5" --figures "$out/figures" -o "$out/report.html"

@@ -39,6 +39,11 @@ const std::vector<Verb>& verbs() {
         {"evaluate", "model + pool -> accuracy, loss, per-class table, calibration",
          "thresher evaluate --pool quickstart/test.h5 --model quickstart/learner/model.pt",
          run_evaluate, true},
+        {"map",
+         "ground truth + detections (COCO's JSON) -> average precision by COCO's rule or VOC's",
+         "mpirun -n 2 thresher map --ground-truth quickstart/boxes.json --detections "
+         "quickstart/detections.json",
+         run_map},
         {"loop", "active-learning cycles: train, evaluate, predict, score, select, label",
          "mpirun -n 2 thresher loop --pool quickstart/clean.h5 --test-pool quickstart/test.h5 "
          "--model mlp "

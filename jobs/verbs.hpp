@@ -28,6 +28,7 @@ int run_select(Job& job);
 int run_label(Job& job);
 int run_train(Job& job);
 int run_evaluate(Job& job);
+int run_map(Job& job);
 int run_loop(Job& job);
 int run_table(Job& job);
 int run_env(Job& job);

@@ -17,12 +17,6 @@ namespace {
 
 constexpr std::size_t kMostCaptionBytes = 4096;
 
-std::string_view trimmed(std::string_view text) {
-    const auto first = text.find_first_not_of(" \t\r\n");
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-}
-
 std::string file_of(const std::string& name) { return fs::path(name).filename().string(); }
 
 /// The captions file among the files.

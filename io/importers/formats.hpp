@@ -10,6 +10,8 @@ ImportReport import_idx(const ImportOptions& options, const Provenance& provenan
 ImportReport import_cifar(const ImportOptions& options, const Provenance& provenance);
 ImportReport import_images(const ImportOptions& options, const Provenance& provenance);
 ImportReport import_image_text(const ImportOptions& options, const Provenance& provenance);
+ImportReport import_voc(const ImportOptions& options, const Provenance& provenance);
+ImportReport import_coco(const ImportOptions& options, const Provenance& provenance);
 ImportReport import_csv(const ImportOptions& options, const Provenance& provenance);
 ImportReport import_hdf5(const ImportOptions& options, const Provenance& provenance);
 

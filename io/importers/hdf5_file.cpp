@@ -68,9 +68,11 @@ ImportReport import_hdf5(const ImportOptions& options, const Provenance& provena
     schema.classes = info.classes;
     Captions captions(source);
     schema.text = captions.schema();
+    schema.boxes = {info.has_boxes, info.has_box_areas, info.has_image_sizes};
     ImportSink sink(options, schema, provenance);
     std::vector<std::byte> inputs;
     std::vector<std::int64_t> targets, clean_targets, ids;
+    Boxes boxes;
     const auto row_bytes = static_cast<std::size_t>(info.bytes_per_row());
     for (std::int64_t begin = 0; begin < info.rows; begin += info.block_rows) {
         const RowRange rows{begin, std::min(info.rows, begin + info.block_rows)};
@@ -85,6 +87,7 @@ ImportReport import_hdf5(const ImportOptions& options, const Provenance& provena
         source.read_ids(rows, ids);
         const std::vector<std::string> names = source.read_names(rows);
         captions.read(rows);
+        if (info.has_boxes) source.read_boxes(rows, boxes);
         const std::vector<QuarantinedRow> bad = source.bad_targets(rows);
         auto next_bad = bad.begin();
         for (std::size_t i = 0; i < count; ++i) {
@@ -94,7 +97,8 @@ ImportReport import_hdf5(const ImportOptions& options, const Provenance& provena
             }
             sink.add(begin + static_cast<std::int64_t>(i),
                      std::span(inputs).subspan(i * row_bytes, row_bytes), targets[i], ids[i],
-                     names[i], clean_targets[i], captions.row(i));
+                     names[i], clean_targets[i], captions.row(i),
+                     {&boxes, static_cast<std::int64_t>(i)});
         }
     }
     return sink.finish();

@@ -2,8 +2,11 @@
 
 #include <png.h>
 
+#include <algorithm>
 #include <csetjmp>
 #include <cstdio>
+#include <span>
+#include <vector>
 
 // jpeglib.h needs <cstdio> before it.
 #include <jerror.h>
@@ -53,6 +56,24 @@ void note_warning(j_common_ptr info, int level) {
     }
 }
 
+/// What four inks leave of white light. Adobe's files hold what is left instead of the inks.
+void remove_inks(std::span<const unsigned char> inks, std::int64_t channels, bool inverted,
+                 unsigned char* pixels) {
+    for (std::size_t i = 0; i < inks.size(); i += 4) {
+        const auto left = [&](std::size_t ink) {
+            return inverted ? inks[i + ink] : 255 - inks[i + ink];
+        };
+        int light[3];
+        for (std::size_t c = 0; c < 3; ++c) light[c] = (left(c) * left(3) + 127) / 255;
+        if (channels == 1) {  // by the weights of JPEG's own luminance
+            const int grey = (299 * light[0] + 587 * light[1] + 114 * light[2] + 500) / 1000;
+            *pixels++ = static_cast<unsigned char>(grey);
+            continue;
+        }
+        for (const int value : light) *pixels++ = static_cast<unsigned char>(value);
+    }
+}
+
 class JpegDecoder {
   public:
     explicit JpegDecoder(std::string_view file) : file_(file) {
@@ -73,17 +94,30 @@ class JpegDecoder {
 
     bool grey() const { return info_.num_components == 1; }
 
-    Image decode(std::int64_t channels) {
+    ReducedImage decode(std::int64_t channels, std::int64_t side, const PixelRoom& room) {
         read_header();
-        Image image{static_cast<std::int64_t>(info_.image_width),
-                    static_cast<std::int64_t>(info_.image_height),
-                    channels,
-                    {}};
-        image.pixels.resize(static_cast<std::size_t>(image.width * image.height * channels));
-        if (!try_pixels(image.pixels.data(), channels) || errors_.truncated) {
-            fail<FileError>("the JPEG cannot be decoded: {}", errors_.message);
+        const std::int64_t longest = std::max(info_.image_width, info_.image_height);
+        std::int64_t reduction = 1;
+        while (reduction < 8 && longest >= 2 * reduction * side) reduction *= 2;
+        const bool inks = info_.jpeg_color_space == JCS_CMYK || info_.jpeg_color_space == JCS_YCCK;
+        info_.out_color_space = inks ? JCS_CMYK : channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+        info_.scale_num = 1;
+        info_.scale_denom = static_cast<unsigned>(reduction);
+        // Smoothing colours to the full size is for nothing where the image is shrunk afterwards.
+        info_.do_fancy_upsampling = longest * 2 < 3 * side * reduction ? TRUE : FALSE;
+        jpeg_calc_output_dimensions(&info_);
+        const ReducedImage reduced{info_.output_width, info_.output_height, info_.image_width,
+                                   info_.image_height, reduction};
+        unsigned char* pixels = room(reduced.width, reduced.height);
+        if (inks) {
+            std::vector<unsigned char> held(
+                static_cast<std::size_t>(4 * reduced.width * reduced.height));
+            read_pixels(held.data(), 4);
+            remove_inks(held, channels, info_.saw_Adobe_marker != 0, pixels);
+        } else {
+            read_pixels(pixels, channels);
         }
-        return image;
+        return reduced;
     }
 
   private:
@@ -94,15 +128,25 @@ class JpegDecoder {
         return true;
     }
 
+    void read_pixels(unsigned char* pixels, std::int64_t channels) {
+        if (!try_pixels(pixels, channels) || errors_.truncated) {
+            fail<FileError>("the JPEG cannot be decoded: {}", errors_.message);
+        }
+    }
+
     bool try_pixels(unsigned char* pixels, std::int64_t channels) {
         if (setjmp(errors_.leave) != 0) return false;
-        info_.out_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
         jpeg_start_decompress(&info_);
         const std::size_t stride =
             std::size_t{info_.output_width} * static_cast<std::size_t>(channels);
         while (info_.output_scanline < info_.output_height) {
-            JSAMPROW row = pixels + info_.output_scanline * stride;
-            jpeg_read_scanlines(&info_, &row, 1);
+            JSAMPROW rows[4];
+            for (std::size_t i = 0; i < 4; ++i) {
+                rows[i] = pixels + std::min<std::size_t>(info_.output_scanline + i,
+                                                         info_.output_height - 1) *
+                                       stride;
+            }
+            jpeg_read_scanlines(&info_, rows, 4);
         }
         jpeg_finish_decompress(&info_);
         return true;
@@ -119,6 +163,8 @@ class PngDecoder {
         image_.version = PNG_IMAGE_VERSION;
         if (png_image_begin_read_from_memory(&image_, file.data(), file.size()) == 0) refuse();
         check_size(image_.width, image_.height);
+        // Else 16 bits a sample are taken for linear light, which no camera or tool means.
+        image_.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
     }
     ~PngDecoder() { png_image_free(&image_); }
     PngDecoder(const PngDecoder&) = delete;
@@ -126,13 +172,13 @@ class PngDecoder {
 
     bool grey() const { return (image_.format & PNG_FORMAT_FLAG_COLOR) == 0; }
 
-    Image decode(std::int64_t channels) {
-        Image image{image_.width, image_.height, channels, {}};
-        image.pixels.resize(static_cast<std::size_t>(image.width * image.height * channels));
+    ReducedImage decode(std::int64_t channels, const PixelRoom& room) {
+        const std::int64_t width = image_.width, height = image_.height;
+        unsigned char* pixels = room(width, height);
         image_.format = channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;
         const png_color white{255, 255, 255};
-        if (png_image_finish_read(&image_, &white, image.pixels.data(), 0, nullptr) == 0) refuse();
-        return image;
+        if (png_image_finish_read(&image_, &white, pixels, 0, nullptr) == 0) refuse();
+        return {width, height, width, height, 1};
     }
 
   private:
@@ -152,8 +198,21 @@ class PngDecoder {
 }  // namespace
 
 Image decode_image(std::string_view file, std::int64_t channels) {
-    if (is_jpeg(file)) return JpegDecoder(file).decode(channels);
-    if (is_png(file)) return PngDecoder(file).decode(channels);
+    Image image{0, 0, channels, {}};
+    const ReducedImage decoded =
+        decode_reduced(file, channels, kMostSide, [&](std::int64_t width, std::int64_t height) {
+            image.pixels.resize(static_cast<std::size_t>(width * height * channels));
+            return image.pixels.data();
+        });
+    image.width = decoded.width;
+    image.height = decoded.height;
+    return image;
+}
+
+ReducedImage decode_reduced(std::string_view file, std::int64_t channels, std::int64_t side,
+                            const PixelRoom& room) {
+    if (is_jpeg(file)) return JpegDecoder(file).decode(channels, side, room);
+    if (is_png(file)) return PngDecoder(file).decode(channels, room);
     fail_unknown(file);
 }
 

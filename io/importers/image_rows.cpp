@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "io/importers/image_codec.hpp"
+#include "io/importers/image_ranks.hpp"
 #include "src/base/check.hpp"
-#include "src/base/thread_team.hpp"
 
 namespace thresher::io {
 
@@ -34,9 +34,10 @@ ImageRows::ImageRows(const ImportOptions& options, std::vector<std::string> name
     const std::int64_t found_channels = channels();
     std::string first_reason;
     for (const std::string& name : names_) {
-        const Decoded decoded = decode(name, found_channels);
+        const DecodedImage decoded = decode_row(options, read_, name, {found_channels, 0, 0});
         if (decoded.reason.empty()) {
-            shape_ = decoded.shape;
+            shape_ = {found_channels, options.size > 0 ? options.size : decoded.height,
+                      options.size > 0 ? options.size : decoded.width};
             return;
         }
         if (first_reason.empty()) first_reason = name + ": " + decoded.reason;
@@ -58,39 +59,49 @@ std::int64_t ImageRows::channels() const {
     return 1;
 }
 
-ImageRows::Decoded ImageRows::decode(const std::string& name, std::int64_t channels) const {
-    Decoded decoded;
+DecodedImage decode_row(const ImportOptions& options, const ImageRows::Read& read,
+                        const std::string& name, const std::vector<std::int64_t>& shape) {
+    DecodedImage decoded;
     try {
-        Image image = decode_image(read_(name), channels);
-        if (options_.size > 0) image = resized(image, options_.size, options_.resize);
-        decoded.shape = {channels, image.height, image.width};
-        if (!shape_.empty() && decoded.shape != shape_) {
+        const std::string file = read(name);
+        if (options.resize == Resize::letter_box && options.size > 0) {
+            decoded.inputs.resize(static_cast<std::size_t>(shape[0] * options.size * options.size));
+            const ImageSize whole =
+                decode_letter_boxed(file, shape[0], options.size, decoded.inputs);
+            decoded.width = whole.width;
+            decoded.height = whole.height;
+            return decoded;
+        }
+        Image image = decode_image(file, shape[0]);
+        decoded.width = image.width;
+        decoded.height = image.height;
+        if (options.size > 0) image = resized(image, options.size, options.resize);
+        if (shape[1] > 0 && (image.height != shape[1] || image.width != shape[2])) {
             decoded.reason = fmt::format("{} x {} pixels, the first image has {} x {}; give --size",
-                                         image.width, image.height, shape_[2], shape_[1]);
+                                         image.width, image.height, shape[2], shape[1]);
         } else {
             decoded.inputs = planes(image);
         }
     } catch (const std::exception& error) {
+        decoded.inputs.clear();
         decoded.reason = error.what();
     }
     return decoded;
 }
 
 void ImageRows::for_each(const Body& body) const {
-    std::vector<Decoded> decoded;
-    for (std::size_t begin = 0; begin < names_.size(); begin += kFilesAtOnce) {
-        const std::size_t count = std::min(kFilesAtOnce, names_.size() - begin);
-        decoded.assign(count, {});
-        parallel_for(static_cast<std::int64_t>(count), 4,
-                     [&](std::int64_t first, std::int64_t last) {
-                         for (auto i = static_cast<std::size_t>(first);
-                              i < static_cast<std::size_t>(last); ++i) {
-                             decoded[i] = decode(names_[begin + i], shape_[0]);
-                         }
-                     });
-        for (std::size_t i = 0; i < count; ++i) {
-            body(begin + i, decoded[i].inputs, decoded[i].reason);
-        }
+    const auto alone = make_local_collective();
+    Collective& ranks = options_.ranks != nullptr ? *options_.ranks : *alone;
+    // Few enough for the memory of the root, which has all of them.
+    const std::size_t at_once = std::max(kFilesAtOnce, 8 * static_cast<std::size_t>(ranks.size()));
+    const auto decode = [&](const std::string& name, const std::vector<std::int64_t>& shape) {
+        return decode_row(options_, read_, name, shape);
+    };
+    for (std::size_t begin = 0; begin < names_.size(); begin += at_once) {
+        const std::size_t count = std::min(at_once, names_.size() - begin);
+        const auto images =
+            decode_over_ranks(ranks, std::span(names_).subspan(begin, count), shape_, decode);
+        for (std::size_t i = 0; i < count; ++i) body(begin + i, images[i]);
     }
 }
 

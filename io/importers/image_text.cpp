@@ -48,10 +48,9 @@ class ImageTextImport {
                                [&](const std::string& name) { return files_.read(name); });
         ImportSink sink(options_, schema(images.shape()), provenance_);
         for (QuarantinedRow& row : list_.bad) sink.quarantine(row.id, std::move(row.reason));
-        images.for_each(
-            [&](std::size_t i, std::span<const std::byte> inputs, const std::string& reason) {
-                add(list_.images[i], inputs, reason, sink);
-            });
+        images.for_each([&](std::size_t i, const DecodedImage& image) {
+            add(list_.images[i], image.inputs, image.reason, sink);
+        });
         ImportReport report = sink.finish();
         if (cut_ > 0) {
             notes_.push_back(

@@ -109,16 +109,15 @@ ImportReport import_images(const ImportOptions& options, const Provenance& prove
     });
     schema.input_shape = images.shape();
     ImportSink sink(options, schema, provenance);
-    images.for_each(
-        [&](std::size_t i, std::span<const std::byte> inputs, const std::string& reason) {
-            const ImageFile& file = list.files[i];
-            const auto position = static_cast<std::int64_t>(i);
-            if (reason.empty()) {
-                sink.add(position, inputs, file.target, -1, file.name);
-            } else {
-                sink.quarantine(position, file.name + ": " + reason);
-            }
-        });
+    images.for_each([&](std::size_t i, const DecodedImage& image) {
+        const ImageFile& file = list.files[i];
+        const auto position = static_cast<std::int64_t>(i);
+        if (image.reason.empty()) {
+            sink.add(position, image.inputs, file.target, -1, file.name);
+        } else {
+            sink.quarantine(position, file.name + ": " + image.reason);
+        }
+    });
     return sink.finish();
 }
 

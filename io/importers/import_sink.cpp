@@ -114,7 +114,7 @@ void ImportSink::set_class_names(std::vector<std::string> class_names) {
 
 void ImportSink::add(std::int64_t position, std::span<const std::byte> inputs, std::int64_t target,
                      std::int64_t id, const std::string& name, std::int64_t clean_target,
-                     const CaptionRow& caption) {
+                     const CaptionRow& caption, const BoxRow& boxes) {
     const auto classes = static_cast<std::int64_t>(schema_.class_names.size());
     if (schema_.targets && (target < -1 || (classes > 0 && target >= classes))) {
         quarantine(position, fmt::format("target {} is out of range, allowed are 0 to {}", target,
@@ -132,11 +132,19 @@ void ImportSink::add(std::int64_t position, std::span<const std::byte> inputs, s
     }
     if (schema_.text.image_ids) image_ids_.push_back(caption.image_id);
     if (schema_.text.caption_of) caption_of_.push_back(caption.caption_of);
+    if (schema_.boxes.present) {
+        boxes_.append_row(*boxes.boxes, boxes.row);
+        box_count_ += boxes.boxes->of(boxes.row).size();
+    }
     if (std::cmp_greater_equal(inputs_.size(), block_rows_ * info_.bytes_per_row())) flush();
 }
 
 void ImportSink::quarantine(std::int64_t position, std::string reason) {
     bad_.push_back({position, std::move(reason)});
+}
+
+void ImportSink::quarantine_box(std::int64_t position, std::string reason) {
+    bad_boxes_.push_back({position, std::move(reason)});
 }
 
 std::int64_t ImportSink::rows() const {
@@ -156,6 +164,7 @@ void ImportSink::flush() {
     rows.captions = captions_;
     rows.image_ids = image_ids_;
     rows.caption_of = caption_of_;
+    if (schema_.boxes.present) rows.boxes = &boxes_;
     writer_.append(rows);
     statistics_.add_block(inputs_);
     inputs_.clear();
@@ -167,15 +176,21 @@ void ImportSink::flush() {
     captions_.clear();
     image_ids_.clear();
     caption_of_.clear();
+    boxes_ = {};
 }
 
 ImportReport ImportSink::finish() {
     flush();
-    std::stable_sort(bad_.begin(), bad_.end(),
-                     [](const auto& a, const auto& b) { return a.id < b.id; });
+    const auto by_position = [](const auto& a, const auto& b) { return a.id < b.id; };
+    std::stable_sort(bad_.begin(), bad_.end(), by_position);
+    std::stable_sort(bad_boxes_.begin(), bad_boxes_.end(), by_position);
     const auto alone = make_local_collective();
     const std::int64_t total = writer_.rows() + static_cast<std::int64_t>(bad_.size());
     check_bad_rows(*alone, bad_, total, options_.max_bad);
+    check_bad_rows(*alone, bad_boxes_, box_count_ + std::ssize(bad_boxes_), options_.max_bad,
+                   "boxes");
+    bad_.insert(bad_.end(), bad_boxes_.begin(), bad_boxes_.end());
+    std::stable_sort(bad_.begin(), bad_.end(), by_position);
     THRESHER_CHECK_AS(FileError, writer_.rows() > 0, "{}: holds no usable row", options_.source);
     writer_.set_normalisation(statistics_.mean(), statistics_.std());
     writer_.set_quarantine(bad_);

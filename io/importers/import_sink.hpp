@@ -43,6 +43,12 @@ struct CaptionRow {
     std::int64_t image_id = -1, caption_of = -1;
 };
 
+/// Boxes, of which one row is meant.
+struct BoxRow {
+    const Boxes* boxes = nullptr;
+    std::int64_t row = 0;
+};
+
 class ImportSink {
   public:
     /// `schema` without statistics. `expected_rows` as in PoolWriterOptions.
@@ -53,13 +59,15 @@ class ImportSink {
     /// quarantined.
     void add(std::int64_t position, std::span<const std::byte> inputs, std::int64_t target = -1,
              std::int64_t id = -1, const std::string& name = "", std::int64_t clean_target = -1,
-             const CaptionRow& caption = {});
+             const CaptionRow& caption = {}, const BoxRow& boxes = {});
     void quarantine(std::int64_t position, std::string reason);
+    /// A box that is left out of its row, `position` the row's.
+    void quarantine_box(std::int64_t position, std::string reason);
     void set_class_names(std::vector<std::string> class_names);
     std::int64_t rows() const;  ///< added so far
 
-    /// Checks the bad rows against options.max_bad, writes the statistics and makes the pool
-    /// appear.
+    /// Checks the bad rows, and the bad boxes, against options.max_bad, writes the statistics and
+    /// makes the pool appear.
     ImportReport finish();
 
   private:
@@ -75,7 +83,9 @@ class ImportSink {
     std::vector<std::int64_t> targets_, clean_targets_, ids_, image_ids_, caption_of_;
     std::vector<std::int32_t> tokens_;
     std::vector<std::string> names_, captions_;
-    std::vector<QuarantinedRow> bad_;
+    Boxes boxes_;
+    std::int64_t box_count_ = 0;
+    std::vector<QuarantinedRow> bad_, bad_boxes_;
 };
 
 }  // namespace thresher::io

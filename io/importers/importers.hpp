@@ -8,11 +8,12 @@
 
 #include "io/pool_file.hpp"
 #include "io/pool_writer.hpp"
+#include "src/base/collective.hpp"
 #include "src/pool/quarantine.hpp"
 
 namespace thresher::io {
 
-enum class Resize { crop, stretch };
+enum class Resize { crop, stretch, letter_box };
 enum class ColourMode { as_is, grey, rgb };
 enum class LongCaptions { cut, refuse };
 
@@ -21,11 +22,15 @@ struct ImportOptions {
     std::string output;  ///< pool to write: a file, or a directory where rows_per_shard > 0
     std::string labels;  ///< idx: the labels file, where `source` is an images file
     std::string split = "train";  ///< idx, cifar: "train", "test", or "all" (cifar)
-    bool coarse_labels = false;   ///< cifar-100: the 20 superclasses
+    std::string image_set;        ///< voc: a list below ImageSets, such as "train"; empty: all
+    std::string annotations;      ///< coco: file in the source; empty: found by its name
+    /// voc, coco: "old=new" renames a class, "old=" leaves its boxes out.
+    std::vector<std::string> class_map;
+    bool coarse_labels = false;  ///< cifar-100: the 20 superclasses
     /// images, image-text: height and width; 0: all must have the same size already
     std::int64_t size = 0;
     /// images: crop scales the shorter side to `size` and cuts the centre; stretch ignores the
-    /// aspect ratio.
+    /// aspect ratio; letter_box (voc, coco) scales the longer side to `size` and fills the rest.
     Resize resize = Resize::crop;
     ColourMode colour = ColourMode::as_is;  ///< images; as_is: grey only where all are grey
     /// csv: name or index (from 0); image-text: name in captions.tsv; empty: no targets
@@ -43,6 +48,8 @@ struct ImportOptions {
     bool append = false;  ///< add shards to a pool that is a directory of them
     Overwrite overwrite = Overwrite::no;
     BadLimit max_bad;
+    /// Those that decode images with the one that imports, the root; null: it is alone.
+    Collective* ranks = nullptr;
 };
 
 struct ImportReport {
@@ -55,13 +62,17 @@ struct Importer {
     const char* name;
     const char* description;
     ImportReport (*import)(const ImportOptions&, const Provenance&);
+    bool decodes_images = false;  ///< over all ranks
+    bool letter_boxes = false;    ///< as there are boxes to keep, whatever options.resize is
 };
 
 const std::vector<Importer>& importers();
 
 /// Runs the importer called `format`. Throws UsageError naming the known ones, FileError for what
 /// is wrong with the source, and Error where more rows are bad than options.max_bad allows. Memory
-/// is bounded by a few blocks and, of image-text, the captions. Local: one rank imports.
+/// is bounded by a few blocks and, of image-text, voc and coco, the captions or boxes. The root
+/// imports and reports; where images are decoded, the other ranks of options.ranks help. Collective
+/// over these; local without.
 ImportReport import_pool(const std::string& format, const ImportOptions& options,
                          const Provenance& provenance);
 

@@ -73,16 +73,21 @@ std::vector<std::string> SourceFiles::ending_with(const std::string& name) const
     return names;
 }
 
-std::string SourceFiles::read(const std::string& name) const {
+SourceFiles::Part SourceFiles::part(const std::string& name) const {
     const auto found = files_.find(name);
     THRESHER_CHECK_AS(FileError, found != files_.end(), "there is no file {} in {}", name, path_);
-    const Place& place = found->second;
-    THRESHER_CHECK_AS(FileError, place.size <= kMostFileBytes, "the file has more than {} bytes",
+    const auto& [offset, size] = found->second;
+    return {is_archive_ ? path_ : path_ + "/" + name, offset, size};
+}
+
+std::string SourceFiles::read(const std::string& name) const {
+    const Part part = this->part(name);
+    THRESHER_CHECK_AS(FileError, part.size <= kMostFileBytes, "the file has more than {} bytes",
                       kMostFileBytes);
-    if (!is_archive_) return read_file(path_ + "/" + name);
-    std::string bytes(static_cast<std::size_t>(place.size), '\0');
-    Descriptor archive(path_, O_RDONLY);
-    archive.seek(place.offset);
+    if (!is_archive_) return read_file(part.path);
+    std::string bytes(static_cast<std::size_t>(part.size), '\0');
+    Descriptor archive(part.path, O_RDONLY);
+    archive.seek(part.offset);
     archive.read_exactly(bytes.data(), bytes.size());
     return bytes;
 }

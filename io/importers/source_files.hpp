@@ -21,6 +21,13 @@ class SourceFiles {
     std::vector<std::string> names() const;
     /// Those whose name is this one, or ends with it after a folder; in the same order.
     std::vector<std::string> ending_with(const std::string& name) const;
+    /// Where the file's bytes are.
+    struct Part {
+        std::string path;
+        std::int64_t offset, size;
+    };
+    /// Throws FileError.
+    Part part(const std::string& name) const;
     /// The whole file. Throws FileError. Thread-safe.
     std::string read(const std::string& name) const;
 

@@ -29,6 +29,8 @@ struct PoolInfo {
     std::int64_t token_length = 0;  ///< L, tokens of every caption; 0 where the pool has no text
     std::int64_t vocabulary = 0;    ///< tokens are below it; token 0 is padding
     bool has_caption_of = false;    ///< the truth behind shuffled captions
+    /// Of pools for detection; `classes` are then those of the boxes.
+    bool has_boxes = false, has_box_areas = false, has_image_sizes = false;
 
     std::int64_t elements_per_row() const {
         std::int64_t elements = 1;

@@ -75,7 +75,7 @@ std::vector<QuarantinedRow> gather_quarantine(Collective& collective,
 }
 
 void check_bad_rows(Collective& collective, const std::vector<QuarantinedRow>& own,
-                    std::int64_t total, const BadLimit& limit) {
+                    std::int64_t total, const BadLimit& limit, std::string_view what) {
     auto bad = static_cast<std::int64_t>(own.size());
     collective.all_reduce_sum(std::span(&bad, 1));
     const std::int64_t allowed = limit.rows_allowed(total);
@@ -100,9 +100,9 @@ void check_bad_rows(Collective& collective, const std::vector<QuarantinedRow>& o
     const std::string limit_text = limit.is_share ? fmt::format("{:g}%", 100.0 * limit.value)
                                                   : fmt::format("{:g}", limit.value);
     fail<Error>(
-        "{} of {} rows are bad, more than the {} that --max-bad {} allows: {}; repair the data or "
+        "{} of {} {} are bad, more than the {} that --max-bad {} allows: {}; repair the data or "
         "raise --max-bad",
-        bad, total, allowed, limit_text, list);
+        bad, total, what, allowed, limit_text, list);
 }
 
 }  // namespace thresher

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "src/base/collective.hpp"
@@ -31,8 +32,9 @@ std::vector<QuarantinedRow> gather_quarantine(Collective& collective,
                                               const std::vector<QuarantinedRow>& own);
 
 /// Throws the same Error on every rank if the ranks together have more bad rows than `limit` allows
-/// of `total`; the message names the first few ids with their reasons. Collective.
+/// of `total`; the message names the first few ids with their reasons. `what` is the word for what
+/// is counted. Collective.
 void check_bad_rows(Collective& collective, const std::vector<QuarantinedRow>& own,
-                    std::int64_t total, const BadLimit& limit);
+                    std::int64_t total, const BadLimit& limit, std::string_view what = "rows");
 
 }  // namespace thresher

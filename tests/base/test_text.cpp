@@ -23,3 +23,8 @@ TEST_CASE("UTF-8 is what RFC 3629 says it is", "[text]") {
         CHECK_FALSE(is_utf8(text));
     }
 }
+
+TEST_CASE("text is trimmed at both ends alone") {
+    CHECK(trimmed(" \t a b\r\n") == "a b");
+    CHECK(trimmed(" \n ").empty());
+}

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -19,6 +20,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
 import h5py
 import numpy as np
 
+from detection import detection
 from joint import joint
 from lookup_table import table
 from measure import Bench, cpu_seconds, keep_best, last_json, load, output_of, over_ranks
@@ -271,9 +273,26 @@ def scale(bench):
            "load": load()}
 
 
+def letter_box(bench):
+    """Decoding and letter-boxing JPEG files to 300 pixels against libjpeg's decoding alone."""
+    for pack, folder in (("voc2012-100", "VOC2012-100/JPEGImages"),
+                         ("coco-mini-159-boxes-captions", "coco-mini/val2017"),
+                         ("bccd-voc", "BCCD/JPEGImages")):
+        archive = Path(__file__).parents[3] / "shared" / "data" / f"{pack}.tar"
+        if not archive.exists():
+            print(f"letter_box: no {archive}, left out", file=sys.stderr)
+            continue
+        with tarfile.open(archive) as tar:
+            tar.extractall(bench.data, [member for member in tar.getmembers()
+                                        if member.name.startswith(folder + "/")])
+        line = last_json(output_of([bench.program("letter_box"), "--images", bench.data / folder,
+                                    "--size", 300, "--repeats", 9]))
+        yield line | {"pack": pack, "load": load()}
+
+
 PARTS = {part.__name__: part for part in (selection, process, traffic, scoring, loader,
                                           acquisitions, joint, jest, scale, table, training, policy,
-                                          survival)}
+                                          survival, detection, letter_box)}
 
 
 def main():

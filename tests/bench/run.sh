@@ -3,7 +3,8 @@
 #
 #   bash tests/bench/run.sh              everything
 #   bash tests/bench/run.sh selection    one part: selection, process, traffic, scoring, loader,
-#                                        acquisitions, joint, jest, scale, table, training, policy, survival
+#                                        acquisitions, joint, jest, scale, table, training, policy, survival,
+#                                        detection, letter_box
 #
 # The Python rivals run in .venv-bench, which this script makes; the part "loader" needs PyTorch there
 # (a large download): set THRESHER_BENCH_TORCH=1 to have it installed, otherwise that part is left out.
@@ -31,6 +32,7 @@ sys.exit(not all(importlib.util.find_spec(name) for name in sys.argv[1:]))' "$@"
 }
 
 if ! has numpy h5py sklearn; then install numpy h5py scikit-learn; fi
+if ! has pycocotools faster_coco_eval; then install pycocotools faster-coco-eval || true; fi
 
 # What needs no more than the libraries of science, and what asks for training frameworks, notebooks
 # or test tools that the part of it that is timed does not use.

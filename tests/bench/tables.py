@@ -350,6 +350,41 @@ def survival(lines):
     return table
 
 
+def detection(lines):
+    table = head("what, one thread", "Thresher [ms]", "rival", "rival's [ms]", "ratio", "the same", "bar", "met")
+
+    def add(what, ours, rival, theirs, same, bar=None):
+        ratio = theirs / ours
+        table.append(row(what, number(1e3 * ours), rival, number(1e3 * theirs), f"{ratio:.1f} x", same,
+                         f">= {bar} x" if bar else "-", verdict(ratio, bar, True) if bar else "-"))
+
+    for line in lines:
+        if line["benchmark"] == "nms":
+            if "torchvision_s" in line:
+                add(f"suppression, {line['boxes']:,} boxes of {line['groups']} groups, {line['kept']:,} stay", line["nms_s"],
+                    "torchvision `batched_nms`", line["torchvision_s"], "yes" if line["agrees"] else "**no**", 1)
+            continue
+        what = f"{line['what']}, {line['objects']:,} objects, {line['detections']:,} detections"
+        for name, rival, bar in (("faster", "faster-coco-eval", 1), ("pycocotools", "pycocotools", None)):
+            if f"{name}_read_s" not in line:
+                continue
+            differs = f"to {max(line['differs'][name], 1e-16):.0e}"
+            add(f"COCO's numbers, {what}", line["evaluate_s"], rival, line[f"{name}_evaluate_s"], differs, bar)
+            add(f"the same with reading both files, {what}", line["evaluate_s"] + line["read_s"], rival,
+                line[f"{name}_evaluate_s"] + line[f"{name}_read_s"], differs, bar)
+    return table
+
+
+def letter_box(lines):
+    table = head("photographs", "images", "decode and letter-box [ms each]", "libjpeg-turbo's decoding alone [ms each]",
+                 "speed", "bar", "met")
+    for line in lines:
+        ours, bare = (1e3 * line[name] / line["images"] for name in ("thresher_decode_letter_box_s", "libjpeg_decode_s"))
+        table.append(row(line["pack"], line["images"], number(ours), number(bare), f"{bare / ours:.2f} x", ">= 0.9 x",
+                         verdict(bare / ours, 0.9, True)))
+    return table
+
+
 def write_tables(path, part, lines):
     loads = ", ".join(str(line["load"]) for line in lines)
     text = "\n".join(

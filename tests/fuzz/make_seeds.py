@@ -50,6 +50,12 @@ def main():
         "captions_tsv.tsv": b"file\tcaption\na.jpg\ta small dog\n",
         "captions_json.json": json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}],
                                           "annotations": [{"image_id": 1, "caption": "a dog"}]}).encode(),
+        "coco_instances.json": json.dumps({"images": [{"id": 1, "file_name": "a.jpg", "width": 8, "height": 8}], "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 2, "bbox": [1, 2, 3.5, 4], "area": 14, "iscrowd": 0, "segmentation": [[1, 2, 3]]}],
+            "categories": [{"id": 2, "name": "cup"}]}).encode(),
+        "coco_results.json": json.dumps([{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3.5, 4], "score": 0.5,
+                                          "segmentation": {"size": [8, 8], "counts": "a\"]"}}]).encode(),
+        "coco_results-deep.json": b"[" * 10000,
         "image.image": image("PNG"),
         "image-jpeg.image": image("JPEG"),
         "image-2_to_the_40.image": image("PNG")[:16] + struct.pack(">II", 1 << 20, 1 << 20) + image("PNG")[24:],
@@ -66,6 +72,13 @@ def main():
         "answers_xml.xml": b'<annotations><image id="0" name="a.jpg"><tag label="dog"/></image></annotations>',
         "ids.txt": b"# ids\n3\n\n12\n",
         "labels.csv": b"id,label\n3,dog\n4,0\n5,\n",
+        "voc_annotation.xml": b"<annotation><size><width>2</width><height>1</height></size><object><name>dog</name>"
+                              b"<difficult>1</difficult><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox>"
+                              b"</object></annotation>",
+        "coco.json": json.dumps({"images": [{"id": 1, "file_name": "a.png", "width": 2, "height": 1}],
+                                 "categories": [{"id": 3, "name": "dog"}],
+                                 "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "bbox": [0, 0, 2, 1], "area": 2,
+                                                  "iscrowd": 0, "segmentation": [[0, 0, 1, 1]]}]}).encode(),
         "options.toml": b'pool = "p.h5"\nacquisitions = ["random", "entropy"]\nseed = 3\n',
     }
     for name, content in files.items():

@@ -266,5 +266,7 @@ TEST_CASE("a user's own HDF5 file is copied into shards") {
 
 TEST_CASE("an unknown importer lists the known ones") {
     CHECK(message_of([] { import_pool("parquet", {}, {}); }) ==
-          "there is no importer \"parquet\"; known are cifar, csv, hdf5, idx, image-text, images");
+          "there is no importer \"parquet\"; known are cifar, coco, csv, hdf5, idx, image-text, "
+          "images, "
+          "voc");
 }

@@ -1,10 +1,6 @@
-#include <cstdio>
-#include <cstdlib>
-
-#include <jpeglib.h>
-
 #include "io/importers/image_codec.hpp"
 #include "io/importers/importers.hpp"
+#include "tests/io/jpeg_support.hpp"
 #include "tests/io/png_support.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"
@@ -12,37 +8,6 @@
 using namespace thresher;
 using namespace thresher::io;
 using namespace thresher::test;
-
-namespace {
-
-/// A grey JPEG of one value.
-std::string jpeg_of(unsigned char value, unsigned width, unsigned height) {
-    jpeg_compress_struct info{};
-    jpeg_error_mgr errors{};
-    info.err = jpeg_std_error(&errors);
-    jpeg_create_compress(&info);
-    unsigned char* memory = nullptr;
-    unsigned long size = 0;
-    jpeg_mem_dest(&info, &memory, &size);
-    info.image_width = width;
-    info.image_height = height;
-    info.input_components = 1;
-    info.in_color_space = JCS_GRAYSCALE;
-    jpeg_set_defaults(&info);
-    jpeg_start_compress(&info, TRUE);
-    std::vector<unsigned char> line(width, value);
-    while (info.next_scanline < height) {
-        JSAMPROW row = line.data();
-        jpeg_write_scanlines(&info, &row, 1);
-    }
-    jpeg_finish_compress(&info);
-    std::string bytes(reinterpret_cast<char*>(memory), size);
-    jpeg_destroy_compress(&info);
-    free(memory);
-    return bytes;
-}
-
-}  // namespace
 
 TEST_CASE("a folder a class becomes an image pool, undecodable files set apart by name") {
     const TemporaryDirectory directory;
@@ -120,6 +85,31 @@ TEST_CASE("a header that promises too many pixels is refused before memory is ta
     const std::string message = message_of([&] { decode_image(bytes, 1); });
     CHECK((contains(message, "the header says") || contains(message, "Maximum supported image")));
     CHECK(contains(message_of([&] { decode_image("GIF89a", 3); }), "neither JPEG nor PNG"));
+}
+
+TEST_CASE("inks and 16 bits become what they look like, and EXIF turns nothing") {
+    const auto looks = [](const std::string& file, std::int64_t channels,
+                          const std::vector<int>& pixel) {
+        const Image image = decode_image(file, channels);
+        for (std::size_t i = 0; i < image.pixels.size(); ++i) {
+            CHECK(int{image.pixels[i]} == Approx(pixel[i % pixel.size()]).margin(2));
+        }
+        return image;
+    };
+    // Inks 1 - r, 1 - g, 1 - b and half of the light taken by black: (1 - c)(1 - k).
+    looks(JpegPicture{8, 8, JCS_CMYK, {55, 155, 205, 0}}.file(), 3, {200, 100, 50});
+    looks(JpegPicture{8, 8, JCS_CMYK, {55, 155, 205, 128}}.file(), 3, {100, 50, 25});
+    looks(JpegPicture{8, 8, JCS_CMYK, {200, 100, 50, 255}, {}, true}.file(), 3, {200, 100, 50});
+    looks(JpegPicture{8, 8, JCS_CMYK, {55, 155, 205, 0}}.file(), 1, {124});  // .299 .587 .114
+    looks(png16_of({0x0000, 0x8080, 0xFFFF, 0x4040}, 4, 1), 1, {0, 128, 255, 64});
+    looks(png16_of({0x2020}, 1, 1), 3, {32, 32, 32});
+
+    using namespace std::string_literals;
+    // Orientation 6: a viewer turns it by a quarter.
+    const std::string turned =
+        "Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"s;
+    const Image image = looks(JpegPicture{8, 4, JCS_GRAYSCALE, {70}, turned}.file(), 1, {70});
+    CHECK((image.width == 8 && image.height == 4));
 }
 
 TEST_CASE("resizing averages what it shrinks and cuts the centre") {

@@ -8,7 +8,7 @@ import unittest
 
 from support import ENVIRONMENT, THRESHER, JobTest
 
-VERBS = ("import", "derive", "predict", "score", "select", "label", "train", "evaluate", "loop", "table", "env", "policy", "cost", "submit",
+VERBS = ("import", "derive", "predict", "score", "select", "label", "train", "evaluate", "map", "loop", "table", "env", "policy", "cost", "submit",
          "status", "info", "list")
 
 
@@ -19,6 +19,11 @@ class Examples(JobTest):
             self.make_pool(f"quickstart/{name}.h5", rows=3000, shape=(1, 28, 28))
         for role in ("learner", "reference"):
             self.train(self.path("quickstart/web.h5"), f"quickstart/{role}", "--epochs", 1)
+        pathlib.Path(self.path("quickstart/boxes.json")).write_text(
+            '{"images": [{"id": 1}], "categories": [{"id": 1, "name": "cup"}], '
+            '"annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}]}')
+        pathlib.Path(self.path("quickstart/detections.json")).write_text(
+            '[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]')
         path = f"{pathlib.Path(THRESHER).parent}:{os.environ['PATH']}"
         environment = dict(ENVIRONMENT, PATH=path, OMPI_MCA_rmaps_base_oversubscribe="1")
         listed = self.run_ok("--help").out
