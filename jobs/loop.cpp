@@ -3,8 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -13,14 +11,15 @@
 #include "io/id_set.hpp"
 #include "jobs/options/loop_options.hpp"
 #include "jobs/steps/checkpointing.hpp"
-#include "jobs/steps/cycle_agent.hpp"
+#include "jobs/steps/loop_labels.hpp"
+#include "jobs/steps/loop_pick.hpp"
 #include "jobs/steps/loop_state.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
 #include "src/base/stop_flag.hpp"
-#include "src/random/permutation.hpp"
+#include "src/random/philox.hpp"
 #include "src/training/evaluate.hpp"
 
 namespace thresher::jobs {
@@ -61,7 +60,8 @@ class Loop {
             const auto untrained =
                 make_model(options.model.spec(pool_.info()), job.common().seed, job.device());
             for (const Method& method : methods_) {
-                static_cast<void>(predictor(*untrained, method, 0, pool_.info()));
+                static_cast<void>(predictor_for(options, method, models(*untrained), pool_.info(),
+                                                job.common().seed, 0));
             }
             begin_afresh();
         });
@@ -73,11 +73,13 @@ class Loop {
             for (std::size_t a = 0; a < options_.acquisitions.size(); ++a) {
                 LoopTrack& track = state_.track(a, repeat);
                 if (track.ids.empty() && state_.pending.empty() &&
-                    !label(a, repeat, initial_rows(repeat))) {
+                    !label(track,
+                           initial_rows(pool_, options_.initial, job_.common().seed, repeat))) {
                     return wait_for_person();
                 }
                 if (!state_.pending.empty()) {
-                    if (!take_labels(track)) return wait_for_person();
+                    if (options_.labels.empty()) return wait_for_person();
+                    take_labels(collective(), pool_, options_.labels, state_, track);
                     write_checkpoint();  // before the next batch takes the labels' place
                 }
                 while (static_cast<std::int64_t>(track.labelled.size()) < options_.cycles) {
@@ -93,6 +95,9 @@ class Loop {
 
   private:
     Collective& collective() { return job_.collective(); }
+    ModelRoles models(const Model& learner) const {
+        return {&learner, reference_.get(), nullptr, {}};
+    }
 
     void begin_afresh() {
         state_.settings = options_.settings(train_, pool_.info());
@@ -148,88 +153,23 @@ class Loop {
         });
     }
 
-    /// The same rows for every acquisition of a repeat.
-    std::vector<std::int64_t> initial_rows(std::int64_t repeat) const {
-        const KeyedPermutation order(pool_.info().rows, job_.common().seed, Stream::initial_labels,
-                                     static_cast<std::uint32_t>(repeat));
-        std::vector<std::int64_t> rows;
-        for (std::int64_t i = 0; i < options_.initial; ++i) rows.push_back(order(i));
-        return pool_.ids_of(rows);
-    }
-
-    /// Adds ids with the pool's targets to a track; false where a person is asked instead. Rows
-    /// whose target is unknown are labelled -1 and passed over in training.
-    bool label(std::size_t acquisition, std::int64_t repeat, const std::vector<std::int64_t>& ids,
+    /// Labels ids by the pool; false where a person is asked instead.
+    bool label(LoopTrack& track, const std::vector<std::int64_t>& ids,
                std::vector<float> scores = {}) {
-        LoopTrack& track = state_.track(acquisition, repeat);
         if (options_.oracle == "person") {
             state_.pending = ids;
             state_.pending_scores = std::move(scores);
             return false;
         }
-        agree(collective(), [&] {
-            const std::vector<std::int64_t> targets = pool_.targets_of(ids);
-            track.ids.insert(track.ids.end(), ids.begin(), ids.end());
-            track.labels.insert(track.labels.end(), targets.begin(), targets.end());
-        });
+        label_by_pool(collective(), pool_, ids, track);
         return true;
     }
 
-    /// The person's labels for the pending batch; false where none were given yet.
-    bool take_labels(LoopTrack& track) {
-        if (options_.labels.empty()) return false;
-        agree(collective(), [&] {
-            const io::Labels labels =
-                io::read_labels(options_.labels, pool_.info().class_names, pool_.info().classes);
-            std::vector<std::int64_t> open;
-            for (const std::int64_t id : state_.pending) {
-                const auto place = std::find(labels.ids.begin(), labels.ids.end(), id);
-                if (place == labels.ids.end()) {
-                    open.push_back(id);
-                    continue;
-                }
-                track.ids.push_back(id);
-                track.labels.push_back(
-                    labels.labels[static_cast<std::size_t>(place - labels.ids.begin())]);
-            }
-            THRESHER_CHECK_AS(
-                FileError, open.empty(),
-                "{} has no label for {} of the {} rows of the batch, ids {}{}", options_.labels,
-                open.size(), state_.pending.size(),
-                fmt::join(open.begin(),
-                          open.begin() + std::min<std::ptrdiff_t>(5, std::ssize(open)), ", "),
-                open.size() > 5 ? ", ..." : "");
-        });
-        state_.pending.clear();
-        state_.pending_scores.clear();
-        return true;
-    }
-
-    /// Ends the job; the batch is in batch.h5 and batch.csv. A batch that waited already is left as
-    /// it is: a person may have begun to fill it in.
+    /// Ends the job; the batch is in batch.h5 and batch.csv.
     int wait_for_person() {
         write_checkpoint();
         const std::string path = run_.file("batch.h5"), csv = io::csv_path_of_batch(path);
-        agree(collective(), [&] {
-            if (!job_.is_root()) return;
-            if (std::filesystem::exists(path) && std::filesystem::exists(csv) &&
-                io::read_batch(path).ids == state_.pending) {
-                return;
-            }
-            const Method& method = methods_.front();
-            const std::int64_t cycle = std::ssize(state_.track(0, 0).labelled) - 1;
-            const bool initial = state_.pending_scores.empty();
-            const Selector selector = method.choice.selector.selector(
-                job_.common().seed, static_cast<std::uint32_t>(std::max<std::int64_t>(0, cycle)));
-            io::Batch batch = initial ? describe_batch({}, "random", {}, false)
-                                      : describe_batch(method.choice, method.acquisition, selector,
-                                                       picks_jointly(method.acquisition));
-            batch.ids = state_.pending;
-            batch.scores = state_.pending_scores;
-            batch.scores.resize(batch.ids.size(), std::numeric_limits<float>::quiet_NaN());
-            if (pool_.info().has_names) batch.names = pool_.names_of(batch.ids);
-            io::write_batch(path, batch, job_.provenance(options_.pool.path), io::Overwrite::yes);
-        });
+        write_pending(job_, path, options_.pool, pool_, methods_.front(), state_);
         write_record();
         job_.print(fmt::format(
             "{} rows wait for labels: fill in the column label of {}, then run the same command "
@@ -270,7 +210,14 @@ class Loop {
             evaluation = evaluate(*model, *test, collective());
         }
         Picked picked;
-        if (cycle + 1 < options_.cycles) picked = pick(*model, a, repeat, cycle, trained.state);
+        if (cycle + 1 < options_.cycles) {
+            const AgentCheckpoints checkpoints{
+                clock_, [&](const TrainState& agent) { write_checkpoint(trained.state, agent); },
+                std::exchange(agent_state_, {}), state_.ledger};
+            picked = pick_next(job_, options_, methods_[a], {pool_, target_pool_}, models(*model),
+                               track, static_cast<std::uint32_t>(repeat * options_.cycles + cycle),
+                               checkpoints);
+        }
         for (const auto& [role, flops] : trained.flops) state_.ledger["flops/" + role] += flops;
 
         track.labelled.push_back(static_cast<double>(track.ids.size()));
@@ -286,7 +233,7 @@ class Loop {
         });
         if (!picked.ids.empty()) {
             track.batches.push_back(picked.ids);
-            if (!label(a, repeat, picked.ids, std::move(picked.scores))) return false;
+            if (!label(track, picked.ids, std::move(picked.scores))) return false;
         }
         write_checkpoint();
         write_record();
@@ -324,84 +271,6 @@ class Loop {
                       trainer.skipped_updates());
         }
         return {trainer.flops(), state()};
-    }
-
-    /// What the method reads, with this cycle's model.
-    std::unique_ptr<Predictor> predictor(const Model& model, const Method& method,
-                                         std::uint32_t round, const PoolInfo& pool) {
-        const auto needs = needs_of_choice(method.choice, method.acquisition);
-        StrategyOptions strategy;
-        // Deterministic predictions will do where one sample is enough.
-        const bool sampled = std::find(needs.begin(), needs.end(), "samples") != needs.end();
-        strategy.predictor.samples = sampled ? options_.samples : 0;
-        strategy.predictor.strategies = strategies_for(needs, strategy);
-        if (strategy.predictor.strategies.empty()) return nullptr;
-        const bool consistent =
-            std::find(needs.begin(), needs.end(), "consistent-samples") != needs.end();
-        strategy.predictor.consistent_masks = sampled && (options_.consistent_masks || consistent);
-        strategy.predictor.seed = job_.common().seed;
-        strategy.predictor.round = round;
-        return std::make_unique<Predictor>(ModelRoles{&model, reference_.get(), nullptr, {}}, pool,
-                                           strategy.predictor);
-    }
-
-    /// The cycle's own policy, where the method is one that is trained on the way.
-    std::optional<io::TrainedPolicy> train_agent_of(const Method& method, LoopTrack& track,
-                                                    PredictionStream& stream,
-                                                    std::span<const std::uint8_t> labelled,
-                                                    std::uint32_t round,
-                                                    const TrainState& trainer) {
-        const std::string& kind = method.choice.agent;
-        if (method.acquisition != kPolicy || kind == "fixed") return std::nullopt;
-        std::optional<io::TrainedPolicy> start;
-        if (!method.choice.policy.empty()) {
-            agree(collective(), [&] { start = io::read_policy(method.choice.policy); });
-        }
-        const AgentOptions options{options_.k,         options_.agent_updates,
-                                   job_.common().seed, round,
-                                   track.agent,        fmt::format("{} agent", method.text)};
-        const AgentCheckpoints checkpoints{
-            clock_, [&](const TrainState& agent) { write_checkpoint(trainer, agent); },
-            std::exchange(agent_state_, {}), state_.ledger};
-        io::TrainedPolicy trained = train_agent(job_, stream, labelled, track.ids, track.labels,
-                                                start ? &*start : nullptr, options, checkpoints);
-        if (kind == "single") track.agent = trained.policy.parameters;
-        return trained;
-    }
-
-    /// A batch in pick order: its ids on all ranks, its scores at the root.
-    struct Picked {
-        std::vector<std::int64_t> ids;
-        std::vector<float> scores;
-    };
-
-    /// `trainer` is the state of the cycle's training, which has ended.
-    Picked pick(const Model& model, std::size_t a, std::int64_t repeat, std::int64_t cycle,
-                const TrainState& trainer) {
-        const Method& method = methods_[a];
-        const auto round = static_cast<std::uint32_t>(repeat * options_.cycles + cycle);
-        std::unique_ptr<Predictor> pool_predictor, target_predictor;
-        agree(collective(), [&] {
-            pool_predictor = predictor(model, method, round, pool_.info());
-            if (target_pool_)
-                target_predictor = predictor(model, method, round, target_pool_->info());
-        });
-        const auto stream = stream_models(job_, pool_, std::move(pool_predictor));
-        std::unique_ptr<PredictionStream> target;
-        if (target_pool_) target = stream_models(job_, *target_pool_, std::move(target_predictor));
-        const std::vector<std::uint8_t> labelled =
-            mark_ids(collective(), state_.track(a, repeat).ids,
-                     {stream->owned_rows(), stream->ids()}, options_.pool.path);
-        const std::optional<io::TrainedPolicy> agent =
-            train_agent_of(method, state_.track(a, repeat), *stream, labelled, round, trainer);
-        const Choice choice =
-            choose(job_, *stream, method.choice, method.acquisition, options_.k, round, labelled,
-                   {labelled, target.get()}, agent ? &*agent : nullptr);
-        for (const auto& [role, flops] : sum_flops(collective(), stream->flops()))
-            state_.ledger["flops/scoring_" + role] += flops;
-        return {
-            collective().all_gather_v(std::span<const std::int64_t>(choice.selection.ids)).values,
-            choice.selection.scores};
     }
 
     Job& job_;

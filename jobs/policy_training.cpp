@@ -225,8 +225,7 @@ class PolicyTraining {
 
     std::int64_t records() const {
         std::int64_t count = 0;
-        for (const Ground& ground : grounds_)
-            count += ground.table ? ground.table->size() : 0;
+        for (const Ground& ground : grounds_) count += ground.table ? ground.table->size() : 0;
         return count;
     }
 

@@ -3,24 +3,18 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 
 #include "io/policy_file.hpp"
 #include "io/row_values.hpp"
-#include "src/acquisition/joint/mean_prediction.hpp"
+#include "jobs/steps/choice_parts.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
-#include "src/policy/candidate_features.hpp"
 #include "src/policy/heads/heads.hpp"
-#include "src/selection/balanced.hpp"
 #include "src/selection/budget.hpp"
 
 namespace thresher::jobs {
 
-namespace {
-
-/// What `pick` picks, with what the selection cost and everything that was set apart.
 Choice timed_choice(Job& job, const ShardScores& shard, const std::function<Selection()>& pick) {
     Choice choice;
     const Traffic before = job.collective().traffic();
@@ -36,25 +30,6 @@ Choice timed_choice(Job& job, const ShardScores& shard, const std::function<Sele
     return choice;
 }
 
-/// A rank's predictions in memory, as joint acquisitions want them.
-struct ShardPredictions {
-    std::vector<float> log_probs, embeddings;
-
-    void keep(const PredictionView& view, std::size_t first, const PredictionsShape& shape) {
-        copy(view.log_probs, log_probs, first, shape.samples * shape.classes);
-        copy(view.embeddings, embeddings, first, shape.embedding_size);
-    }
-
-  private:
-    static void copy(std::span<const float> from, std::vector<float>& to, std::size_t first,
-                     std::int64_t width) {
-        if (to.empty()) return;
-        std::copy(from.begin(), from.end(),
-                  to.begin() + static_cast<std::ptrdiff_t>(first) * width);
-    }
-};
-
-/// Marks all own rows but the M best by the scores, and but those marked already.
 std::vector<std::uint8_t> exclude_all_but(Job& job, const ShardScores& shard,
                                           const std::string& acquisition, std::int64_t candidates,
                                           std::span<const std::uint8_t> excluded) {
@@ -67,70 +42,6 @@ std::vector<std::uint8_t> exclude_all_but(Job& job, const ShardScores& shard,
     for (std::uint8_t& mark : marks) mark = mark != 0 ? 0 : 1;
     return marks;
 }
-
-JointOptions joint_settings(const ChoiceOptions& options, std::int64_t k) {
-    JointOptions settings = options.joint;
-    settings.k = k;
-    settings.similarity = similarity_named(options.similarity);
-    return settings;
-}
-
-Choice choose_jointly(Job& job, PredictionStream& stream, const ChoiceOptions& options,
-                      const JointAcquisition& acquisition, std::int64_t k, std::uint32_t round,
-                      std::span<const std::uint8_t> excluded, const Comparisons& comparisons) {
-    check_fits(acquisition, stream.available());
-    const auto rows = static_cast<std::size_t>(stream.owned_rows().size());
-    const PredictionsShape& shape = stream.shape();
-    ShardPredictions predictions;
-    agree(job.collective(), [&] {
-        const auto room = [&](std::int64_t width) {
-            return rows * static_cast<std::size_t>(width);
-        };
-        if (acquisition.reads("log_probs"))
-            predictions.log_probs.resize(room(shape.samples * shape.classes));
-        if (acquisition.reads("embeddings"))
-            predictions.embeddings.resize(room(shape.embedding_size));
-    });
-    std::vector<std::string> pointwise;
-    if (options.candidates > 0) pointwise.push_back(options.candidates_by);
-    const ShardScores shard = score_stream(
-        job, stream, pointwise, round, comparisons,
-        [&](const PredictionView& view, RowRange block) {
-            predictions.keep(
-                view, static_cast<std::size_t>(block.begin - stream.owned_rows().begin), shape);
-        });
-
-    return timed_choice(job, shard, [&] {
-        std::vector<std::uint8_t> others(excluded.begin(), excluded.end());
-        if (options.candidates > 0) {
-            others =
-                exclude_all_but(job, shard, options.candidates_by, options.candidates, excluded);
-        }
-        // What is labelled takes part, as what is covered already.
-        for (std::size_t i = 0; i < comparisons.labelled.size(); ++i) {
-            if (comparisons.labelled[i] != 0) others[i] = 0;
-        }
-        const std::vector<std::size_t> bad = quarantined_offsets(shard);
-        if (!bad.empty()) others.resize(rows, 0);
-        for (const std::size_t offset : bad) others[offset] = 1;
-        JointRows joint{.rows = static_cast<std::int64_t>(rows),
-                        .first_row = shard.rows.begin,
-                        .ids = shard.ids,
-                        .log_probs = predictions.log_probs,
-                        .samples = shape.samples,
-                        .classes = shape.classes,
-                        .embeddings = predictions.embeddings,
-                        .embedding_size = shape.embedding_size,
-                        .excluded = others,
-                        .labelled = comparisons.labelled};
-        JointOptions settings = joint_settings(options, k);
-        settings.seed = job.common().seed;
-        settings.round = round;
-        return select_jointly(job.collective(), acquisition, joint, settings);
-    });
-}
-
-}  // namespace
 
 bool picks_jointly(const std::string& acquisition) {
     return acquisition == kPolicy || find_joint_acquisition(acquisition) != nullptr;
@@ -298,120 +209,6 @@ Choice choose_by_scores(Job& job, const ShardScores& shard, const ChoiceOptions&
     choice.spent = spent;
     return choice;
 }
-
-namespace {
-
-/// Own rows that a policy may pick: not excluded, not quarantined, and among the candidates.
-std::vector<std::int64_t> candidate_rows(Job& job, const ShardScores& shard,
-                                         const ChoiceOptions& options,
-                                         std::span<const std::uint8_t> excluded) {
-    std::vector<std::uint8_t> others(excluded.begin(), excluded.end());
-    others.resize(static_cast<std::size_t>(shard.rows.size()), 0);
-    for (const std::size_t offset : quarantined_offsets(shard)) others[offset] = 1;
-    if (options.candidates > 0) {
-        others = exclude_all_but(job, shard, options.candidates_by, options.candidates, others);
-    }
-    std::vector<std::int64_t> rows;
-    for (std::int64_t row = shard.rows.begin; row < shard.rows.end; ++row) {
-        if (others[static_cast<std::size_t>(row - shard.rows.begin)] == 0) rows.push_back(row);
-    }
-    return rows;
-}
-
-/// The predictions of the candidates alone come together; the root picks.
-Choice choose_by_policy(Job& job, PredictionStream& stream, const ChoiceOptions& options,
-                        std::int64_t k, std::uint32_t round, std::span<const std::uint8_t> excluded,
-                        const Comparisons& comparisons, const io::TrainedPolicy* agent) {
-    io::TrainedPolicy of_file;
-    if (agent == nullptr) {
-        agree(job.collective(), [&] { of_file = io::read_policy(options.policy); });
-    }
-    const io::TrainedPolicy& trained = agent != nullptr ? *agent : of_file;
-    std::vector<std::string> pointwise;
-    if (options.candidates > 0) pointwise.push_back(options.candidates_by);
-    const ShardScores shard = score_stream(job, stream, pointwise, round, comparisons);
-    return timed_choice(job, shard, [&] {
-        const std::vector<std::int64_t> own = candidate_rows(job, shard, options, excluded);
-        const RowPredictions candidates = gather_predictions_at_root(job.collective(), stream, own);
-        const RowPredictions labelled = gather_predictions_at_root(
-            job.collective(), stream, marked_rows(stream, comparisons.labelled));
-        Selection selection;
-        selection.selectable = std::ssize(own);
-        job.collective().all_reduce_sum(std::span(&selection.selectable, 1));
-        agree(job.collective(), [&] {
-            if (!job.is_root()) return;
-            const CandidateSet set =
-                make_candidates({.rows = selection.selectable,
-                                 .embeddings = candidates.embeddings,
-                                 .embedding_size = stream.shape().embedding_size,
-                                 .log_probs = candidates.log_probs,
-                                 .samples = stream.shape().samples,
-                                 .classes = stream.shape().classes,
-                                 .labelled_embeddings = labelled.embeddings},
-                                trained.feature_kinds);
-            const Rollouts drawn = draw_batches(trained.policy, set,
-                                                {.picks = k,
-                                                 .seed = job.common().seed,
-                                                 .update = round,
-                                                 .likeliest = !options.sample});
-            for (const std::int32_t pick : drawn.picks[0]) {
-                selection.ids.push_back(candidates.ids[static_cast<std::size_t>(pick)]);
-            }
-            selection.scores = drawn.pick_log_probabilities[0];
-        });
-        return selection;
-    });
-}
-
-/// The class of each row of a view: its target, or the likeliest under the mean prediction; -1
-/// where there is none.
-void classes_of(const PredictionView& view, bool by_targets, std::span<std::int32_t> classes) {
-    const auto width = static_cast<std::size_t>(view.samples * view.classes);
-    std::vector<double> mean(static_cast<std::size_t>(view.classes));
-    for (std::size_t row = 0; row < classes.size(); ++row) {
-        if (by_targets) {
-            classes[row] = static_cast<std::int32_t>(view.targets[row]);
-            continue;
-        }
-        mean_prediction(view.log_probs.subspan(row * width, width), mean);
-        const auto likeliest = std::max_element(mean.begin(), mean.end());
-        classes[row] =
-            std::isfinite(*likeliest) ? static_cast<std::int32_t>(likeliest - mean.begin()) : -1;
-    }
-}
-
-Choice choose_balanced(Job& job, PredictionStream& stream, const ChoiceOptions& options,
-                       const std::string& acquisition, std::int64_t k, std::uint32_t round,
-                       std::span<const std::uint8_t> excluded, const Comparisons& comparisons) {
-    const bool by_targets = options.balance == "targets";
-    const std::vector<std::string> available = stream.available();
-    const auto offers = [&](const char* word) {
-        return std::find(available.begin(), available.end(), word) != available.end();
-    };
-    THRESHER_CHECK_AS(UsageError, offers(by_targets ? "targets" : "log_probs"),
-                      "--balance {} needs {}, but there are none; the predictions hold {}",
-                      options.balance, by_targets ? "a pool with targets" : "class predictions",
-                      fmt::join(available, ", "));
-    std::vector<std::int32_t> classes(static_cast<std::size_t>(stream.owned_rows().size()));
-    const ShardScores shard = score_stream(
-        job, stream, {acquisition}, round, comparisons,
-        [&](const PredictionView& view, RowRange rows) {
-            classes_of(view, by_targets,
-                       std::span(classes).subspan(
-                           static_cast<std::size_t>(rows.begin - stream.owned_rows().begin),
-                           static_cast<std::size_t>(rows.size())));
-        });
-    std::int64_t count = 0;
-    for (const std::int32_t c : classes) count = std::max<std::int64_t>(count, c + 1);
-    job.collective().all_reduce_max(std::span(&count, 1));
-    return timed_choice(job, shard, [&] {
-        return select_balanced(
-            job.collective(), {shard.scores.at(acquisition), shard.rows.begin, shard.ids, excluded},
-            classes, count, k, options.selector.selector(job.common().seed, round));
-    });
-}
-
-}  // namespace
 
 Choice choose(Job& job, PredictionStream& stream, const ChoiceOptions& options,
               const std::string& acquisition, std::int64_t k, std::uint32_t round,

@@ -297,7 +297,7 @@ class Policy(JobTest):
     def test_loop_trains_a_policy_on_what_is_labelled(self):
         pool, test = self.make_pool(rows=400, noise=80.0), self.make_pool("test.h5", rows=100, seed=1)
         loop = ("loop", "--pool", pool, "--test-pool", test, "--model", "mlp", "--hidden", 16, "--acquisitions", "random,policy", "-k", 5,
-                "--cycles", 4, "--updates", 20, "--agent-updates", 10, "--reproducible")
+                "--cycles", 4, "--updates", 4, "--agent-updates", 5, "--reproducible")
 
         def picked(run):
             with h5py.File(self.path(f"{run}/run.h5")) as file:
@@ -316,8 +316,8 @@ class Policy(JobTest):
         while results[-1].code == 85:
             results.append(self.run_any(*stopped, "--resume"))
         self.assertEqual(results[-1].code, 0)
-        for update in (1, 7, 10):  # of every cycle but the last, which picks nothing
-            self.assertEqual(sum(f"update {update} of 10 of the policy" in result.err for result in results), 3)
+        for update in (1, 4, 5):  # of every cycle but the last, which picks nothing
+            self.assertEqual(sum(f"update {update} of 5 of the policy" in result.err for result in results), 3)
         self.assertEqual(picked("stopped"), found["single"])
         single, anew = (found[agent][1] for agent in ("single", "per-cycle"))
         self.assertEqual(single[0], anew[0])  # both begin with a policy that has learned nothing
