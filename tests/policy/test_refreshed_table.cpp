@@ -158,7 +158,7 @@ TEST_CASE("a refresh without a new proposal has nothing to compare, and none at 
 TEST_CASE("retrained proposals are told from retrained random subsets") {
     Additive truth;
     const auto alone = make_local_collective();
-    RefreshedTable table(some_items(), truth, options(), *alone);
+    RefreshedTable table(some_items(), truth, options("knn"), *alone);
     // Four of 0, 1 / 20, ... 19 / 20 without replacement: four times their mean, and four times
     // their variance, 399 / 12 / 400, less the share (20 - 4) / (20 - 1) of a finite set.
     const double deviation = std::sqrt(4.0 * 399.0 / 12.0 / 400.0 * 16.0 / 19.0);
@@ -176,7 +176,7 @@ TEST_CASE("retrained proposals are told from retrained random subsets") {
     CHECK(table.random_spread(kPicks).deviation == Approx(deviation).epsilon(0.15));
     CHECK(table.random_spread(kPicks + 1).deviation == 0.0);
     const std::int64_t retrained = truth.retrained;
-    const RefreshedTable resumed(some_items(), truth, options(), *alone, table.export_state());
+    const RefreshedTable resumed(some_items(), truth, options("knn"), *alone, table.export_state());
     CHECK(truth.retrained == retrained);
     CHECK(resumed.random_spread(kPicks).mean == table.random_spread(kPicks).mean);
 }
