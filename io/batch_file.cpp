@@ -49,7 +49,7 @@ void write_h5(const std::string& path, const Batch& batch, const Provenance& pro
     }
     hdf5::write_attribute(root, "seed", static_cast<std::int64_t>(batch.seed));
     hdf5::write_attribute(root, "round", batch.round);
-    hdf5::write_attribute(root, "content_checksum", content_checksum(batch));
+    hdf5::write_attribute(root, "checksum", content_checksum(batch));
     for (const auto& [name, value] : batch.settings) hdf5::write_attribute(root, name, value);
     file.create_dataset({.name = "/ids",
                          .type = hdf5::Type::int64,
@@ -208,10 +208,10 @@ Batch read_batch(const std::string& path) {
     batch.beta = hdf5::read_number(root, "beta");
     batch.seed = static_cast<std::uint64_t>(hdf5::read_integer(root, "seed").value_or(0));
     batch.round = hdf5::read_integer(root, "round").value_or(0);
-    const auto checksum = hdf5::read_string(root, "content_checksum");
+    const auto checksum = hdf5::read_string(root, "checksum");
     THRESHER_CHECK_AS(
         FileError, !checksum || *checksum == content_checksum(batch),
-        "{}: its contents do not match the attribute content_checksum: the file is damaged, select "
+        "{}: its contents do not match the attribute checksum: the file is damaged, select "
         "again (or remove the attribute, if they were changed on purpose)",
         path);
     return batch;

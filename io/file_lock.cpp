@@ -9,11 +9,10 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <sstream>
+#include <fstream>
 #include <thread>
 #include <utility>
 
-#include "io/atomic_file.hpp"
 #include "src/base/check.hpp"
 #include "src/base/host_name.hpp"
 #include "src/base/log.hpp"
@@ -27,9 +26,10 @@ struct Holder {
     long process = 0;
 };
 
+/// Nobody where the file is gone by now.
 Holder holder_of(const std::string& path) {
     Holder holder;
-    std::istringstream(read_file(path)) >> holder.host >> holder.process;
+    std::ifstream(path) >> holder.host >> holder.process;
     return holder;
 }
 

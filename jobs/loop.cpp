@@ -201,7 +201,10 @@ class Loop {
             labelled = io::make_example_source(pool_, pool_.rows_of(track.ids),
                                                options_.training.cache_bytes(), track.labels);
         });
-        const Trained trained = train(*model, *labelled, seed, title);
+        const bool trains_agent = cycle + 1 < options_.cycles &&
+                                  methods_[a].acquisition == kPolicy &&
+                                  methods_[a].choice.agent != "fixed";
+        const Trained trained = train(*model, *labelled, seed, title, trains_agent);
         Evaluation evaluation;
         {
             const auto timer = job_.phases().time("evaluate");
@@ -247,11 +250,12 @@ class Loop {
 
     struct Trained {
         std::map<std::string, double> flops;  ///< by role
-        TrainState state;  ///< the root's: a stop later in the cycle begins from here again
+        /// The root's, where an agent is trained next: a stop in that begins from here again.
+        TrainState state;
     };
 
     Trained train(Model& model, ExampleSource& labelled, std::uint64_t seed,
-                  const std::string& title) {
+                  const std::string& title, bool trains_agent) {
         const auto timer = job_.phases().time("train");
         TrainOptions train = train_;
         train.seed = seed;
@@ -270,7 +274,7 @@ class Loop {
             log::warn("{}: {} updates were left out, as a loss or a gradient was not finite", title,
                       trainer.skipped_updates());
         }
-        return {trainer.flops(), state()};
+        return {trainer.flops(), trains_agent ? state() : TrainState()};
     }
 
     Job& job_;

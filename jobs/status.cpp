@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <optional>
 #include <sstream>
+#include <thread>
 
 #include "io/atomic_file.hpp"
 #include "io/file_lock.hpp"
@@ -138,8 +139,14 @@ int run_status(Job& job) {
             "{}: no job has begun there (there is no status.json); give the directory "
             "that was its --run",
             run);
-        const io::RunStatus status = io::read_run_status(run + "/status.json");
-        THRESHER_CHECK_AS(FileError, !status.parts.empty(), "{}/status.json: has no parts", run);
+        const std::string path = run + "/status.json";
+        io::RunStatus status = io::read_run_status(path);
+        if (!status.parts.empty() && state_of(status.parts.back(), run, 0) == "killed") {
+            // A run lets go of its lock just before it says how it ended.
+            std::this_thread::sleep_for(std::chrono::milliseconds(500));
+            status = io::read_run_status(path);
+        }
+        THRESHER_CHECK_AS(FileError, !status.parts.empty(), "{}: has no parts", path);
         const io::RunPart& last = status.parts.back();
         // What was heard before this part began is of an earlier one.
         const bool heard = status.progress.part == std::ssize(status.parts);

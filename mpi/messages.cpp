@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "mpi/checked.hpp"
+#include "mpi/open_handles.hpp"
 #include "src/base/narrow.hpp"
 
 namespace thresher::mpi {
@@ -32,6 +33,9 @@ class MpiMessages final : public Messages {
     /// may still read it.
     ~MpiMessages() override {
         if (sent_.empty() && arriving_.empty()) return;
+        const auto is_open = [](const auto& one) { return one.request != MPI_REQUEST_NULL; };
+        leave_open(std::count_if(sent_.begin(), sent_.end(), is_open) +
+                   std::count_if(arriving_.begin(), arriving_.end(), is_open));
         static_cast<void>(new auto(std::move(sent_)));
         static_cast<void>(new auto(std::move(arriving_)));
     }

@@ -47,23 +47,23 @@ end_hanging_srun() {
     kill -KILL "$1" 2>/dev/null
 }
 
-# of_run NAME: a number that the run tells of itself. `parts`: how often it was begun; `exit_code`: how its last part ended, -1
-# where it did not come to say.
+# of_run NAME OTHERWISE: a number that the run tells of itself, or OTHERWISE where it cannot be asked. `parts`: how often it was
+# begun; `exit_code`: how its last part ended, -1 where it did not come to say.
 of_run() {
     local number
     number=$(thresher status "${run:?}" --json 2>/dev/null | sed -n "s/.*\"$1\":\(-\?[0-9]*\).*/\1/p")
-    echo "${number:-0}"
+    echo "${number:-$2}"
 }
 
 run_step() {
-    local step code parts=0 threads=(--threads "${SLURM_CPUS_PER_TASK:-1}")
+    local step code told parts=0 threads=(--threads "${SLURM_CPUS_PER_TASK:-1}")
     [[ " $* " != *" --threads"* ]] || threads=()
     echo "thresher: job $SLURM_JOB_ID, part $((${SLURM_RESTART_COUNT:-0} + 1)), nodes $SLURM_JOB_NODELIST: thresher $*"
     if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
         export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
         srun_options+=(--cpus-per-task="$SLURM_CPUS_PER_TASK")  # srun does not ask for it by itself
     fi
-    [ -z "${SLURM_HET_SIZE:-}" ] || parts=$(of_run parts)
+    [ -z "${SLURM_HET_SIZE:-}" ] || parts=$(of_run parts 0)
     # A task that dies takes the others with it, instead of leaving them waiting for it.
     srun --mpi=pmix --kill-on-bad-exit=1 "${srun_options[@]}" \
         thresher "$@" "${threads[@]}" &
@@ -79,8 +79,9 @@ run_step() {
     code=$?
     trap : USR1
     # An srun that was ended here is not the step: what counts is what the run says of the part that this step was.
-    if [ -n "${SLURM_HET_SIZE:-}" ] && [ "$code" -eq 137 ] && [ "$(of_run parts)" -gt "$parts" ] && [ "$(of_run exit_code)" -ge 0 ]; then
-        code=$(of_run exit_code)
+    if [ -n "${SLURM_HET_SIZE:-}" ] && [ "$code" -eq 137 ] && [ "$(of_run parts 0)" -gt "$parts" ]; then
+        told=$(of_run exit_code -1)
+        [ "$told" -lt 0 ] || code=$told
     fi
     # 85: it wrote a checkpoint and asks for more time. 138: the signal came before it could catch it, so nothing was begun.
     if [ "$code" -eq 85 ] || [ "$code" -eq 138 ]; then

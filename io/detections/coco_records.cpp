@@ -73,10 +73,13 @@ class Records : public nlohmann::json_sax<Json> {
 
     bool null() override {
         stray();
-        if (in_box_) record_.box.push_back(std::numeric_limits<double>::quiet_NaN());
+        spoil_box();
         return true;
     }
-    bool boolean(bool value) override { return number(value ? 1.0 : 0.0, value ? 1 : 0); }
+    bool boolean(bool value) override {
+        spoil_box();
+        return number(value ? 1.0 : 0.0, value ? 1 : 0);
+    }
     bool number_integer(number_integer_t value) override {
         return number(static_cast<double>(value), value);
     }
@@ -90,6 +93,7 @@ class Records : public nlohmann::json_sax<Json> {
     }
     bool string(string_t& value) override {
         stray();
+        spoil_box();
         if (depth_ != record_depth_ || !in_list_) return true;
         if (field_ == Field::name) record_.name = std::move(value);
         if (field_ == Field::file_name) record_.file_name = std::move(value);
@@ -98,6 +102,7 @@ class Records : public nlohmann::json_sax<Json> {
     bool binary(binary_t&) override { return true; }
 
     bool start_object(std::size_t) override {
+        spoil_box();
         enter('{');
         if (depth_ == record_depth_ && in_list_) {
             record_ = {};
@@ -112,19 +117,22 @@ class Records : public nlohmann::json_sax<Json> {
     }
     bool start_array(std::size_t) override {
         stray();
+        spoil_box();
         enter('[');
         if (depth_ == record_depth_ - 1 && (lists_.empty() || is_wanted_)) {
             in_list_ = true;
             position_ = 0;
             found.push_back(list_);
         }
-        in_box_ = in_list_ && depth_ == record_depth_ + 1 && field_ == Field::box;
-        if (in_box_) record_.box.clear();
+        if (in_list_ && depth_ == record_depth_ + 1 && field_ == Field::box) {
+            in_box_ = true;
+            record_.box.clear();
+        }
         return true;
     }
     bool end_array() override {
         if (depth_ == record_depth_ - 1) in_list_ = false;
-        in_box_ = false;
+        if (depth_ == record_depth_ + 1) in_box_ = false;
         --depth_;
         return true;
     }
@@ -174,9 +182,14 @@ class Records : public nlohmann::json_sax<Json> {
         sink_(list_, position_++, record_);
     }
 
+    /// Of anything in a box that is no number: a number that no check lets pass.
+    void spoil_box() {
+        if (in_box_) record_.box.push_back(std::numeric_limits<double>::quiet_NaN());
+    }
+
     bool number(double value, std::optional<std::int64_t> integer) {
         stray();
-        if (in_box_) record_.box.push_back(value);
+        if (in_box_ && depth_ == record_depth_ + 1) record_.box.push_back(value);
         if (depth_ != record_depth_ || !in_list_) return true;
         switch (field_) {
             case Field::id:

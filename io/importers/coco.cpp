@@ -98,7 +98,9 @@ class CocoList {
                                                 *record.id));
         }
         // Images lie in a folder that the JSON does not name.
-        const auto found = files_.ending_with(fs::path(*record.file_name).filename().string());
+        const fs::path named = fs::path(*record.file_name).lexically_normal();
+        auto found = files_.ending_with(named.generic_string());
+        if (found.empty()) found = files_.ending_with(named.filename().string());
         if (found.size() != 1) {
             return refuse(position, found.empty()
                                         ? *record.file_name + ": the image is missing"

@@ -10,7 +10,7 @@ namespace thresher::io {
 
 namespace {
 
-constexpr std::size_t kFilesAtOnce = 256;
+constexpr std::size_t kFilesAtOnce = 256, kBytesAtOnce = 256 << 20;
 
 /// [height, width, channels] to [channels, height, width].
 std::vector<std::byte> planes(const Image& image) {
@@ -93,7 +93,11 @@ void ImageRows::for_each(const Body& body) const {
     const auto alone = make_local_collective();
     Collective& ranks = options_.ranks != nullptr ? *options_.ranks : *alone;
     // Few enough for the memory of the root, which has all of them.
-    const std::size_t at_once = std::max(kFilesAtOnce, 8 * static_cast<std::size_t>(ranks.size()));
+    const auto each = static_cast<std::size_t>(ranks.size());
+    const std::size_t row_bytes =
+        shape_.size() == 3 ? static_cast<std::size_t>(shape_[0] * shape_[1] * shape_[2]) : 1;
+    const std::size_t at_once = std::clamp(kBytesAtOnce / std::max<std::size_t>(1, row_bytes), each,
+                                           std::max(kFilesAtOnce, 8 * each));
     const auto decode = [&](const std::string& name, const std::vector<std::int64_t>& shape) {
         return decode_row(options_, read_, name, shape);
     };

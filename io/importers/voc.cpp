@@ -127,7 +127,7 @@ class VocList {
         } else {
             names = source.names_in(set);
         }
-        std::set<std::string> seen;
+        std::set<std::string> seen, added;
         for (std::size_t i = 0; i < names.size(); ++i) {
             const auto position = static_cast<std::int64_t>(i);
             const auto pair = source.pairs().find(names[i]);
@@ -140,10 +140,12 @@ class VocList {
             } else if (pair->second.annotation.empty()) {
                 refuse(position, pair->second.image + ": has no annotation");
             } else {
+                added.insert(names[i]);
                 add(position, pair->second);
             }
         }
-        if (sorted_ && !set.empty()) meet_others(source, seen);
+        // Those of images that are missing too, so that every set has the same classes.
+        if (sorted_) meet_others(source, added);
         classes_.check_map();
         if (classes_.left_out() > 0) {
             list_.notes.push_back(

@@ -113,10 +113,11 @@ TrainState state_in(const std::string& whose, const io::CheckpointFiles& files) 
 
 const std::string& required_file(const io::Checkpoint& checkpoint, const std::string& name) {
     const auto found = checkpoint.files.find(name);
-    THRESHER_CHECK_AS(FileError, found != checkpoint.files.end(),
-                      "{} is of the run of another verb (it has no {}); give the --run of this "
-                      "one, or start over with --overwrite",
-                      checkpoint.path, name);
+    THRESHER_CHECK_AS(
+        FileError, found != checkpoint.files.end(),
+        "{} is of the run of another verb, or of another version (it has no {}); give the "
+        "--run of this one, or start over with --overwrite",
+        checkpoint.path, name);
     return found->second;
 }
 

@@ -130,6 +130,11 @@ TEST_CASE("what is wrong with instances is said by name") {
                    "annotation 6 has the box [1, 2, -3, 4], which has a negative size"));
     CHECK(contains(with(R"({"id": 6, "image_id": 7, "category_id": 2, "bbox": [1, null, 3, 4]})"),
                    "annotation 6 has the box [1, nan, 3, 4], which is not finite"));
+    for (const char* box : {"[1, \"x\", 2, 3, 4]", "[1, 2, 3, {\"a\": 4}]", "[1, 2, 3, 4, [5]]",
+                            "[1, 2, 3, true]", "[1, 2, [3], 4]"}) {
+        const std::string json = R"({"id": 6, "image_id": 7, "category_id": 2, "bbox": )";
+        CHECK(contains(with(json + box + "}"), "annotation"));
+    }
     CHECK(with(R"({"id": 6, "image_id": 7, "category_id": 2, "bbox": [1, 2, 0, 4]})") ==
           "nothing was thrown");
     CHECK(contains(with(R"({"id": 6, "image_id": 7, "category_id": 2, "bbox": [1, 2, 3]})"),

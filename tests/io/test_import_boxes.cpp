@@ -171,6 +171,34 @@ TEST_CASE("all image sets of a VOC source have the same classes") {
                    "there: VOC/ImageSets/Main/test.txt, "));
 }
 
+TEST_CASE("the class of an image that is missing is one of every set") {
+    Files files = voc_files();
+    files.emplace_back("VOC/Annotations/gone.xml",
+                       annotation_of(20, 10, {{"aeroplane", "1 1 2 2"}}));
+    for (auto& [name, content] : files) {
+        if (name.ends_with("train.txt")) content += "gone\n";
+    }
+    Source source("voc", files);
+    for (const char* set : {"train", "test", ""}) {
+        CAPTURE(set);
+        source.options.image_set = set;
+        CHECK(source.import().pool.class_names ==
+              std::vector<std::string>{"aeroplane", "cat", "dog"});
+    }
+}
+
+TEST_CASE("images of one name in several folders are told apart by the folder") {
+    const std::string instances =
+        R"({"images": [{"id": 1, "file_name": "left/a.jpg"}, {"id": 2, "file_name": "right/a.jpg"}],
+            "categories": [{"id": 1, "name": "dog"}], "annotations": []})";
+    Source source("coco", {{"coco/instances.json", instances},
+                           {"coco/left/a.jpg", jpeg_of(50, 20, 10)},
+                           {"coco/right/a.jpg", jpeg_of(90, 20, 10)}});
+    CHECK(source.import().quarantined.empty());
+    CHECK(source.pool().read_names({0, 2}) ==
+          std::vector<std::string>{"coco/left/a.jpg", "coco/right/a.jpg"});
+}
+
 TEST_CASE("classes are given, renamed and left out") {
     Source source("voc", voc_files());
     source.options.class_names = {"dog", "cat"};

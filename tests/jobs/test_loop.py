@@ -1,6 +1,7 @@
 """Loops that go on where they were."""
 
 import signal
+import time
 import unittest
 
 import h5py
@@ -53,17 +54,17 @@ class Loop(JobTest):
             self.run_ok(*run, "--resume")
 
     def test_a_stop_signal_is_heard_while_a_policy_is_trained(self):
-        loop = (*self.loop, "--acquisitions", "policy", "--agent", "per-cycle", "--agent-updates", 200, "--run")
+        loop = (*self.loop, "--acquisitions", "policy", "--agent", "per-cycle", "--agent-updates", 1000, "--run")
         self.run_ok(*loop, self.path("whole"))
         process = self.start(*loop, self.path("stopped"), "--checkpoint-every", 0)
-        while process.poll() is None and not list(self.directory.glob("stopped/checkpoints/0*/agent.counts")):
-            pass
+        while process.poll() is None and not list(self.directory.glob("stopped/checkpoints/0*[0-9]/agent.counts")):
+            time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
         _, error = process.communicate()
         self.assertEqual(process.returncode, 85, error)
-        self.assertRegex(error, r"asked to stop after update \d+ of 200 of the policy")
+        self.assertRegex(error, r"asked to stop after update \d+ of 1000 of the policy")
         resumed = self.run_ok(*loop, self.path("stopped"), "--resume")
-        self.assertRegex(resumed.err, r"policy agent: goes on at update [1-9]\d* of 200")
+        self.assertRegex(resumed.err, r"policy agent: goes on at update [1-9]\d* of 1000")
         with h5py.File(self.path("whole/run.h5")) as whole, h5py.File(self.path("stopped/run.h5")) as stopped:
             for name in ("cycles/policy/0/0/batch_ids", "curves/policy/test_loss"):
                 numpy.testing.assert_array_equal(whole[name][:], stopped[name][:])
@@ -86,7 +87,7 @@ class Loop(JobTest):
         for command, run, file in ((loop, "policy", "loop.json"), (loop, "train", "loop.json"), (policy, "loop", "settings.json"),
                                    (train, "loop", "settings.json")):
             with self.subTest(run=run, command=command[0]):
-                self.assert_fails(1, ["of the run of another verb", f"no {file}", "--overwrite"], *command, self.path(run))
+                self.assert_fails(1, ["of the run of another verb", f"has no {file}", "--overwrite"], *command, self.path(run))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import time
 import unittest
 
 import h5py
@@ -44,19 +45,19 @@ class Table(JobTest):
         self.assertIn("the records so far are kept", error)
 
     def test_a_stop_signal_is_heard_between_records(self):
-        # 4000 records, a batch of 32 at a time: what is there after the signal is far from all.
-        build = ("table", "build", *self.RING, "--records", 4000, "--proxy-steps", 1000, "-o", self.path("t.h5"))
+        build = ("table", "build", *self.RING, "--records", 100000, "--proxy-steps", 1000, "-o", self.path("t.h5"))
         process = self.start(*build, ranks=2)
         records = pathlib.Path(self.path("t.h5.records"))
         while process.poll() is None and not (records.exists() and records.stat().st_size > 1000):
-            pass
+            time.sleep(0.02)
         for rank in children_of(process.pid):
             os.kill(rank, signal.SIGTERM)
         _, error = process.communicate()
+        self.assertEqual(process.returncode, 85, error)
         self.assertIn("the records so far are kept", error)
         self.assertFalse(os.path.exists(self.path("t.h5")))
         # Each has a number, the seconds, two metrics and a seal, of eight bytes each.
-        self.assertLess(records.stat().st_size, 40 * 2000)
+        self.assertLess(records.stat().st_size, 40 * 100000)
 
     def test_the_file_says_what_it_holds(self):
         with h5py.File(self.build("t.h5", "--trainings", 2, size="4-8")) as file:

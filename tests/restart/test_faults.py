@@ -162,15 +162,15 @@ class Inputs(FaultTest):
         self.flip(shard, numpy.float32(1234).tobytes())
         self.assert_fails(1, [shard.name, "checksum"], "info", pool, "--verify")
         self.flip(batch, self.batch()[0][:3].tobytes())
-        self.assert_fails(1, ["batch.h5", "content_checksum"], "info", batch, "--verify")
-        self.assert_fails(1, ["batch.h5", "content_checksum"], "train", "--pool", pool, "--rows", batch, "--model", "mlp", "--run",
+        self.assert_fails(1, ["batch.h5", "the attribute checksum"], "info", batch, "--verify")
+        self.assert_fails(1, ["batch.h5", "the attribute checksum"], "train", "--pool", pool, "--rows", batch, "--model", "mlp", "--run",
                           self.path("other"))
         weighted = self.path("weighted.h5")
         self.run_ok("select", "--pool", pool, "--acquisition", "random", "--selector", "softmax", "-k", 100, "--weights", "-o", weighted)
         with h5py.File(weighted) as file:
             weights = file["weights"][:3].tobytes()
         self.flip(weighted, weights)
-        self.assert_fails(1, ["weighted.h5", "content_checksum"], "info", weighted, "--verify")
+        self.assert_fails(1, ["weighted.h5", "the attribute checksum"], "info", weighted, "--verify")
         newest = max(pathlib.Path(self.path("run/checkpoints")).iterdir())
         self.flip(newest / "ledger.json", b"{")
         self.assert_fails(1, [f"{newest.name}/ledger.json", "checksum"], "info", self.path("run"), "--verify")
