@@ -193,10 +193,9 @@ def training_curves(name, curves):
 @styled
 def comparison(name, curves, target, metric="accuracy"):
     """curves: (label, updates [n], accuracy [seeds, n], operations [n])."""
-    figure = _figure(WIDTH, max(3.9, 0.9 + 0.24 * len(loops)))  # room for a name at each line's end
+    figure = _figure(WIDTH, 3.9)
     panels = figure.subplots(1, 2)
     told = []
-    banded = len(loops) <= MOST_BANDS
     for panel, by_compute in zip(panels, (False, True)):
         ends = []
         for index, (label, updates, accuracy, operations) in enumerate(curves):
