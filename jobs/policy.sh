@@ -246,16 +246,16 @@ part_ablations() {
     variant head-plackett-luce --head plackett-luce
     variant head-batch --head batch
     variant baseline-none --baseline none
-    variant entropy-bonus-0 --entropy-bonus 0
-    trained=4 variant environments-4 --environments 4
     variant baseline-leave-one-out --baseline leave-one-out
     variant baseline-value --baseline value
-    variant head-label-or-not --head label-or-not
+    variant entropy-bonus-0 --entropy-bonus 0
     variant entropy-bonus-0.1 --entropy-bonus 0.1
     variant records-50 --records 50
-    variant environments-64 --environments 64 --rewards retrained
+    trained=4 variant environments-4 --environments 4
+    variant head-label-or-not --head label-or-not
     trained=1 variant environments-1 --environments 1
     trained=1 variant environments-1-replay-32 --environments 1 --replay 32
+    variant environments-64 --environments 64 --rewards retrained
     run thresher-policy gains "${variants[@]}" --policies own fresh --choosers --what-is variant
 }
 
