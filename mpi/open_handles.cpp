@@ -27,13 +27,13 @@ OpenHandles open_handles() { return {communicators.load(), requests.load()}; }
 
 namespace {
 
-int made(int code, MPI_Comm communicator) {
-    if (code == MPI_SUCCESS && communicator != MPI_COMM_NULL) ++communicators;
+int counted(int code, const MPI_Comm* made) {
+    if (code == MPI_SUCCESS && *made != MPI_COMM_NULL) ++communicators;
     return code;
 }
 
-int begun(int code, MPI_Request request) {
-    if (code == MPI_SUCCESS && request != MPI_REQUEST_NULL) ++requests;
+int counted(int code, const MPI_Request* begun) {
+    if (code == MPI_SUCCESS && *begun != MPI_REQUEST_NULL) ++requests;
     return code;
 }
 
@@ -42,15 +42,15 @@ int begun(int code, MPI_Request request) {
 extern "C" {
 
 int MPI_Comm_dup(MPI_Comm from, MPI_Comm* made_one) {
-    return made(PMPI_Comm_dup(from, made_one), *made_one);
+    return counted(PMPI_Comm_dup(from, made_one), made_one);
 }
 
 int MPI_Comm_split(MPI_Comm from, int color, int key, MPI_Comm* made_one) {
-    return made(PMPI_Comm_split(from, color, key, made_one), *made_one);
+    return counted(PMPI_Comm_split(from, color, key, made_one), made_one);
 }
 
 int MPI_Comm_split_type(MPI_Comm from, int type, int key, MPI_Info info, MPI_Comm* made_one) {
-    return made(PMPI_Comm_split_type(from, type, key, info, made_one), *made_one);
+    return counted(PMPI_Comm_split_type(from, type, key, info, made_one), made_one);
 }
 
 int MPI_Comm_free(MPI_Comm* communicator) {
@@ -60,21 +60,21 @@ int MPI_Comm_free(MPI_Comm* communicator) {
 
 int MPI_Isend(const void* data, int count, MPI_Datatype type, int to, int tag,
               MPI_Comm communicator, MPI_Request* request) {
-    return begun(PMPI_Isend(data, count, type, to, tag, communicator, request), *request);
+    return counted(PMPI_Isend(data, count, type, to, tag, communicator, request), request);
 }
 
 int MPI_Irecv(void* data, int count, MPI_Datatype type, int from, int tag, MPI_Comm communicator,
               MPI_Request* request) {
-    return begun(PMPI_Irecv(data, count, type, from, tag, communicator, request), *request);
+    return counted(PMPI_Irecv(data, count, type, from, tag, communicator, request), request);
 }
 
 int MPI_Imrecv(void* data, int count, MPI_Datatype type, MPI_Message* message,
                MPI_Request* request) {
-    return begun(PMPI_Imrecv(data, count, type, message, request), *request);
+    return counted(PMPI_Imrecv(data, count, type, message, request), request);
 }
 
 int MPI_Ibarrier(MPI_Comm communicator, MPI_Request* request) {
-    return begun(PMPI_Ibarrier(communicator, request), *request);
+    return counted(PMPI_Ibarrier(communicator, request), request);
 }
 
 int MPI_Test(MPI_Request* request, int* done, MPI_Status* status) {
