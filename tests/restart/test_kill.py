@@ -42,13 +42,17 @@ class Kill(JobTest):
         moments = random.Random(seed)
         checkpoints = pathlib.Path(self.path(finished)).parent / "checkpoints"
         kills = 0
+
+        def written():
+            """Those that have their name, not those that are being written."""
+            return {name for name in os.listdir(checkpoints) if name.isdigit()} if checkpoints.exists() else set()
+
         while kills < KILLS:
-            before = set(os.listdir(checkpoints)) if checkpoints.exists() else set()
+            before = written()
             process = self.start(*arguments, "--resume", ranks=2)
             after_checkpoint = kills % 2 == 0
-            while after_checkpoint and process.poll() is None and (
-                    not checkpoints.exists() or set(os.listdir(checkpoints)) <= before):
-                pass
+            while after_checkpoint and process.poll() is None and written() <= before:
+                time.sleep(0.002)
             try:
                 _, error = process.communicate(timeout=moments.uniform(0.0, seconds * (0.02 if after_checkpoint else 0.2)))
                 self.assertEqual(process.returncode, 0, error)
