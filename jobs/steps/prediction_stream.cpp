@@ -248,26 +248,33 @@ std::vector<std::int64_t> marked_rows(const PredictionStream& stream,
     return rows;
 }
 
-RowPredictions gather_predictions(Collective& collective, PredictionStream& stream,
-                                  std::span<const std::int64_t> own_rows) {
+namespace {
+
+/// What this rank predicts, each part of it sent through `gather`.
+template <class Gather>
+RowPredictions predict_and_gather(Collective& collective, PredictionStream& stream,
+                                  std::span<const std::int64_t> own_rows, const Gather& gather) {
     RowPredictions own;
     agree(collective, [&] { own = stream.predict(own_rows); });
     RowPredictions all;
-    all.ids = collective.all_gather_v(std::span<const std::int64_t>(own.ids)).values;
-    all.log_probs = collective.all_gather_v(std::span<const float>(own.log_probs)).values;
-    all.embeddings = collective.all_gather_v(std::span<const float>(own.embeddings)).values;
+    all.ids = gather(std::span<const std::int64_t>(own.ids)).values;
+    all.log_probs = gather(std::span<const float>(own.log_probs)).values;
+    all.embeddings = gather(std::span<const float>(own.embeddings)).values;
     return all;
+}
+
+}  // namespace
+
+RowPredictions gather_predictions(Collective& collective, PredictionStream& stream,
+                                  std::span<const std::int64_t> own_rows) {
+    return predict_and_gather(collective, stream, own_rows,
+                              [&](auto values) { return collective.all_gather_v(values); });
 }
 
 RowPredictions gather_predictions_at_root(Collective& collective, PredictionStream& stream,
                                           std::span<const std::int64_t> own_rows) {
-    RowPredictions own;
-    agree(collective, [&] { own = stream.predict(own_rows); });
-    RowPredictions all;
-    all.ids = collective.gather_v(std::span<const std::int64_t>(own.ids)).values;
-    all.log_probs = collective.gather_v(std::span<const float>(own.log_probs)).values;
-    all.embeddings = collective.gather_v(std::span<const float>(own.embeddings)).values;
-    return all;
+    return predict_and_gather(collective, stream, own_rows,
+                              [&](auto values) { return collective.gather_v(values); });
 }
 
 }  // namespace thresher::jobs

@@ -22,6 +22,16 @@ ENVIRONMENT = dict(
 )
 
 
+def curves(path):
+    """All curves of a run.h5 but the seconds, which are of the clock: name -> bytes."""
+    found = {}
+    with h5py.File(path) as file:
+        file["curves"].visititems(
+            lambda name, item: found.update({name: item[()].tobytes()})
+            if isinstance(item, h5py.Dataset) and not name.endswith("seconds") else None)
+    return found
+
+
 def command(arguments, ranks):
     program = [THRESHER, *map(str, arguments), *([] if {"--threads", "--help"} & set(arguments) else ["--threads", "1"])]
     return program if ranks == 0 else [*MPIRUN, "-n", str(ranks), *program]

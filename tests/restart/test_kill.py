@@ -13,19 +13,9 @@ import h5py
 import numpy
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "jobs"))
-from support import JobTest  # noqa: E402
+from support import JobTest, curves  # noqa: E402
 
 KILLS = int(os.environ.get("THRESHER_KILLS", "10"))
-
-
-def curves(path):
-    """All curves but the seconds, which are of the clock."""
-    found = {}
-    with h5py.File(path) as file:
-        file["curves"].visititems(
-            lambda name, item: found.update({name: item[()].tobytes()})
-            if isinstance(item, h5py.Dataset) and not name.endswith("seconds") else None)
-    return found
 
 
 class Kill(JobTest):

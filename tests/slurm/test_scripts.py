@@ -9,19 +9,10 @@ import unittest
 import h5py
 import numpy
 from slurm_test import THRESHER, SlurmTest, needs_cluster
+from support import curves
 
 needs_cluster(globals())
 TWO_BY_TWO = ("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1", "--time=10:00")
-
-
-def curves(path):
-    """All curves but the seconds, which are of the clock."""
-    found = {}
-    with h5py.File(path) as file:
-        file["curves"].visititems(
-            lambda name, item: found.update({name: item[()].tobytes()})
-            if isinstance(item, h5py.Dataset) and not name.endswith("seconds") else None)
-    return found
 
 
 class Scripts(SlurmTest):
