@@ -27,6 +27,22 @@ struct Towers {
     bool operator==(const Towers&) const = default;
 };
 
+/// Of an anchor, in pixels of the input.
+struct AnchorShape {
+    double width, height;
+
+    bool operator==(const AnchorShape&) const = default;
+};
+
+/// What a model that finds objects has beside the rest.
+struct DetectorSpec {
+    std::string trunk;  ///< what turns images into features: small, vgg16, resnet18 or resnet50
+    /// By level, the finest first: the anchors at each place of its grid.
+    std::vector<std::vector<AnchorShape>> anchors;
+
+    bool operator==(const DetectorSpec&) const = default;
+};
+
 struct ModelSpec {
     std::string name;                       ///< of the registry, or "torchscript"
     std::vector<std::int64_t> input_shape;  ///< of one example: [C, H, W], or [d] (mlp)
@@ -38,6 +54,7 @@ struct ModelSpec {
     double dropout = 0.5;                        ///< probability of dropping
     std::vector<std::int64_t> hidden{256, 256};  ///< widths of the hidden layers; mlp
     std::optional<Towers> towers{};              ///< of a model that reads captions
+    std::optional<DetectorSpec> detector{};      ///< of a model that finds objects
 
     bool operator==(const ModelSpec&) const = default;
 };

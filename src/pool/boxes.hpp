@@ -14,6 +14,17 @@ namespace thresher {
 /// Bits of Boxes::flags.
 constexpr std::uint8_t kDifficult = 1, kCrowd = 2;
 
+/// One box of a row by itself. Rows that are gathered from anywhere carry as many as the fullest
+/// row of their pool has, those without an object behind the others.
+struct LabelledBox {
+    float x0 = 0.0F, y0 = 0.0F, x1 = 0.0F, y1 = 0.0F;  ///< edges, pixels of the input
+    float area = 0.0F;  ///< of the object, in pixels of the original image; 0: not known
+    std::int32_t class_index = -1;  ///< -1: no object
+    std::int32_t flags = 0;         ///< kDifficult, kCrowd
+
+    bool is_object() const { return class_index >= 0; }
+};
+
 /// The box `i` of row r is one with offsets[r] <= i < offsets[r + 1]. Corners are edges, not
 /// pixels: the first pixel of an image covers 0 to 1, so a box is x1 - x0 wide.
 struct Boxes {

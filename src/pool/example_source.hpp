@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "src/pool/blocks.hpp"
+#include "src/pool/boxes.hpp"
 #include "src/pool/pool_info.hpp"
 
 namespace thresher {
@@ -25,6 +26,10 @@ struct Block {
     /// image id.
     std::span<const std::int32_t> tokens{};
     std::span<const std::int64_t> image_ids{};
+    /// [rows, PoolInfo::most_boxes] and [rows, 2], as those of Examples; empty where the pool has
+    /// none.
+    std::span<const LabelledBox> boxes{};
+    std::span<const std::int32_t> image_sizes{};
 };
 
 /// Streams the blocks this rank owns, in ascending order. Local.
@@ -54,6 +59,11 @@ struct Examples {
     /// [n], the image that the caption was written for, -1 = unknown; empty where the pool does not
     /// say. Nothing learns from it.
     std::vector<std::int64_t> caption_of;
+    /// [n, PoolInfo::most_boxes], those of a row first, then ones that are no object; empty where
+    /// the pool has none.
+    std::vector<LabelledBox> boxes;
+    /// [n, 2], height and width of the original image; empty where the pool has none.
+    std::vector<std::int32_t> image_sizes;
 };
 
 /// Calls visit(&Examples::inputs), and so on for every field: what is added to Examples is added
@@ -67,6 +77,8 @@ void visit_fields(const Visit& visit) {
     visit(&Examples::tokens);
     visit(&Examples::image_ids);
     visit(&Examples::caption_of);
+    visit(&Examples::boxes);
+    visit(&Examples::image_sizes);
 }
 
 /// Examples by position in [0, size()); a whole pool, or chosen rows of one. Every rank sees all of

@@ -1,0 +1,48 @@
+#pragma once
+
+// From a detector's outputs to detections: scores, decoded boxes cut at the image, and of those of
+// a class that overlap the best one.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "src/models/model_spec.hpp"
+
+namespace thresher {
+
+struct ModelOutputs;  // src/models/tensors.hpp
+
+struct DetectOptions {
+    double score_threshold = 0.01;  ///< lower scores are not looked at
+    double overlap = 0.45;          ///< non-maximum suppression
+    std::int64_t candidates = 400;  ///< of a class and image (ssd) or level (retinanet), at most
+    std::int64_t most = 200;        ///< detections of an image
+};
+
+/// torchvision's for this kind of detector.
+DetectOptions detect_options(const ModelSpec& spec);
+
+/// Of one image, by falling score.
+struct ImageDetections {
+    std::vector<float> corners;         ///< [D, 4], pixels of the input
+    std::vector<float> scores;          ///< [D]
+    std::vector<std::int64_t> classes;  ///< [D]
+    std::vector<std::int64_t> anchors;  ///< [D], that found it; empty where they are not known
+};
+
+class Detect {
+  public:
+    /// Throws Error where `spec` is no detector's. Local.
+    Detect(const ModelSpec& spec, const DetectOptions& options);
+
+    /// The detections of each of the n images of `outputs`, which may be on any device. Local.
+    std::vector<ImageDetections> operator()(const ModelOutputs& outputs) const;
+
+  private:
+    ModelSpec spec_;
+    DetectOptions options_;
+    std::vector<float> anchors_;
+};
+
+}  // namespace thresher
