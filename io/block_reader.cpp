@@ -11,14 +11,15 @@ struct BlockBuffer {
     RowRange rows;
     std::vector<std::byte> inputs;
     std::vector<std::int64_t> targets, ids, image_ids;
-    std::vector<std::int32_t> tokens;
+    std::vector<std::int32_t> tokens, image_sizes;
+    std::vector<LabelledBox> boxes;
 };
 
 class BlockReader final : public BlockSource {
   public:
     BlockReader(const PoolFile& pool, int rank, int ranks, std::int64_t block_rows)
         : pool_(pool),
-          info_(with_block_rows(pool.info(), block_rows)),
+          info_(info_of(pool, block_rows)),
           partition_{info_.rows, info_.block_rows, ranks},
           rows_(partition_.owned_rows(rank)),
           blocks_(partition_.owned_blocks(rank),
@@ -32,13 +33,15 @@ class BlockReader final : public BlockSource {
     bool next(Block& block) override {
         const BlockBuffer* buffer = blocks_.next();
         if (buffer == nullptr) return false;
-        block = {buffer->rows, buffer->inputs, buffer->targets,
-                 buffer->ids,  buffer->tokens, buffer->image_ids};
+        block = {buffer->rows,   buffer->inputs,    buffer->targets, buffer->ids,
+                 buffer->tokens, buffer->image_ids, buffer->boxes,   buffer->image_sizes};
         return true;
     }
 
   private:
-    static PoolInfo with_block_rows(PoolInfo info, std::int64_t block_rows) {
+    static PoolInfo info_of(const PoolFile& pool, std::int64_t block_rows) {
+        PoolInfo info = pool.info();
+        info.most_boxes = pool.most_boxes();
         if (block_rows > 0) info.block_rows = block_rows;
         return info;
     }
@@ -59,6 +62,11 @@ class BlockReader final : public BlockSource {
             buffer.image_ids.resize(count);
             pool_.read_tokens(buffer.rows, buffer.tokens);
             pool_.read_image_ids(buffer.rows, buffer.image_ids);
+        }
+        if (info_.has_boxes) {
+            buffer.boxes.resize(count * static_cast<std::size_t>(info_.most_boxes));
+            buffer.image_sizes.resize(info_.has_image_sizes ? 2 * count : 0);
+            pool_.read_boxes(buffer.rows, info_.most_boxes, buffer.boxes, buffer.image_sizes);
         }
     }
 

@@ -23,6 +23,8 @@ void resize(const PoolInfo& info, std::size_t n, Examples& columns) {
     columns.tokens.resize(n * static_cast<std::size_t>(info.token_length));
     columns.image_ids.resize(info.token_length > 0 ? n : 0);
     columns.caption_of.resize(info.has_caption_of ? n : 0);
+    columns.boxes.resize(n * static_cast<std::size_t>(info.most_boxes));
+    columns.image_sizes.resize(info.has_image_sizes ? 2 * n : 0);
 }
 
 /// Rows [begin, end) in memory.
@@ -43,19 +45,29 @@ struct Rows {
     }
 };
 
-void read_rows(const PoolFile& pool, RowRange range, Rows& rows) {
+PoolInfo info_of(const PoolFile& pool) {
+    PoolInfo info = pool.info();
+    info.most_boxes = pool.most_boxes();
+    return info;
+}
+
+/// `info` is info_of(pool).
+void read_rows(const PoolFile& pool, const PoolInfo& info, RowRange range, Rows& rows) {
     Examples& columns = rows.columns;
     rows.rows = range;
-    resize(pool.info(), static_cast<std::size_t>(range.size()), columns);
+    resize(info, static_cast<std::size_t>(range.size()), columns);
     pool.read_inputs(range, columns.inputs);
     pool.read_targets(range, columns.targets);
     pool.read_ids(range, columns.ids);
-    if (pool.info().has_clean_targets) pool.read_clean_targets(range, columns.clean_targets);
-    if (pool.info().token_length > 0) {
+    if (info.has_clean_targets) pool.read_clean_targets(range, columns.clean_targets);
+    if (info.token_length > 0) {
         pool.read_tokens(range, columns.tokens);
         pool.read_image_ids(range, columns.image_ids);
     }
-    if (pool.info().has_caption_of) pool.read_caption_of(range, columns.caption_of);
+    if (info.has_caption_of) pool.read_caption_of(range, columns.caption_of);
+    if (info.has_boxes) {
+        pool.read_boxes(range, info.most_boxes, columns.boxes, columns.image_sizes);
+    }
 }
 
 std::int64_t cached_bytes_per_row(const PoolInfo& pool) {
@@ -69,11 +81,12 @@ std::int64_t cached_bytes_per_row(const PoolInfo& pool) {
 /// Whole blocks, the most recently used ones kept. Safe from two threads.
 class BlockCache {
   public:
-    BlockCache(const PoolFile& pool, std::int64_t cache_bytes)
+    BlockCache(const PoolFile& pool, const PoolInfo& info, std::int64_t cache_bytes)
         : pool_(pool),
-          partition_{pool.info().rows, pool.info().block_rows, 1},
+          info_(info),
+          partition_{info.rows, info.block_rows, 1},
           capacity_(static_cast<std::size_t>(std::max<std::int64_t>(
-              2, cache_bytes / (partition_.block_rows * cached_bytes_per_row(pool.info()))))) {}
+              2, cache_bytes / (partition_.block_rows * cached_bytes_per_row(info))))) {}
 
     using Entry = std::shared_ptr<const Rows>;
 
@@ -94,7 +107,7 @@ class BlockCache {
             }
         }
         auto rows = std::make_shared<Rows>();
-        read_rows(pool_, partition_.block(index), *rows);
+        read_rows(pool_, info_, partition_.block(index), *rows);
         const std::lock_guard guard(mutex_);
         if (!places_.contains(index)) {
             recent_.emplace_front(index, rows);
@@ -109,6 +122,7 @@ class BlockCache {
 
   private:
     PoolFile pool_;
+    PoolInfo info_;  ///< of the pool
     BlockPartition partition_;
     std::size_t capacity_;
     mutable std::mutex mutex_;
@@ -121,10 +135,10 @@ class CachedExamples final : public ExampleSource {
     /// `rows` empty: all rows of the pool; `targets` empty: the pool's own.
     CachedExamples(const PoolFile& pool, std::vector<std::int64_t> rows,
                    std::vector<std::int64_t> targets, std::int64_t cache_bytes)
-        : info_(pool.info()),
+        : info_(info_of(pool)),
           rows_(std::move(rows)),
           targets_(std::move(targets)),
-          cache_(pool, cache_bytes) {
+          cache_(pool, info_, cache_bytes) {
         if (!rows_.empty()) info_.rows = static_cast<std::int64_t>(rows_.size());
         if (!targets_.empty()) info_.has_targets = true;
     }
@@ -195,9 +209,9 @@ class ChosenExamples final : public ExampleSource {
   public:
     ChosenExamples(const PoolFile& pool, std::span<const std::int64_t> rows,
                    std::span<const std::int64_t> targets) {
-        memory_.info = pool.info();
+        memory_.info = info_of(pool);
         memory_.info.rows = static_cast<std::int64_t>(rows.size());
-        resize(pool.info(), rows.size(), memory_);
+        resize(memory_.info, rows.size(), memory_);
         gather(pool, rows);
         if (!targets.empty()) {
             memory_.targets.assign(targets.begin(), targets.end());
@@ -229,7 +243,7 @@ class ChosenExamples final : public ExampleSource {
                    rows[order[last]] - begin < most) {
                 ++last;
             }
-            read_rows(pool, {begin, rows[order[last - 1]] + 1}, run);
+            read_rows(pool, memory_.info, {begin, rows[order[last - 1]] + 1}, run);
             for (std::size_t i = first; i < last; ++i) run.copy(rows[order[i]], memory_, order[i]);
         }
     }
@@ -257,7 +271,7 @@ std::unique_ptr<ExampleSource> make_example_source(const PoolFile& pool,
         THRESHER_CHECK(row >= 0 && row < pool.info().rows, "row {} is outside the {} rows of {}",
                        row, pool.info().rows, pool.info().path);
     }
-    if (std::ssize(rows) * cached_bytes_per_row(pool.info()) <= cache_bytes) {
+    if (std::ssize(rows) * cached_bytes_per_row(info_of(pool)) <= cache_bytes) {
         return std::make_unique<ChosenExamples>(pool, rows, targets);
     }
     return std::make_unique<CachedExamples>(

@@ -116,10 +116,15 @@ std::optional<StoredBoxes> open_boxes(const hdf5::File& file, std::int64_t rows,
                        std::move(flags),    std::move(areas),    std::move(sizes)};
 }
 
-void read_boxes(const StoredBoxes& stored, RowRange rows, std::int64_t classes, Boxes& boxes) {
-    std::vector<std::int64_t> offsets(static_cast<std::size_t>(rows.size() + 1));
+void read_offsets(const StoredBoxes& stored, RowRange rows, std::vector<std::int64_t>& offsets) {
+    offsets.resize(static_cast<std::size_t>(rows.size() + 1));
     stored.offsets.read({rows.begin, rows.end + 1}, offsets);
     check_offsets(stored.offsets, rows, stored.corners.rows(), offsets);
+}
+
+void read_boxes(const StoredBoxes& stored, RowRange rows, std::int64_t classes, Boxes& boxes) {
+    std::vector<std::int64_t> offsets;
+    read_offsets(stored, rows, offsets);
     const RowRange found{offsets.front(), offsets.back()};
     // The values of `found` behind those that are there.
     const auto read = [](const hdf5::Dataset& dataset, RowRange from, Type type, auto& values) {

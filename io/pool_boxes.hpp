@@ -25,6 +25,9 @@ struct StoredBoxes {
 std::optional<StoredBoxes> open_boxes(const hdf5::File& file, std::int64_t rows,
                                       std::vector<std::string>& problems);
 
+/// `offsets` [rows + 1] become those of the rows. Throws FileError for ones that descend.
+void read_offsets(const StoredBoxes& stored, RowRange rows, std::vector<std::int64_t>& offsets);
+
 /// Adds the rows to `boxes`. Throws FileError for offsets that descend, and for boxes without area
 /// or of a class that is not below `classes` (0: not checked).
 void read_boxes(const StoredBoxes& stored, RowRange rows, std::int64_t classes, Boxes& boxes);

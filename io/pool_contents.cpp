@@ -146,6 +146,22 @@ void PoolFile::Contents::read_boxes(RowRange rows, Boxes& boxes) const {
     });
 }
 
+std::int64_t PoolFile::Contents::most_boxes() const {
+    if (!info.has_boxes) return 0;
+    std::int64_t most = 0;
+    std::vector<std::int64_t> offsets;
+    for (std::int64_t begin = 0; begin < info.rows; begin += kPieceRows) {
+        const RowRange piece{begin, std::min(info.rows, begin + kPieceRows)};
+        for_each_part(piece, [&](const PoolShard& shard, RowRange part, std::int64_t) {
+            read_offsets(*shard.boxes, part, offsets);
+            for (std::size_t i = 1; i < offsets.size(); ++i) {
+                most = std::max(most, offsets[i] - offsets[i - 1]);
+            }
+        });
+    }
+    return most;
+}
+
 void PoolFile::Contents::for_each_ids(
     const std::function<void(std::int64_t, std::span<const std::int64_t>)>& body) const {
     std::vector<std::int64_t> ids;

@@ -47,6 +47,7 @@ struct PoolFile::Contents {
     std::vector<std::string> read_text(RowRange rows, Column column) const;
     /// The boxes of the rows; none where a shard has none.
     void read_boxes(RowRange rows, Boxes& boxes) const;
+    std::int64_t most_boxes() const;
     /// Bytes that the longest text of the column needs at most; 0 where there is none.
     std::int64_t text_bytes(Column column) const;
 

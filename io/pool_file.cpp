@@ -6,6 +6,7 @@
 
 #include "io/pool_contents.hpp"
 #include "src/base/check.hpp"
+#include "src/base/narrow.hpp"
 
 namespace thresher::io {
 
@@ -110,6 +111,38 @@ std::string PoolFile::vocabulary() const {
 }
 
 void PoolFile::read_boxes(RowRange rows, Boxes& boxes) const { contents_->read_boxes(rows, boxes); }
+
+void PoolFile::read_boxes(RowRange rows, std::int64_t most_boxes, std::span<LabelledBox> boxes,
+                          std::span<std::int32_t> image_sizes) const {
+    THRESHER_CHECK(std::cmp_equal(boxes.size(), rows.size() * most_boxes),
+                   "{} rows of {} boxes into a buffer of {}", rows.size(), most_boxes,
+                   boxes.size());
+    Boxes found;
+    read_boxes(rows, found);
+    std::fill(boxes.begin(), boxes.end(), LabelledBox{});
+    for (std::int64_t row = 0; row < rows.size(); ++row) {
+        const RowRange of_row = found.of(row);
+        THRESHER_CHECK_AS(FileError, of_row.size() <= most_boxes,
+                          "{}: row {} has {} boxes, but none had more than {} when the pool was "
+                          "opened; a pool must not be changed while it is read",
+                          info().path, rows.begin + row, of_row.size(), most_boxes);
+        for (std::int64_t i = of_row.begin; i < of_row.end; ++i) {
+            const auto from = static_cast<std::size_t>(i);
+            const float* corner = found.corners.data() + 4 * from;
+            boxes[static_cast<std::size_t>(row * most_boxes + i - of_row.begin)] = {
+                corner[0],
+                corner[1],
+                corner[2],
+                corner[3],
+                found.areas.empty() ? 0.0F : found.areas[from],
+                narrow<std::int32_t>(found.classes[from]),
+                found.flags[from]};
+        }
+    }
+    std::copy(found.image_sizes.begin(), found.image_sizes.end(), image_sizes.begin());
+}
+
+std::int64_t PoolFile::most_boxes() const { return contents_->most_boxes(); }
 
 std::vector<QuarantinedRow> PoolFile::bad_targets(RowRange rows) const {
     std::vector<QuarantinedRow> bad;

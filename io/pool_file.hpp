@@ -66,6 +66,12 @@ class PoolFile {
     /// The boxes of the rows; none where the pool has none. Throws FileError also for offsets that
     /// make no sense, a box without area, and a class that is not below info().classes.
     void read_boxes(RowRange rows, Boxes& boxes) const;
+    /// The same as `boxes` [rows, most_boxes], the objects of a row first, and `image_sizes` [rows,
+    /// 2], empty unless info().has_image_sizes. Throws FileError also for a row with more.
+    void read_boxes(RowRange rows, std::int64_t most_boxes, std::span<LabelledBox> boxes,
+                    std::span<std::int32_t> image_sizes) const;
+    /// Of a row; 0 where the pool has none. One pass over their offsets.
+    std::int64_t most_boxes() const;
 
     /// The rows of [begin, end) whose target is below -1 or not below info().classes. One pass over
     /// their targets.

@@ -5,20 +5,17 @@
 namespace thresher {
 namespace {
 
-/// Whole micro-batches.
-constexpr std::int64_t kBlockRows = 1024;
-
 class ExampleBlocks final : public BlockSource {
   public:
-    ExampleBlocks(ExampleSource& source, int rank, int ranks)
+    ExampleBlocks(ExampleSource& source, int rank, int ranks, std::int64_t block_rows)
         : source_(source),
           info_(source.info()),
-          partition_{source.size(), kBlockRows, ranks},
+          partition_{source.size(), block_rows, ranks},
           blocks_(partition_.owned_blocks(rank)),
           rows_(partition_.owned_rows(rank)),
           next_(blocks_.begin) {
         info_.rows = source.size();
-        info_.block_rows = kBlockRows;
+        info_.block_rows = block_rows;
     }
 
     const PoolInfo& info() const override { return info_; }
@@ -37,6 +34,8 @@ class ExampleBlocks final : public BlockSource {
         block.ids = examples_.ids;
         block.tokens = examples_.tokens;
         block.image_ids = examples_.image_ids;
+        block.boxes = examples_.boxes;
+        block.image_sizes = examples_.image_sizes;
         return true;
     }
 
@@ -52,8 +51,9 @@ class ExampleBlocks final : public BlockSource {
 
 }  // namespace
 
-std::unique_ptr<BlockSource> blocks_of_examples(ExampleSource& source, int rank, int ranks) {
-    return std::make_unique<ExampleBlocks>(source, rank, ranks);
+std::unique_ptr<BlockSource> blocks_of_examples(ExampleSource& source, int rank, int ranks,
+                                                std::int64_t block_rows) {
+    return std::make_unique<ExampleBlocks>(source, rank, ranks, block_rows);
 }
 
 }  // namespace thresher

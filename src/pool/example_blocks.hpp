@@ -7,7 +7,8 @@
 namespace thresher {
 
 /// The examples of a source that every rank sees as a whole, shared out over the ranks in blocks of
-/// 1024. `source` must outlive the blocks.
-std::unique_ptr<BlockSource> blocks_of_examples(ExampleSource& source, int rank, int ranks);
+/// `block_rows`. `source` must outlive the blocks.
+std::unique_ptr<BlockSource> blocks_of_examples(ExampleSource& source, int rank, int ranks,
+                                                std::int64_t block_rows = 1024);
 
 }  // namespace thresher

@@ -41,6 +41,8 @@ class MemoryBlocks final : public BlockSource {
         block.ids = part(pool_.ids);
         block.tokens = part(pool_.tokens);
         block.image_ids = part(pool_.image_ids);
+        block.boxes = part(pool_.boxes);
+        block.image_sizes = part(pool_.image_sizes);
         return true;
     }
 

@@ -31,7 +31,7 @@ struct PoolInfo {
     bool has_caption_of = false;    ///< the truth behind shuffled captions
     /// Of pools for detection; `classes` are then those of the boxes.
     bool has_boxes = false, has_box_areas = false, has_image_sizes = false;
-    std::int64_t most_boxes = 0;  ///< of a row
+    std::int64_t most_boxes = 0;  ///< of a row; known to the sources of examples and blocks
 
     std::int64_t elements_per_row() const {
         std::int64_t elements = 1;

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "io/block_reader.hpp"
 #include "io/derive.hpp"
 #include "io/describe.hpp"
 #include "io/hdf5/file.hpp"
@@ -59,6 +60,55 @@ TEST_CASE("boxes come back row by row, from a file and from shards") {
     CHECK(io::verify(directory / "sharded") == 3);
     const std::string text = describe(directory / "sharded");
     CHECK_THAT(text, test::contains("15 of 3 classes"));  // 0 1 2 3 0 1 2 3 0 1 2
+}
+
+TEST_CASE("blocks and examples carry the boxes of their rows") {
+    const TemporaryDirectory directory;
+    PoolWriterOptions sharded;
+    sharded.rows_per_shard = 4;
+    write_box_pool(directory / "pool", 11, sharded);
+    const PoolFile pool = open_pool(directory / "pool");
+    CHECK(pool.most_boxes() == 3);
+    // Row i has i mod 4 boxes: see box_support.hpp.
+    const auto check_row = [](std::int64_t i, std::span<const LabelledBox> boxes,
+                              std::span<const std::int32_t> size) {
+        REQUIRE(boxes.size() == 3);
+        for (std::int64_t j = 0; j < 3; ++j) {
+            const LabelledBox& box = boxes[static_cast<std::size_t>(j)];
+            REQUIRE(box.is_object() == (j < i % 4));
+            if (!box.is_object()) continue;
+            const auto x = static_cast<float>(i), y = static_cast<float>(j);
+            CHECK((box.x0 == x && box.y0 == y && box.x1 == x + 2.0F + y && box.y1 == y + 3.0F));
+            CHECK((box.class_index == (i + j) % 3 && box.flags == j));
+            CHECK(box.area == 10.0F * x + y);
+        }
+        CHECK((size[0] == 100 + i && size[1] == 200 + i));
+    };
+    const auto reader = make_block_reader(pool, 1, 2, 3);
+    CHECK(reader->info().most_boxes == 3);
+    std::int64_t rows = 0;
+    for (Block block; reader->next(block);) {
+        for (std::int64_t i = 0; i < block.rows.size(); ++i, ++rows) {
+            const auto at = static_cast<std::size_t>(i);
+            check_row(block.rows.begin + i, block.boxes.subspan(3 * at, 3),
+                      block.image_sizes.subspan(2 * at, 2));
+        }
+    }
+    CHECK(rows == reader->owned_rows().size());
+    const std::vector<std::int64_t> chosen{7, 0, 10, 3}, positions{2, 0, 3, 1};
+    std::vector<std::unique_ptr<ExampleSource>> sources;
+    sources.push_back(make_example_source(pool, chosen, std::int64_t{1} << 20));
+    sources.push_back(make_example_source(pool, chosen, 0));
+    for (const auto& source : sources) {
+        Examples examples;
+        source->fetch(positions, examples);
+        const std::span<const LabelledBox> boxes(examples.boxes);
+        const std::span<const std::int32_t> sizes(examples.image_sizes);
+        for (std::size_t i = 0; i < 4; ++i) {
+            check_row(chosen[static_cast<std::size_t>(positions[i])], boxes.subspan(3 * i, 3),
+                      sizes.subspan(2 * i, 2));
+        }
+    }
 }
 
 TEST_CASE(
