@@ -50,7 +50,7 @@ void add_options(CLI::App& app, EnvOptions& options) {
 }
 
 /// Metrics of one batch, averaged over trainings.
-ProxyMetrics judge(const Proxy& proxy, std::span<const std::int32_t> batch, JudgedOn judged_on) {
+ProxyMetrics judge(const Proxy& proxy, std::span<const std::int32_t> batch, Part judged_on) {
     return proxy.evaluate_means(batch, std::ssize(batch), judged_on).front();
 }
 
@@ -61,7 +61,6 @@ void write_curves(Job& job, const std::string& path, const io::RunRecord& record
 }
 
 int oracle(Job& job, const EnvOptions& options) {
-    const std::size_t metric = proxy_metric(options.metric);
     const RewardShaping& shaping = find_reward_shaping(options.reward);
     const std::int64_t n = options.choice.environment.candidates;
     THRESHER_CHECK_AS(UsageError, options.batch >= 1 && options.batch <= n,
@@ -75,7 +74,8 @@ int oracle(Job& job, const EnvOptions& options) {
     agree(job.collective(), [&] {
         if (!job.is_root()) return;
         const auto timer = job.phases().time("oracle");
-        const Proxy proxy(open.environment, options.choice.proxy_options(seed));
+        const PointProxy proxy(open.environment, options.choice.proxy_options(seed));
+        const std::size_t metric = proxy.metric(options.metric);
         TablePlan plan;
         plan.candidates = n;
         plan.least_size = plan.most_size = options.batch;
@@ -94,7 +94,7 @@ int oracle(Job& job, const EnvOptions& options) {
                               "", "labelled", "random", "deviation", "oracle", "singles"));
         io::RunRecord record;
         for (const auto& [name, judged_on] :
-             {std::pair{"reward points", JudgedOn::reward}, {"test points", JudgedOn::test}}) {
+             {std::pair{"reward points", Part::reward}, {"test points", Part::test}}) {
             std::vector<double> values(static_cast<std::size_t>(options.samples));
             proxy.evaluate_mean(batches, options.batch, judged_on, metric, values);
             const double before = judge(proxy, {}, judged_on)[metric];
@@ -112,7 +112,7 @@ int oracle(Job& job, const EnvOptions& options) {
                            {"deviation", random.deviation},
                            {"oracle", greedy},
                            {"best_singles", single}};
-            if (judged_on != JudgedOn::reward) continue;
+            if (judged_on != Part::reward) continue;
             std::vector<double> rewards = shaping.shape(values, before, options.threshold);
             record.curves["rewards"] = {{options.samples},
                                         rewards,
@@ -154,30 +154,29 @@ int influence(Job& job, const EnvOptions& options) {
     struct Effect {
         const char* name;
         const char* description;
-        JudgedOn judged_on;
+        Part judged_on;
         std::size_t metric;
         double sign;
     };
     constexpr std::array kEffects{
-        Effect{"train_loss", "change of the mean loss on the labelled points", JudgedOn::labelled,
-               1, -1.0},
-        Effect{"reward_accuracy", "change of the accuracy on the reward points", JudgedOn::reward,
-               0, 1.0},
-        Effect{"test_loss", "change of the mean loss on the test points", JudgedOn::test, 1, -1.0},
-        Effect{"test_accuracy", "change of the accuracy on the test points", JudgedOn::test, 0,
-               1.0}};
+        Effect{"train_loss", "change of the mean loss on the labelled points", Part::labelled, 1,
+               -1.0},
+        Effect{"reward_accuracy", "change of the accuracy on the reward points", Part::reward, 0,
+               1.0},
+        Effect{"test_loss", "change of the mean loss on the test points", Part::test, 1, -1.0},
+        Effect{"test_accuracy", "change of the accuracy on the test points", Part::test, 0, 1.0}};
     // Every rank labels its share of the candidates, one at a time.
     std::vector<double> own;
     agree(collective, [&] {
         const auto timer = job.phases().time("retrain");
-        const Proxy proxy(environment, options.choice.proxy_options(seed));
+        const PointProxy proxy(environment, options.choice.proxy_options(seed));
         std::vector<std::int32_t> singles;
         for (std::int64_t i = n * collective.rank() / ranks;
              i < n * (collective.rank() + 1) / ranks; ++i) {
             singles.push_back(static_cast<std::int32_t>(i));
         }
-        std::map<JudgedOn, std::vector<ProxyMetrics>> found;
-        for (const JudgedOn on : {JudgedOn::labelled, JudgedOn::reward, JudgedOn::test}) {
+        std::map<Part, std::vector<ProxyMetrics>> found;
+        for (const Part on : {Part::labelled, Part::reward, Part::test}) {
             if (!singles.empty()) found[on] = proxy.evaluate_means(singles, 1, on);
         }
         for (const Effect& effect : kEffects) {

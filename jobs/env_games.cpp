@@ -92,7 +92,7 @@ void play(Game& game, const io::TrainedPolicy& trained, Situation situation, std
     const auto note = [&] {
         const auto found =
             situation.proxy
-                .evaluate_means(situation.picked, std::ssize(situation.picked), JudgedOn::test)
+                .evaluate_means(situation.picked, std::ssize(situation.picked), Part::test)
                 .front();
         const auto end = std::chrono::steady_clock::now();
         game.told.insert(game.told.end(),
@@ -134,9 +134,9 @@ Played play_all(Job& job, const EnvOptions& options) {
         if (job.is_root()) add_candidates(open, played.candidates);
         agree(collective, [&] {
             const auto timer = job.phases().time("play");
-            const Proxy proxy(open.environment, options.choice.proxy_options(seed));
+            const PointProxy proxy(open.environment, options.choice.proxy_options(seed));
             const Situation start{
-                open.environment, proxy, {}, proxy_metric(options.metric), seed, 0};
+                open.environment, proxy, {}, proxy.metric(options.metric), seed, 0};
             for (std::size_t i = 0; i < games.size(); ++i) {
                 const bool own =
                     static_cast<int>(i % static_cast<std::size_t>(collective.size())) ==
@@ -221,7 +221,6 @@ nlohmann::json report(Job& job, const EnvOptions& options, const io::RunRecord& 
 }  // namespace
 
 int play_games(Job& job, const EnvOptions& options) {
-    static_cast<void>(proxy_metric(options.metric));
     check_games(job, options);
     const io::RunRecord record = to_record(options, play_all(job, options));
     const nlohmann::json facts = report(job, options, record);

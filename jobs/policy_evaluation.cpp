@@ -200,7 +200,6 @@ int evaluate_policy(Job& job) {
     job.start();
     refuse_unused(job, options.choice);
     for (const std::string& name : options.choosers) check_chooser_or_search(name);
-    static_cast<void>(proxy_metric(options.metric));
     THRESHER_CHECK_AS(UsageError, options.tables.empty() || options.own,
                       "--table names environments of a training; add --own");
     THRESHER_CHECK_AS(UsageError, options.choice.rows.empty() || options.own,

@@ -117,24 +117,25 @@ int build(Job& job, const Options& options) {
     refuse_unused(job, options.choice);
     const std::uint64_t seed = job.common().seed;
     const TablePlan plan = plan_of(options, seed);
-    static_cast<void>(proxy_metric(options.metric));
     THRESHER_CHECK_AS(UsageError, !options.output.empty(),
                       "--output is missing; give the table to write");
     job.check_output(options.output, {options.choice.pool.path});
     const OpenEnvironment open = EnvironmentSource(job, options.choice).open(seed);
-    std::optional<Proxy> proxy;
-    agree(job.collective(),
-          [&] { proxy.emplace(open.environment, options.choice.proxy_options(seed)); });
+    std::optional<PointProxy> proxy;
+    agree(job.collective(), [&] {
+        proxy.emplace(open.environment, options.choice.proxy_options(seed));
+        static_cast<void>(proxy->metric(options.metric));
+    });
     const auto messages =
         job.collective().size() > 1 ? job.messages(RecordWorkers::kMostUnsent) : nullptr;
     const auto judge = [&](std::int64_t, std::span<const std::int32_t> subsets, std::int64_t size,
                            std::span<double> metrics) {
-        proxy->evaluate(subsets, size, JudgedOn::reward, metrics);
+        proxy->evaluate(subsets, size, Part::reward, metrics);
     };
     nlohmann::json facts;
     agree(job.collective(), [&] {
-        RecordWorkers workers(judge, proxy->repeats() * std::ssize(kProxyMetrics), messages.get(),
-                              job.collective());
+        RecordWorkers workers(judge, proxy->repeats() * std::ssize(proxy->metric_names()),
+                              messages.get(), job.collective());
         if (!job.is_root()) return workers.serve();
         const auto timer = job.phases().time("retrain");
         TableBuilder builder(job, options.output, options.metric, plan, open, *proxy);

@@ -216,7 +216,7 @@ std::vector<std::int64_t> EnvironmentSource::rows_of(std::uint64_t seed, Half ha
 
 CandidateFacts facts_of(const Environment& environment, const Proxy& proxy) {
     return {environment.dimensions, environment.classes, environment.candidates.features,
-            environment.labelled.features, proxy.log_probs({}, environment.candidates)};
+            environment.labelled.features, proxy.log_probs({}, Part::candidates, {})};
 }
 
 }  // namespace thresher::jobs

@@ -11,7 +11,7 @@
 #include "io/pool_file.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "src/environments/environments.hpp"
-#include "src/environments/proxy.hpp"
+#include "src/environments/point_proxy.hpp"
 #include "src/policy/lookup_table/items.hpp"
 
 namespace thresher::jobs {

@@ -195,7 +195,6 @@ void refuse_unused(const Job& job, const PolicyOptions& options) {
 void check_policy_options(const PolicyOptions& options) {
     static_cast<void>(find_head(options.head));
     static_cast<void>(find_estimator(options.table.estimator));
-    static_cast<void>(proxy_metric(options.metric));
     for (const std::string& kind : options.features) static_cast<void>(find_feature_kind(kind));
     check_environment_options(options.choice.environment);
     check_options(options.reinforce(0));

@@ -38,8 +38,8 @@ void furnish(Job& job, Ground& ground, const ProxyOptions& proxy, const std::str
              std::span<const std::string> features) {
     agree(job.collective(), [&] {
         const Environment& environment = ground.open.environment;
-        ground.proxy = std::make_unique<Proxy>(environment, proxy);
-        const std::vector<float> log_probs = ground.proxy->log_probs({}, environment.candidates);
+        ground.proxy = std::make_unique<PointProxy>(environment, proxy);
+        const std::vector<float> log_probs = ground.proxy->log_probs({}, Part::candidates, {});
         ground.candidates = make_candidates({.rows = environment.candidates.rows,
                                              .embeddings = environment.candidates.features,
                                              .embedding_size = environment.dimensions,
@@ -47,10 +47,10 @@ void furnish(Job& job, Ground& ground, const ProxyOptions& proxy, const std::str
                                              .classes = environment.classes,
                                              .labelled_embeddings = environment.labelled.features},
                                             features);
-        ground.retrained = std::make_unique<ProxyMetric>(*ground.proxy, metric, JudgedOn::reward);
+        ground.retrained = std::make_unique<ProxyMetric>(*ground.proxy, metric, Part::reward);
     });
-    ground.reward =
-        std::make_unique<SharedMetric>(*ground.retrained, job.collective(), learner_lanes());
+    ground.reward = std::make_unique<SharedMetric>(*ground.retrained, job.collective(),
+                                                   ground.proxy->side_by_side());
 }
 
 Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSource& source,

@@ -22,7 +22,7 @@ void check_chooser_or_search(std::string_view name) {
 }
 
 PolicyJudge::PolicyJudge(const PolicyOptions& options, const Ground& ground)
-    : options_(options), ground_(ground), metric_(*ground.proxy, options.metric, JudgedOn::test) {
+    : options_(options), ground_(ground), metric_(*ground.proxy, options.metric, Part::test) {
     static_cast<void>(random());
 }
 
@@ -49,8 +49,12 @@ Judged PolicyJudge::method(const std::string& name, std::int64_t retrainings) {
     if (is_search(name)) {
         judged.picks = searched(name, retrainings);
     } else {
-        const Situation situation{ground_.open.environment,      *ground_.proxy, {},
-                                  proxy_metric(options_.metric), ground_.seed,   0};
+        const Situation situation{ground_.open.environment,
+                                  *ground_.proxy,
+                                  {},
+                                  ground_.proxy->metric(options_.metric),
+                                  ground_.seed,
+                                  0};
         judged.picks = choose_batch(name, situation, options_.picks);
     }
     judged.gain = gain_of(judged.picks);

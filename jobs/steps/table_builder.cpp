@@ -16,7 +16,7 @@ constexpr double kGoodShare = 0.1;
 
 double mean_of(const io::RecordLog::Record& record, std::size_t metric, std::int64_t repeats) {
     double sum = 0.0;
-    for (std::size_t i = metric; i < record.metrics.size(); i += kProxyMetrics.size()) {
+    for (std::size_t i = metric; i < record.metrics.size(); i += kProxyMetrics) {
         sum += record.metrics[i];
     }
     return sum / static_cast<double>(repeats);
@@ -31,7 +31,7 @@ TableBuilder::TableBuilder(Job& job, const std::string& output, const std::strin
       plan_(plan),
       open_(open),
       proxy_(proxy),
-      metrics_each_(proxy.repeats() * std::ssize(kProxyMetrics)),
+      metrics_each_(proxy.repeats() * std::ssize(proxy.metric_names())),
       log_(output + ".records",
            fmt::format("{}; {}; {} records of {} to {}, near {} by {}, shard {}/{}, seed {}",
                        open.checksum, proxy.describe(), plan.records, plan.least_size,
@@ -90,7 +90,7 @@ void TableBuilder::retrain(RecordWorkers& workers, const std::vector<std::int64_
 }
 
 std::vector<std::vector<std::int32_t>> TableBuilder::good_subsets() const {
-    const std::size_t metric = proxy_metric(metric_);
+    const std::size_t metric = proxy_.metric(metric_);
     std::vector<ScoredId> order;
     for (const std::int64_t number : uniform_) {
         const double value = mean_of(log_.records().at(number), metric, proxy_.repeats());
@@ -121,7 +121,7 @@ LookupTable TableBuilder::table() const {
         table.seeds.push_back(plan_.seed);
         table.seconds.push_back(record.seconds);
         for (std::size_t i = 0; i < record.metrics.size(); ++i) {
-            table.metrics[std::string(kProxyMetrics[i % kProxyMetrics.size()])].push_back(
+            table.metrics[std::string(proxy_.metric_names()[i % kProxyMetrics])].push_back(
                 record.metrics[i]);
         }
     }

@@ -34,7 +34,7 @@ std::vector<std::uint8_t> marks_of(const Situation& situation) {
 std::vector<std::int32_t> choose_pointwise(const Acquisition& acquisition,
                                            const Situation& situation, std::int64_t b) {
     const Environment& environment = situation.environment;
-    const auto log_probs = situation.proxy.log_probs(situation.picked, environment.candidates);
+    const auto log_probs = situation.proxy.log_probs(situation.picked, Part::candidates, {});
     std::vector<std::int64_t> ids;
     for (std::int64_t i = 0; i < environment.candidates.rows; ++i) ids.push_back(i);
     std::vector<float> scores(ids.size());
@@ -60,8 +60,9 @@ std::vector<std::int32_t> choose_jointly(const JointAcquisition& acquisition,
     // The labelled points stand behind the candidates.
     std::vector<float> features = candidates.features;
     features.insert(features.end(), labelled.features.begin(), labelled.features.end());
-    std::vector<float> log_probs = situation.proxy.log_probs(situation.picked, candidates);
-    const auto of_labelled = situation.proxy.log_probs(situation.picked, labelled);
+    std::vector<float> log_probs =
+        situation.proxy.log_probs(situation.picked, Part::candidates, {});
+    const auto of_labelled = situation.proxy.log_probs(situation.picked, Part::labelled, {});
     log_probs.insert(log_probs.end(), of_labelled.begin(), of_labelled.end());
     std::vector<std::uint8_t> marks = marks_of(situation);
     marks.resize(marks.size() + static_cast<std::size_t>(labelled.rows), 1);
@@ -162,7 +163,7 @@ std::vector<double> metrics_of_singles(const Situation& situation) {
         subsets.push_back(marks[static_cast<std::size_t>(i)] == 0 ? i : -1);
     }
     std::vector<double> metrics(static_cast<std::size_t>(n));
-    situation.proxy.evaluate_mean(subsets, std::ssize(situation.picked) + 1, JudgedOn::reward,
+    situation.proxy.evaluate_mean(subsets, std::ssize(situation.picked) + 1, Part::reward,
                                   situation.metric, metrics);
     return metrics;
 }

@@ -19,7 +19,7 @@ struct Situation {
     const Environment& environment;
     const Proxy& proxy;
     std::vector<std::int32_t> picked;  ///< candidates labelled so far
-    std::size_t metric = 0;            ///< that oracles look at, of kProxyMetrics
+    std::size_t metric = 0;            ///< that oracles look at, of its metric_names()
     std::uint64_t seed = 0;            ///< of choices that draw
     std::uint32_t round = 0;
 };

@@ -33,7 +33,7 @@ std::vector<std::int32_t> choose_by_policy(const Policy& policy,
         append(left, all, i, environment.dimensions);
         places.push_back(i);
     }
-    const auto log_probs = situation.proxy.log_probs(situation.picked, left);
+    const auto log_probs = situation.proxy.log_probs(situation.picked, Part::candidates, places);
     const CandidateSet candidates = make_candidates({.rows = left.rows,
                                                      .embeddings = left.features,
                                                      .embedding_size = environment.dimensions,

@@ -14,7 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/base/thread_team.hpp"
-#include "src/environments/proxy.hpp"
+#include "src/environments/point_proxy.hpp"
 #include "src/environments/table_plan.hpp"
 #include "src/policy/lookup_table/estimator.hpp"
 #include "src/random/philox.hpp"
@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
     environment.labelled = random_points(20, kDimensions, kClasses, 1);
     environment.candidates = random_points(kItems, kDimensions, kClasses, 2);
     environment.reward = random_points(800, kDimensions, kClasses, 3);
-    const Proxy proxy(environment, {});
+    const PointProxy proxy(environment, {});
     TablePlan plan;
     plan.candidates = kItems;
     std::vector<std::int32_t> subsets;
@@ -94,11 +94,11 @@ int main(int argc, char** argv) {
         subsets.insert(subsets.end(), subset.begin(), subset.end());
     }
     std::vector<double> metrics(2 * kFitted), values;
-    proxy.evaluate(subsets, kBatch, JudgedOn::reward, metrics);
+    proxy.evaluate(subsets, kBatch, Part::reward, metrics);
     for (std::size_t i = 0; i < metrics.size(); i += 2) values.push_back(metrics[i]);
     const Items items =
         make_items({kDimensions, kClasses, environment.candidates.features,
-                    environment.labelled.features, proxy.log_probs({}, environment.candidates)});
+                    environment.labelled.features, proxy.log_probs({}, Part::candidates, {})});
     const PackedSubsets fitted = random_subsets(kItems, kBatch, kFitted, 0);
 
     bench::Best nearest, fit, query, retrain;
@@ -114,7 +114,7 @@ int main(int argc, char** argv) {
         retrain.add(bench::cpu_seconds([&] {
             for (std::size_t i = 0; i < 10; ++i) {
                 proxy.evaluate(std::span(subsets).subspan(i * 32 * kBatch, 32 * kBatch), kBatch,
-                               JudgedOn::reward, std::span(metrics).first(64));
+                               Part::reward, std::span(metrics).first(64));
             }
         }));
     }

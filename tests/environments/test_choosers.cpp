@@ -5,6 +5,7 @@
 #include "src/base/check.hpp"
 #include "src/environments/choosers.hpp"
 #include "src/environments/environments.hpp"
+#include "src/environments/point_proxy.hpp"
 #include "src/environments/policy_chooser.hpp"
 #include "src/environments/rewards.hpp"
 #include "tests/support/catch.hpp"
@@ -16,13 +17,13 @@ namespace {
 
 struct Game {
     Environment environment = make_environment({.candidates = 40, .reward = 300}, 1);
-    Proxy proxy{environment, {}};
+    PointProxy proxy{environment, {}};
     Situation situation(std::vector<std::int32_t> picked = {}) const {
         return {environment, proxy, std::move(picked), 1, 5, 0};
     }
     double reward(std::vector<std::int32_t> batch) const {
         double value = 0.0;
-        proxy.evaluate_mean(batch, std::ssize(batch), JudgedOn::reward, 1, std::span(&value, 1));
+        proxy.evaluate_mean(batch, std::ssize(batch), Part::reward, 1, std::span(&value, 1));
         return value;
     }
 };
@@ -47,7 +48,7 @@ TEST_CASE("everyone who can choose picks as many as asked for, once, and none tw
 
 TEST_CASE("entropy picks what the learner is least sure of", "[choosers]") {
     const Game game;
-    const auto log_probs = game.proxy.log_probs({}, game.environment.candidates);
+    const auto log_probs = game.proxy.log_probs({}, Part::candidates, {});
     std::vector<std::pair<double, std::int32_t>> order;
     for (std::int32_t i = 0; i < 40; ++i) {
         double entropy = 0.0;

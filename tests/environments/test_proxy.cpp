@@ -4,7 +4,7 @@
 #include "src/base/check.hpp"
 #include "src/base/thread_team.hpp"
 #include "src/environments/environments.hpp"
-#include "src/environments/proxy.hpp"
+#include "src/environments/point_proxy.hpp"
 #include "src/random/permutation.hpp"
 #include "tests/support/catch.hpp"
 
@@ -183,10 +183,10 @@ TEST_CASE("the learner in lanes is the learner written down plainly", "[proxy]")
         options.learner.threshold = 0.6;
         options.learner.noise = 0.0;
         options.learner.consistency = 3.0;
-        const Proxy proxy(environment, options);
+        const PointProxy proxy(environment, options);
         const auto subsets = random_subsets(20, 6, 40);
         std::vector<double> metrics(40);
-        proxy.evaluate(subsets, 6, JudgedOn::reward, metrics);
+        proxy.evaluate(subsets, 6, Part::reward, metrics);
         const Plain plain(environment, options.learner);
         for (std::size_t q = 0; q < 20; ++q) {
             const auto [accuracy, likelihood] =
@@ -200,22 +200,22 @@ TEST_CASE("the learner in lanes is the learner written down plainly", "[proxy]")
 TEST_CASE("a subset alone is worth what it is worth among others", "[proxy]") {
     const Environment environment = make_environment({.candidates = 50, .reward = 100}, 2);
     for (const ProxyOptions& options : every_proxy()) {
-        const Proxy proxy(environment, options);
+        const PointProxy proxy(environment, options);
         const auto r = static_cast<std::size_t>(options.repeats);
         const auto subsets = random_subsets(37, 4, 50);
         std::vector<double> together(37 * 2 * r), alone(2 * r);
         use_threads(2);
-        proxy.evaluate(subsets, 4, JudgedOn::reward, together);
+        proxy.evaluate(subsets, 4, Part::reward, together);
         use_threads(1);
         for (std::size_t q = 0; q < 37; ++q) {
-            proxy.evaluate(std::span(subsets).subspan(4 * q, 4), 4, JudgedOn::reward, alone);
+            proxy.evaluate(std::span(subsets).subspan(4 * q, 4), 4, Part::reward, alone);
             for (std::size_t i = 0; i < 2 * r; ++i) CHECK(alone[i] == together[2 * r * q + i]);
         }
         // Places without a candidate change nothing either.
         std::vector<std::int32_t> padded{-1, subsets[0], subsets[1], -1, subsets[2], subsets[3]};
-        proxy.evaluate(std::span(subsets).first(4), 4, JudgedOn::reward, alone);
+        proxy.evaluate(std::span(subsets).first(4), 4, Part::reward, alone);
         std::vector<double> of_padded(2 * r);
-        proxy.evaluate(padded, 6, JudgedOn::reward, of_padded);
+        proxy.evaluate(padded, 6, Part::reward, of_padded);
         CHECK(of_padded == alone);
     }
 }
@@ -223,8 +223,8 @@ TEST_CASE("a subset alone is worth what it is worth among others", "[proxy]") {
 TEST_CASE("every episode begins at the same place", "[proxy]") {
     const Environment environment = make_environment({.candidates = 30, .reward = 100}, 3);
     for (const ProxyOptions& options : every_proxy()) {
-        const Proxy proxy(environment, options);
-        ProxyMetric metric(proxy, "negative-loss", JudgedOn::reward);
+        const PointProxy proxy(environment, options);
+        ProxyMetric metric(proxy, "negative-loss", Part::reward);
         const auto episode = [&] {
             std::vector<double> rewards;
             for (const auto& subsets : {random_subsets(3, 5, 30), random_subsets(8, 2, 30)}) {
@@ -236,8 +236,8 @@ TEST_CASE("every episode begins at the same place", "[proxy]") {
         };
         const auto first = episode();
         CHECK(episode() == first);
-        const Proxy again(environment, options);
-        ProxyMetric same(again, "negative-loss", JudgedOn::reward);
+        const PointProxy again(environment, options);
+        ProxyMetric same(again, "negative-loss", Part::reward);
         std::vector<double> values(3);
         same.evaluate(random_subsets(3, 5, 30), 5, values);
         CHECK(std::equal(values.begin(), values.end(), first.begin()));
@@ -254,9 +254,9 @@ TEST_CASE("a warm retraining goes on from the learner of the labelled set", "[pr
         options.learner.learning_rate = rate;
         options.learner.weight_decay = 0.05;  // so that there is one best learner, soon reached
         options.warm_steps = warm_steps;
-        const Proxy proxy(environment, options);
+        const PointProxy proxy(environment, options);
         std::vector<double> value(1);
-        proxy.evaluate_mean(subset, std::ssize(subset), JudgedOn::reward, 1, value);
+        proxy.evaluate_mean(subset, std::ssize(subset), Part::reward, 1, value);
         return value[0];
     };
     // Softmax regression is convex: wherever it begins, it ends at the same place.
@@ -275,9 +275,9 @@ TEST_CASE("a proxy with a hidden layer learns what one without cannot", "[proxy]
     const auto accuracy = [&](std::int64_t hidden) {
         options.learner.hidden = hidden;
         options.learner.steps = 300;
-        const Proxy proxy(environment, options);
+        const PointProxy proxy(environment, options);
         std::vector<double> metrics(2);
-        proxy.evaluate({}, 0, JudgedOn::test, metrics);
+        proxy.evaluate({}, 0, Part::test, metrics);
         return metrics[0];
     };
     CHECK(accuracy(0) < 0.6);
@@ -287,9 +287,9 @@ TEST_CASE("a proxy with a hidden layer learns what one without cannot", "[proxy]
 TEST_CASE("predictions are those that the metrics were taken from", "[proxy]") {
     const Environment environment = make_environment({.candidates = 30, .reward = 100}, 5);
     for (const ProxyOptions& options : every_proxy()) {
-        const Proxy proxy(environment, options);
+        const PointProxy proxy(environment, options);
         const std::vector<std::int32_t> subset{4, 9, 0};
-        const auto log_probs = proxy.log_probs(subset, environment.reward);
+        const auto log_probs = proxy.log_probs(subset, Part::reward, {});
         double likelihood = 0.0;
         for (std::size_t i = 0; i < 100; ++i) {
             double sum = 0.0;
@@ -300,7 +300,7 @@ TEST_CASE("predictions are those that the metrics were taken from", "[proxy]") {
         }
         if (options.repeats > 1) continue;
         std::vector<double> metrics(2);
-        proxy.evaluate(subset, 3, JudgedOn::reward, metrics);
+        proxy.evaluate(subset, 3, Part::reward, metrics);
         CHECK(likelihood / 100.0 == Approx(metrics[1]).epsilon(1e-4));
     }
 }
@@ -312,7 +312,7 @@ TEST_CASE("a learner that diverges has no metric, and its neighbours keep theirs
         options.learner.hidden = hidden;
         options.learner.learning_rate = 3e38;  // two steps, and weights overflow
         const auto metrics =
-            Proxy(environment, options).evaluate_means({}, 0, JudgedOn::reward).front();
+            PointProxy(environment, options).evaluate_means({}, 0, Part::reward).front();
         INFO("hidden " << hidden << ": " << metrics[0] << " " << metrics[1]);
         CHECK(std::isnan(metrics[0]));
         CHECK(std::isnan(metrics[1]));
@@ -321,12 +321,11 @@ TEST_CASE("a learner that diverges has no metric, and its neighbours keep theirs
     options.learner.hidden = 5;
     const std::vector<std::int32_t> sound{3, 4};
     const auto alone =
-        Proxy(environment, options).evaluate_means(sound, 2, JudgedOn::reward).front();
+        PointProxy(environment, options).evaluate_means(sound, 2, Part::reward).front();
     // Candidate 0 is so far off that its gradient overflows.
     environment.candidates.features[0] = environment.candidates.features[1] = 3e38F;
-    const Proxy proxy(environment, options);
-    const auto both =
-        proxy.evaluate_means(std::vector<std::int32_t>{0, 1, 3, 4}, 2, JudgedOn::reward);
+    const PointProxy proxy(environment, options);
+    const auto both = proxy.evaluate_means(std::vector<std::int32_t>{0, 1, 3, 4}, 2, Part::reward);
     CHECK(std::isnan(both[0][0]));
     CHECK(std::isnan(both[0][1]));
     CHECK(both[1] == alone);
@@ -337,13 +336,13 @@ TEST_CASE("both metrics of one call are those of a call each", "[proxy]") {
     ProxyOptions options;
     options.learner.hidden = 5;
     options.repeats = 3;
-    const Proxy proxy(environment, options);
+    const PointProxy proxy(environment, options);
     const auto subsets = random_subsets(9, 4, 30);
-    const auto means = proxy.evaluate_means(subsets, 4, JudgedOn::test);
+    const auto means = proxy.evaluate_means(subsets, 4, Part::test);
     std::vector<double> all(9 * 3 * 2), values(9);
-    proxy.evaluate(subsets, 4, JudgedOn::test, all);
+    proxy.evaluate(subsets, 4, Part::test, all);
     for (std::size_t metric = 0; metric < 2; ++metric) {
-        proxy.evaluate_mean(subsets, 4, JudgedOn::test, metric, values);
+        proxy.evaluate_mean(subsets, 4, Part::test, metric, values);
         for (std::size_t q = 0; q < 9; ++q) {
             CHECK(means[q][metric] == values[q]);
             const double* const own = all.data() + q * 6 + metric;
@@ -361,28 +360,28 @@ TEST_CASE("operations of a proxy are those of its products, counted by hand", "[
     options.learner.steps = 20;
     // Softmax regression: forward [rows, d + 1] by [d + 1, C], and backward as many.
     const double row = 2.0 * d1 * classes;
-    const Proxy plain(environment, options);
-    CHECK(plain.flops(4, JudgedOn::reward) == 20 * 2 * (12 + 4) * row + 50 * row);
-    CHECK(plain.flops(0, JudgedOn::test) == 20 * 2 * 12 * row + 70 * row);
+    const PointProxy plain(environment, options);
+    CHECK(plain.flops(4, Part::reward) == 20 * 2 * (12 + 4) * row + 50 * row);
+    CHECK(plain.flops(0, Part::test) == 20 * 2 * 12 * row + 70 * row);
     // A hidden layer of 5: the gradient goes back to it through [6, C] less the constant.
     options.learner.hidden = 5;
     options.repeats = 3;
     const double deep = 2.0 * (d1 * 5 + 6 * classes), back = deep + 2.0 * 5 * classes;
-    CHECK(Proxy(environment, options).flops(4, JudgedOn::reward) ==
+    CHECK(PointProxy(environment, options).flops(4, Part::reward) ==
           3 * (20 * (12 + 4) * (deep + back) + 50 * deep));
     // All 30 candidates take part without labels; a teacher is asked for them too.
     options.learner.hidden = 0;
     options.repeats = 1;
     options.learner.supervision = Supervision::pseudo_label;
-    CHECK(Proxy(environment, options).flops(4, JudgedOn::reward) ==
+    CHECK(PointProxy(environment, options).flops(4, Part::reward) ==
           20 * 2 * (12 + 4 + 30) * row + 50 * row);
     options.learner.supervision = Supervision::mean_teacher;
-    CHECK(Proxy(environment, options).flops(4, JudgedOn::reward) ==
+    CHECK(PointProxy(environment, options).flops(4, Part::reward) ==
           20 * (2 * (12 + 4 + 30) + 30) * row + 50 * row);
     // A warm one has its own number of steps.
     options.learner.supervision = Supervision::supervised;
     options.warm_steps = 7;
-    CHECK(Proxy(environment, options).flops(4, JudgedOn::reward) ==
+    CHECK(PointProxy(environment, options).flops(4, Part::reward) ==
           7 * 2 * (12 + 4) * row + 50 * row);
 }
 
@@ -391,7 +390,7 @@ TEST_CASE("options of a proxy beyond what they mean are refused", "[proxy]") {
     const auto refusal = [&](double LearnerOptions::*option, double value) {
         ProxyOptions options;
         options.learner.*option = value;
-        CHECK_THROWS_AS(Proxy(environment, options), UsageError);
+        CHECK_THROWS_AS(PointProxy(environment, options), UsageError);
     };
     for (const auto option :
          {&LearnerOptions::consistency, &LearnerOptions::noise, &LearnerOptions::ramp,
@@ -408,24 +407,23 @@ TEST_CASE("options of a proxy beyond what they mean are refused", "[proxy]") {
 
 TEST_CASE("subsets and proxies that cannot be are refused", "[proxy]") {
     Environment environment = make_environment({.candidates = 30, .reward = 50}, 6);
-    const Proxy proxy(environment, {});
+    const PointProxy proxy(environment, {});
     std::vector<double> metrics(2);
     const auto evaluate = [&](std::vector<std::int32_t> subset) {
-        proxy.evaluate(subset, std::ssize(subset), JudgedOn::reward, metrics);
+        proxy.evaluate(subset, std::ssize(subset), Part::reward, metrics);
     };
     CHECK_THROWS_WITH(evaluate({1, 30}), contains("candidate 30, but there are 30"));
     CHECK_THROWS_WITH(evaluate({7, 2, 7}), contains("candidate 7 twice"));
-    CHECK_THROWS_WITH(
-        proxy.evaluate(std::vector<std::int32_t>{1, 2, 3}, 2, JudgedOn::reward, metrics),
-        contains("do not agree"));
-    CHECK_THROWS_WITH(ProxyMetric(proxy, "map", JudgedOn::test), contains("negative-loss"));
+    CHECK_THROWS_WITH(proxy.evaluate(std::vector<std::int32_t>{1, 2, 3}, 2, Part::reward, metrics),
+                      contains("do not agree"));
+    CHECK_THROWS_WITH(ProxyMetric(proxy, "map", Part::test), contains("negative-loss"));
     CHECK_THROWS_WITH(supervision_named("self"), contains("mean-teacher"));
     ProxyOptions options;
     options.repeats = 3;
-    CHECK_THROWS_WITH(Proxy(environment, options), contains("all the same"));
+    CHECK_THROWS_WITH(PointProxy(environment, options), contains("all the same"));
     environment.candidates.targets[3] = 9;
-    CHECK_THROWS_WITH(Proxy(environment, {}), contains("is 9; allowed are 0 to 3"));
+    CHECK_THROWS_WITH(PointProxy(environment, {}), contains("is 9; allowed are 0 to 3"));
     environment.candidates.targets[3] = 0;
     environment.candidates.features[1] = std::nanf("");
-    CHECK_THROWS_WITH(Proxy(environment, {}), contains("not finite"));
+    CHECK_THROWS_WITH(PointProxy(environment, {}), contains("not finite"));
 }

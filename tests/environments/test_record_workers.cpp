@@ -7,7 +7,7 @@
 
 #include "src/base/check.hpp"
 #include "src/environments/environments.hpp"
-#include "src/environments/proxy.hpp"
+#include "src/environments/point_proxy.hpp"
 #include "src/environments/record_workers.hpp"
 #include "src/environments/table_plan.hpp"
 #include "tests/support/ranks.hpp"
@@ -101,7 +101,7 @@ TEST_CASE("a table has the bits of one rank for any number of ranks", "[workers]
         const Environment environment = make_environment({.candidates = 30, .reward = 50}, 1);
         ProxyOptions options;
         options.learner.steps = 10;
-        const Proxy proxy(environment, options);
+        const PointProxy proxy(environment, options);
         const TablePlan plan{.candidates = 30, .records = 150, .least_size = 2, .most_size = 6};
         std::vector<std::int32_t> subsets;
         for (std::int64_t i = 0; i < 150; ++i) {
@@ -113,13 +113,13 @@ TEST_CASE("a table has the bits of one rank for any number of ranks", "[workers]
             RecordWorkers workers(
                 [&](std::int64_t, std::span<const std::int32_t> some, std::int64_t size,
                     std::span<double> metrics) {
-                    proxy.evaluate(some, size, JudgedOn::reward, metrics);
+                    proxy.evaluate(some, size, Part::reward, metrics);
                 },
                 2, between, collective);
             if (!collective.is_root()) return workers.serve();
             std::vector<double> metrics(300), alone(300);
             workers.evaluate(0, subsets, 6, metrics);
-            proxy.evaluate(subsets, 6, JudgedOn::reward, alone);
+            proxy.evaluate(subsets, 6, Part::reward, alone);
             CHECK_ON_RANK(collective, metrics == alone);
         });
     });
