@@ -18,10 +18,12 @@ namespace thresher {
 /// for a spec that is no detector's, or has another number of levels. Local.
 std::vector<float> anchor_boxes(const ModelSpec& spec);
 
-/// Shapes for such a detector that suit these objects: k-means over widths and heights, by 1 - the
-/// intersection over union of boxes with one centre, as many as `spec` has now; small ones go to
-/// fine levels. Keeps the shapes that `spec` has where there are fewer objects than shapes. The
-/// result depends on the order of `boxes` in no way. Local.
+/// Shapes for such a detector that suit these objects: on each level k-means over widths and
+/// heights, by 1 - the intersection over union of boxes with one centre, as many shapes as `spec`
+/// has there now. An object belongs to the level whose shapes in `spec` are nearest in size, so
+/// small ones go to fine levels, whose grids are dense enough for them. A level keeps its shapes
+/// where it has fewer objects than those. Crowds do not count. The result depends on the order of
+/// `boxes` in no way. Throws as anchor_boxes(). Local.
 std::vector<std::vector<AnchorShape>> fit_anchors(const ModelSpec& spec,
                                                   std::span<const LabelledBox> boxes);
 

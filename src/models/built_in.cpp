@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "src/base/check.hpp"
+#include "src/models/detector/detector_spec.hpp"
 #include "src/models/model.hpp"
 #include "src/models/model_file.hpp"
 #include "src/models/network.hpp"
@@ -51,6 +52,13 @@ const std::vector<Entry>& table() {
         {{"two-tower",
           "images and captions in one space: any of the above, and a transformer for the text"},
          make_two_tower,
+         0.0},
+        {{"ssd", "finds objects by softmax over anchors; trunk small below 256 pixels, else vgg16"},
+         make_detector,
+         0.0},
+        {{"retinanet",
+          "finds objects by a feature pyramid and sigmoids; trunk small below 256, else resnet50"},
+         make_detector,
          0.0}};
     return entries;
 }
@@ -209,9 +217,19 @@ bool is_built_in_model(std::string_view name) {
 ModelSpec spec_for_pool(std::string_view name, const PoolInfo& pool) {
     const Entry& entry = find_entry(name);
     const bool reads_captions = entry.make == make_two_tower;
+    const bool finds_objects = is_detector(name);
     THRESHER_CHECK(!reads_captions || (pool.token_length > 0 && pool.vocabulary > 0),
                    "{}: the pool has no captions, which {} learns from; give a pool of thresher "
                    "import image-text",
+                   pool.path, name);
+    THRESHER_CHECK(
+        !finds_objects || pool.has_boxes,
+        "{}: the pool has no boxes, which {} learns from; give a pool of thresher import "
+        "voc or coco",
+        pool.path, name);
+    THRESHER_CHECK(finds_objects || reads_captions || !pool.has_boxes || pool.has_targets,
+                   "{}: the pool has boxes but no targets, which {} learns from; use ssd or "
+                   "retinanet, or give a pool with targets",
                    pool.path, name);
     THRESHER_CHECK(reads_captions || pool.classes > 0,
                    "{}: the pool has neither targets nor class names, so {} cannot know how many "
@@ -232,6 +250,7 @@ ModelSpec spec_for_pool(std::string_view name, const PoolInfo& pool) {
     spec.std = pool.std;
     spec.dropout = entry.dropout;
     if (name != "mlp") spec.hidden.clear();
+    if (finds_objects) use_trunk(spec, "");
     return spec;
 }
 

@@ -79,8 +79,15 @@ Conv::Conv(Builder& builder, const std::string& name, std::int64_t in, std::int6
     bias_ = builder.uniform(name + ".bias", {out}, bound);
 }
 
+Conv::Conv(Builder& builder, const std::string& name, std::int64_t in, std::int64_t out,
+           std::int64_t kernel, std::int64_t stride, std::int64_t padding, const Start& start)
+    : weight_(builder.uniform(name + ".weight", {out, in, kernel, kernel}, start.bound)),
+      bias_(builder.constant(name + ".bias", {out}, start.bias)),
+      stride_(stride),
+      padding_(padding) {}
+
 at::Tensor Conv::operator()(const at::Tensor& x, Pass& pass) const {
-    at::Tensor y = at::conv2d(x, weight_, bias_, stride_, padding_);
+    at::Tensor y = at::conv2d(x, weight_, bias_, stride_, padding_, dilation_);
     pass.flops += 2.0 * static_cast<double>(y.numel()) *
                   static_cast<double>(weight_.numel() / weight_.size(0));
     return y;
@@ -90,9 +97,10 @@ void Conv::prepare_for_scoring() { weight_ = weight_.contiguous(at::MemoryFormat
 
 ConvNorm::ConvNorm(Builder& builder, const std::string& conv_name, const std::string& norm_name,
                    std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
-                   double gain) {
+                   double gain, std::int64_t dilation) {
     conv_.stride_ = stride;
-    conv_.padding_ = kernel / 2;
+    conv_.padding_ = dilation * (kernel / 2);
+    conv_.dilation_ = dilation;
     // Kaiming: variance 2 / fan_out; that of the uniform distribution on (-b, b) is b^2 / 3.
     conv_.weight_ = builder.uniform(conv_name + ".weight", {out, in, kernel, kernel},
                                     std::sqrt(6.0 / static_cast<double>(out * kernel * kernel)));
@@ -148,8 +156,8 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
 }
 
 at::Tensor max_pool(const at::Tensor& x, std::int64_t kernel, std::int64_t stride,
-                    std::int64_t padding) {
-    return at::max_pool2d(x, kernel, stride, padding);
+                    std::int64_t padding, bool round_up) {
+    return at::max_pool2d(x, kernel, stride, padding, 1, round_up);
 }
 
 at::Tensor gelu(const at::Tensor& x) { return at::gelu(x); }

@@ -67,10 +67,17 @@ class Linear {
 
 class Conv {
   public:
+    /// Weights uniform on (-bound, bound), all biases the same.
+    struct Start {
+        double bound, bias = 0.0;
+    };
+
     Conv() = default;
     /// PyTorch's default initialisation.
     Conv(Builder& builder, const std::string& name, std::int64_t in, std::int64_t out,
          std::int64_t kernel, std::int64_t stride = 1, std::int64_t padding = 0);
+    Conv(Builder& builder, const std::string& name, std::int64_t in, std::int64_t out,
+         std::int64_t kernel, std::int64_t stride, std::int64_t padding, const Start& start);
     at::Tensor operator()(const at::Tensor& x, Pass& pass) const;
 
     const at::Tensor& weight() const { return weight_; }
@@ -81,7 +88,7 @@ class Conv {
   private:
     friend class ConvNorm;
     at::Tensor weight_, bias_;
-    std::int64_t stride_ = 1, padding_ = 0;
+    std::int64_t stride_ = 1, padding_ = 0, dilation_ = 1;
 };
 
 /// A convolution without bias followed by batch normalisation (momentum 0.1, epsilon 1e-5), and
@@ -90,10 +97,11 @@ class Conv {
 class ConvNorm {
   public:
     ConvNorm() = default;
-    /// Kaiming initialisation by fan-out; the norm's gain starts at `gain`.
+    /// Kaiming initialisation by fan-out; the norm's gain starts at `gain`. Padded so that stride 1
+    /// keeps the size of an image.
     ConvNorm(Builder& builder, const std::string& conv_name, const std::string& norm_name,
              std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
-             double gain = 1.0);
+             double gain = 1.0, std::int64_t dilation = 1);
     at::Tensor operator()(const at::Tensor& x, Pass& pass) const;
 
     void prepare_for_scoring();
@@ -124,8 +132,9 @@ at::Tensor dropout_channels(const at::Tensor& x, double probability, Pass& pass)
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const at::Tensor& mask, Pass& pass);
 
+/// With `round_up` the last window may reach beyond the image.
 at::Tensor max_pool(const at::Tensor& x, std::int64_t kernel, std::int64_t stride,
-                    std::int64_t padding = 0);
+                    std::int64_t padding = 0, bool round_up = false);
 at::Tensor gelu(const at::Tensor& x);
 at::Tensor concatenate(const at::Tensor& a, const at::Tensor& b, std::int64_t dimension);
 

@@ -19,6 +19,14 @@ std::string to_json(const ModelSpec& spec) {
                           {"token_length", spec.towers->token_length},
                           {"vocabulary", spec.towers->vocabulary}};
     }
+    if (spec.detector) {
+        auto anchors = nlohmann::ordered_json::array();
+        for (const auto& shapes : spec.detector->anchors) {
+            auto& level = anchors.emplace_back(nlohmann::ordered_json::array());
+            for (const AnchorShape& shape : shapes) level.push_back({shape.width, shape.height});
+        }
+        json["detector"] = {{"trunk", spec.detector->trunk}, {"anchors", std::move(anchors)}};
+    }
     return json.dump(2);
 }
 
@@ -43,6 +51,17 @@ ModelSpec model_spec_from_json(const std::string& text) {
             from.at("embedding").get_to(towers.embedding);
             from.at("token_length").get_to(towers.token_length);
             from.at("vocabulary").get_to(towers.vocabulary);
+        }
+        if (json.contains("detector")) {
+            const auto& from = json.at("detector");
+            DetectorSpec& detector = spec.detector.emplace();
+            from.at("trunk").get_to(detector.trunk);
+            for (const auto& shapes : from.at("anchors")) {
+                auto& level = detector.anchors.emplace_back();
+                for (const auto& shape : shapes) {
+                    level.push_back({shape.at(0).get<double>(), shape.at(1).get<double>()});
+                }
+            }
         }
         return spec;
     } catch (const nlohmann::json::exception& error) {

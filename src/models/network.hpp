@@ -42,6 +42,7 @@ std::unique_ptr<Network> make_resnet50(const ModelSpec& spec, Builder& builder);
 std::unique_ptr<Network> make_vit_tiny(const ModelSpec& spec, Builder& builder);
 std::unique_ptr<Network> make_vit_small(const ModelSpec& spec, Builder& builder);
 std::unique_ptr<Network> make_two_tower(const ModelSpec& spec, Builder& builder);
+std::unique_ptr<Network> make_detector(const ModelSpec& spec, Builder& builder);
 
 /// The network that spec.name names. Throws UsageError on an unknown name.
 std::unique_ptr<Network> make_network(const ModelSpec& spec, Builder& builder);

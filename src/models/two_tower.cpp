@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "src/base/check.hpp"
+#include "src/models/detector/detector_spec.hpp"
 #include "src/models/network.hpp"
 #include "src/models/transformer.hpp"
 
@@ -118,6 +119,9 @@ std::unique_ptr<Network> make_two_tower(const ModelSpec& spec, Builder& builder)
     THRESHER_CHECK_AS(UsageError, towers.image != spec.name,
                       "the image tower of a {} cannot be one itself; name one of the others",
                       spec.name);
+    THRESHER_CHECK_AS(UsageError, !is_detector(towers.image),
+                      "the image tower of a {} cannot be a detector, {}; name one of the others",
+                      spec.name, towers.image);
     THRESHER_CHECK_AS(UsageError, towers.text_width > 0 && towers.text_width % kHeadWidth == 0,
                       "the text tower is {} wide; allowed: multiples of {}", towers.text_width,
                       kHeadWidth);
