@@ -23,9 +23,9 @@ constexpr std::int32_t kBackground = -1, kNeither = -2;
 
 /// Fills `matches` [A] for anchors [A, 4], corners: the place in `boxes` of the object that the
 /// anchor overlaps most, or one of the two above. The best anchor of an object (all of the best,
-/// where they tie) is for it in any case, of two objects for the later one. Boxes that are no
-/// objects are passed over; crowds are for no anchor, and background that lies in one by half or
-/// more of its area is neither. Local.
+/// where they tie; none, where none overlaps it) is for it in any case, of two objects for the
+/// later one. Boxes that are no objects are passed over; crowds are for no anchor, and background
+/// that lies in one by half or more of its area is neither. Local.
 void match_anchors(std::span<const float> anchors, std::span<const LabelledBox> boxes,
                    const AnchorRule& rule, std::span<std::int32_t> matches);
 

@@ -28,6 +28,13 @@ std::vector<NamedTensor> pick(const std::vector<NamedTensor>& tensors, bool floa
     return result;
 }
 
+std::unique_ptr<BatchLoss> make_loss(Model& model, const PoolInfo& pool,
+                                     const TrainOptions& options) {
+    if (model.spec().towers) return make_pair_loss(model, pool, options);
+    if (model.spec().detector) return make_detection_loss(model, pool, options);
+    return make_class_loss(model, pool, options);
+}
+
 /// Copies the bytes of a rank to all. Collective.
 void broadcast(Collective& collective, const at::Tensor& tensor, int root = 0) {
     const c10::NoGradGuard no_grad;
@@ -44,8 +51,7 @@ BatchGradient::BatchGradient(Model& model, const PoolInfo& pool, const TrainOpti
                              std::int64_t batch_size, Collective& collective)
     : model_(model),
       collective_(collective),
-      loss_(model.spec().towers ? make_pair_loss(model, pool, options)
-                                : make_class_loss(model, pool, options)),
+      loss_(make_loss(model, pool, options)),
       seed_(options.seed),
       reproducible_(options.reproducible),
       plan_(shard_plan(options, batch_size, collective.size())),

@@ -12,6 +12,13 @@ void check_teaches(const PoolInfo& pool, const ModelSpec& model) {
                        pool.path, model.name);
         return;
     }
+    if (model.detector) {
+        THRESHER_CHECK(pool.has_boxes,
+                       "pool {} has no boxes, which {} is trained and judged by; give a pool of "
+                       "thresher import voc or coco",
+                       pool.path, model.name);
+        return;
+    }
     THRESHER_CHECK(pool.has_targets,
                    "pool {} has no targets, which {} is trained and judged by; label it first{}",
                    pool.path, model.name,

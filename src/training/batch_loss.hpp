@@ -1,7 +1,7 @@
 #pragma once
 
-// What a model learns of the rows of a batch: classes, of each row by itself, or pairs of image and
-// caption, which are told apart from those of the whole batch.
+// What a model learns of the rows of a batch: classes or boxes, of each row by itself, or pairs of
+// image and caption, which are told apart from those of the whole batch.
 
 #include <functional>
 #include <memory>
@@ -41,8 +41,8 @@ class BatchLoss {
                          std::span<TrainSums> /*sums*/) {}
 };
 
-/// Throws Error unless the pool has what such a model is trained and judged by: targets, or
-/// captions.
+/// Throws Error unless the pool has what such a model is trained and judged by: targets, captions
+/// or boxes.
 void check_teaches(const PoolInfo& pool, const ModelSpec& model);
 
 /// Cross-entropy, with label smoothing. `model` must outlive the loss, here and below.
@@ -54,5 +54,10 @@ std::unique_ptr<BatchLoss> make_class_loss(Model& model, const PoolInfo& pool,
 /// where labels are to be smoothed or rows weighed.
 std::unique_ptr<BatchLoss> make_pair_loss(Model& model, const PoolInfo& pool,
                                           const TrainOptions& options);
+
+/// The loss of images with boxes (src/training/detection_loss.hpp), for a detector. Throws
+/// UsageError where labels are to be smoothed.
+std::unique_ptr<BatchLoss> make_detection_loss(Model& model, const PoolInfo& pool,
+                                               const TrainOptions& options);
 
 }  // namespace thresher

@@ -5,6 +5,7 @@
 #include "src/models/input_reader.hpp"
 #include "src/models/tensors.hpp"
 #include "src/training/batch_loss.hpp"
+#include "src/training/row_weights.hpp"
 
 namespace thresher {
 namespace {
@@ -43,10 +44,9 @@ class ClassLoss final : public BatchLoss {
             at::from_blob(targets.data(), {rows.size()}, at::TensorOptions(at::kLong))
                 .to(inputs.device());
         const at::Tensor logits = model_.forward(inputs).logits;
-        const at::Tensor loss =
-            weights.empty()
-                ? losses(logits, target, at::Reduction::Sum)
-                : losses(logits, target, at::Reduction::None).dot(part_of(weights, rows, inputs));
+        const at::Tensor loss = weights.empty() ? losses(logits, target, at::Reduction::Sum)
+                                                : losses(logits, target, at::Reduction::None)
+                                                      .dot(weights_of(weights, rows, inputs));
         loss.div(static_cast<double>(batch_rows)).backward();
         sums.loss = loss.item<double>();
         sums.correct =
@@ -60,13 +60,6 @@ class ClassLoss final : public BatchLoss {
     at::Tensor losses(const at::Tensor& logits, const at::Tensor& target,
                       at::Reduction::Reduction reduction) const {
         return at::cross_entropy_loss(logits, target, {}, reduction, -1, label_smoothing_);
-    }
-
-    static at::Tensor part_of(std::span<const float> weights, RowRange rows,
-                              const at::Tensor& like) {
-        std::vector<float> part(weights.begin() + rows.begin, weights.begin() + rows.end);
-        return at::from_blob(part.data(), {rows.size()}, at::TensorOptions(at::kFloat))
-            .to(like.options(), false, true);
     }
 
     Model& model_;

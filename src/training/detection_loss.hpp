@@ -28,6 +28,8 @@ class DetectionLoss {
   public:
     /// Throws Error where `spec` is no detector's. Local.
     explicit DetectionLoss(const ModelSpec& spec);
+    /// With these anchors [A, 4] in place of the spec's.
+    DetectionLoss(const ModelSpec& spec, std::vector<float> anchors);
     ~DetectionLoss();
     DetectionLoss(const DetectionLoss&) = delete;
     DetectionLoss& operator=(const DetectionLoss&) = delete;
