@@ -74,7 +74,8 @@ int oracle(Job& job, const EnvOptions& options) {
     agree(job.collective(), [&] {
         if (!job.is_root()) return;
         const auto timer = job.phases().time("oracle");
-        const PointProxy proxy(open.environment, options.choice.proxy_options(seed));
+        const std::unique_ptr<Proxy> made = make_proxy(open, options.choice, seed);
+        const Proxy& proxy = *made;
         const std::size_t metric = proxy.metric(options.metric);
         TablePlan plan;
         plan.candidates = n;
@@ -169,7 +170,8 @@ int influence(Job& job, const EnvOptions& options) {
     std::vector<double> own;
     agree(collective, [&] {
         const auto timer = job.phases().time("retrain");
-        const PointProxy proxy(environment, options.choice.proxy_options(seed));
+        const std::unique_ptr<Proxy> made = make_proxy(open, options.choice, seed);
+        const Proxy& proxy = *made;
         std::vector<std::int32_t> singles;
         for (std::int64_t i = n * collective.rank() / ranks;
              i < n * (collective.rank() + 1) / ranks; ++i) {

@@ -134,7 +134,8 @@ Played play_all(Job& job, const EnvOptions& options) {
         if (job.is_root()) add_candidates(open, played.candidates);
         agree(collective, [&] {
             const auto timer = job.phases().time("play");
-            const PointProxy proxy(open.environment, options.choice.proxy_options(seed));
+            const std::unique_ptr<Proxy> made = make_proxy(open, options.choice, seed);
+            const Proxy& proxy = *made;
             const Situation start{
                 open.environment, proxy, {}, proxy.metric(options.metric), seed, 0};
             for (std::size_t i = 0; i < games.size(); ++i) {

@@ -1,16 +1,20 @@
 // thresher evaluate: model + pool -> accuracy, loss, per-class table, calibration; of a model that
-// reads captions how well it finds images by them, and classes by their names.
+// reads captions how well it finds images by them, and classes by their names; of a detector its
+// average precision.
 
 #include "src/training/evaluate.hpp"
 
 #include <fmt/format.h>
 
 #include "io/block_reader.hpp"
+#include "io/detections/metric_file.hpp"
 #include "jobs/options/pool_options.hpp"
+#include "jobs/steps/detection_summary.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/pool/vocabulary.hpp"
+#include "src/training/evaluate_detector.hpp"
 #include "src/training/retrieval.hpp"
 #include "src/training/train_options.hpp"
 
@@ -21,6 +25,8 @@ namespace {
 struct Options {
     PoolOptions pool;
     std::string model, prompt = "a photo of {}", vocabulary, contrastive = "softmax";
+    std::string metric = "voc10", output;
+    double iou = 0.5;
 };
 
 void add_options(CLI::App& app, Options& options) {
@@ -33,6 +39,15 @@ void add_options(CLI::App& app, Options& options) {
         "two-tower: pool that the model was trained on, where its file has no vocabulary");
     app.add_option("--contrastive", options.contrastive,
                    "two-tower: the loss that is told, softmax (CLIP) or sigmoid (SigLIP)");
+    app.add_option("--metric", options.metric,
+                   "detectors: voc10, the area under the curve; voc07, at 11 recalls; or coco")
+        ->check(CLI::IsMember({"coco", "voc07", "voc10"}));
+    app.add_option("--iou", options.iou,
+                   "detectors, voc07 and voc10: overlap from which an object is found")
+        ->check(CLI::Range(0.01, 1.0));
+    app.add_option("-o,--output", options.output,
+                   "detectors: file of the numbers by class, and the curves of precision over "
+                   "recall");
 }
 
 void print_table(const Job& job, const Evaluation& evaluation, const PoolInfo& pool) {
@@ -118,12 +133,54 @@ std::vector<std::int32_t> prompts(const Options& options, const Towers& towers,
     return encode_texts(model, texts, towers.token_length);
 }
 
+/// What a detector finds in the pool. Collective.
+nlohmann::json run_detector(Job& job, const Options& options, const Model& model,
+                            const io::PoolFile& pool) {
+    DetectionMetricOptions how = pool_metric(detection_rule(options.metric));
+    how.voc_threshold = options.iou;
+    how.curves = !options.output.empty();
+    std::unique_ptr<BlockSource> source;
+    agree(job.collective(), [&] {
+        source = io::make_block_reader(pool, job.collective().rank(), job.collective().size(),
+                                       kImagesInBlock);
+    });
+    DetectorEvaluation found;
+    {
+        const auto timer = job.phases().time("evaluate");
+        found =
+            evaluate_detector(model, *source, how, detect_options(model.spec()), job.collective());
+    }
+    std::vector<std::string> names = pool.info().class_names;
+    for (std::int64_t c = std::ssize(names); c < model.spec().classes; ++c) {
+        names.push_back(fmt::format("{}", c));
+    }
+    if (!options.output.empty()) {
+        agree(job.collective(), [&] {
+            if (!job.is_root()) return;
+            io::write_detection_metric(options.output, found.metric, names, options.metric,
+                                       job.provenance(options.pool.path), job.overwrite());
+        });
+    }
+    job.print(fmt::format("{} images, {} objects, {} detections, loss {:.4f}\n", found.images,
+                          found.objects, found.detections, found.mean_loss));
+    print_detection_metric(job, found.metric, how, names);
+    nlohmann::json facts = detection_facts(found.metric, how, names);
+    facts.update({{"images", found.images},
+                  {"objects", found.objects},
+                  {"detections", found.detections},
+                  {"loss", found.mean_loss}});
+    return facts;
+}
+
 }  // namespace
 
 int run_evaluate(Job& job) {
     Options options;
     add_options(job.options(), options);
     job.start();
+    if (!options.output.empty()) {
+        job.check_output(options.output, {options.pool.path, options.model});
+    }
     const ContrastiveKind contrastive = contrastive_kind(options.contrastive);
     const io::PoolFile pool = open_pool(job, options.pool);
     const PoolInfo& info = pool.info();
@@ -133,6 +190,8 @@ int run_evaluate(Job& job) {
     bool zero_shot = false, pairs = false;
     agree(job.collective(), [&] {
         model = load_model(options.model, info, job.device());
+        THRESHER_CHECK_AS(UsageError, options.output.empty() || model->spec().detector,
+                          "--output is for detectors, but {} is none", options.model);
         source = io::make_block_reader(pool, job.collective().rank(), job.collective().size());
         if (!model->spec().towers) return;
         check_same_vocabulary(model->spec(), pool, options.model);
@@ -149,6 +208,7 @@ int run_evaluate(Job& job) {
         return work();
     };
     nlohmann::json facts;
+    if (model->spec().detector) facts = run_detector(job, options, *model, pool);
     if (pairs) {
         const Retrieval found = timed(
             [&] { return evaluate_retrieval(*model, *source, job.collective(), contrastive); });
@@ -162,7 +222,7 @@ int run_evaluate(Job& job) {
         print_table(job, evaluation, info);
         facts["zero_shot"] = facts_of(evaluation);
     }
-    if (!model->spec().towers) {
+    if (!model->spec().towers && !model->spec().detector) {
         const Evaluation evaluation =
             timed([&] { return evaluate(*model, *source, job.collective()); });
         print_table(job, evaluation, info);

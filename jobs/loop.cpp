@@ -21,12 +21,19 @@
 #include "src/base/stop_flag.hpp"
 #include "src/random/philox.hpp"
 #include "src/training/evaluate.hpp"
+#include "src/training/evaluate_detector.hpp"
 
 namespace thresher::jobs {
 
 namespace {
 
 constexpr const char *kLoop = "loop.json", *kAgent = "agent";
+
+std::string metric_in_words(const LoopState& state) {
+    std::string words = state.metric;
+    std::replace(words.begin(), words.end(), '_', ' ');
+    return words;
+}
 
 /// One run of the verb: the pools, the models and the state, and what is done in a cycle.
 class Loop {
@@ -45,7 +52,9 @@ class Loop {
             THRESHER_CHECK_AS(UsageError, options.model.name != "two-tower",
                               "a loop labels classes, which a two-tower does not tell apart; use "
                               "another model, or thresher select on its embeddings");
-            check_fits(options.model.spec(pool_.info()), test_pool_.info(), options.test_pool);
+            const ModelSpec spec = options.model.spec(pool_.info());
+            check_fits(spec, test_pool_.info(), options.test_pool);
+            finds_objects_ = spec.detector.has_value();
             if (!options.reference.empty())
                 reference_ = load_model(options.reference, pool_.info(), job.device());
             const std::int64_t wanted = options.initial + (options.cycles - 1) * options.k;
@@ -53,12 +62,16 @@ class Loop {
                               "--initial {} and {} batches of {} are {} rows, but {} has {}",
                               options.initial, options.cycles - 1, options.k, wanted,
                               options.pool.path, pool_.info().rows);
-            THRESHER_CHECK_AS(UsageError, options.oracle == "person" || pool_.info().has_targets,
-                              "{} has no targets to label from; use --oracle person",
-                              options.pool.path);
+            THRESHER_CHECK_AS(UsageError, !finds_objects_ || options.oracle == "pool",
+                              "--oracle person asks for classes, but {} learns from boxes; draw "
+                              "them with a tool of your own, import them, and train with --rows",
+                              spec.name);
+            THRESHER_CHECK_AS(
+                UsageError,
+                finds_objects_ || options.oracle == "person" || pool_.info().has_targets,
+                "{} has no targets to label from; use --oracle person", options.pool.path);
             // What a method asks of the model shows before anything is trained.
-            const auto untrained =
-                make_model(options.model.spec(pool_.info()), job.common().seed, job.device());
+            const auto untrained = make_model(spec, job.common().seed, job.device());
             for (const Method& method : methods_) {
                 static_cast<void>(predictor_for(options, method, models(*untrained), pool_.info(),
                                                 job.common().seed, 0));
@@ -105,6 +118,7 @@ class Loop {
         state_.acquisitions = options_.acquisitions;
         state_.repeats = options_.repeats;
         state_.cycles = options_.cycles;
+        if (finds_objects_) state_.metric = "average_precision";
         state_.tracks.resize(options_.acquisitions.size() *
                              static_cast<std::size_t>(options_.repeats));
     }
@@ -198,20 +212,15 @@ class Loop {
         std::unique_ptr<ExampleSource> labelled;
         agree(collective(), [&] {
             model = make_model(options_.model.spec(pool_.info()), seed, job_.device());
-            labelled = io::make_example_source(pool_, pool_.rows_of(track.ids),
-                                               options_.training.cache_bytes(), track.labels);
+            labelled = io::make_example_source(
+                pool_, pool_.rows_of(track.ids), options_.training.cache_bytes(),
+                finds_objects_ ? std::vector<std::int64_t>() : track.labels);
         });
         const bool trains_agent = cycle + 1 < options_.cycles &&
                                   methods_[a].acquisition == kPolicy &&
                                   methods_[a].choice.agent != "fixed";
         const Trained trained = train(*model, *labelled, seed, title, trains_agent);
-        Evaluation evaluation;
-        {
-            const auto timer = job_.phases().time("evaluate");
-            const auto test =
-                io::make_block_reader(test_pool_, collective().rank(), collective().size());
-            evaluation = evaluate(*model, *test, collective());
-        }
+        const Judgement found = judge(*model);
         Picked picked;
         if (cycle + 1 < options_.cycles) {
             const AgentCheckpoints checkpoints{
@@ -224,12 +233,12 @@ class Loop {
         for (const auto& [role, flops] : trained.flops) state_.ledger["flops/" + role] += flops;
 
         track.labelled.push_back(static_cast<double>(track.ids.size()));
-        track.test_accuracy.push_back(evaluation.accuracy());
-        track.test_loss.push_back(evaluation.mean_loss);
+        track.test_metric.push_back(found.metric);
+        track.test_loss.push_back(found.loss);
         track.seconds.push_back(
             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-        log::info("{}: {} labelled, accuracy {:.4f}, loss {:.4f}", title, track.ids.size(),
-                  evaluation.accuracy(), evaluation.mean_loss);
+        log::info("{}: {} labelled, {} {:.4f}, loss {:.4f}", title, track.ids.size(),
+                  metric_in_words(state_), found.metric, found.loss);
         agree(collective(), [&] {
             if (!job_.is_root()) return;
             io::write_file(run_.file("model.pt"), model->archive(), io::Overwrite::yes);
@@ -246,6 +255,25 @@ class Loop {
                 "on");
         }
         return true;
+    }
+
+    struct Judgement {
+        double metric, loss;
+    };
+
+    /// On the test pool.
+    Judgement judge(const Model& model) {
+        const auto timer = job_.phases().time("evaluate");
+        const int rank = collective().rank(), ranks = collective().size();
+        if (finds_objects_) {
+            const auto test = io::make_block_reader(test_pool_, rank, ranks, kImagesInBlock);
+            const DetectorEvaluation found = evaluate_detector(
+                model, *test, pool_metric(), detect_options(model.spec()), collective());
+            return {found.metric.mean_average_precision, found.mean_loss};
+        }
+        const auto test = io::make_block_reader(test_pool_, rank, ranks);
+        const Evaluation found = evaluate(model, *test, collective());
+        return {found.accuracy(), found.mean_loss};
     }
 
     struct Trained {
@@ -284,6 +312,7 @@ class Loop {
     TrainOptions train_;
     io::PoolFile pool_, test_pool_;
     std::optional<io::PoolFile> target_pool_;
+    bool finds_objects_ = false;  ///< whether the model does, and so learns from boxes
     std::unique_ptr<Model> reference_;
     CheckpointClock clock_;
     LoopState state_;
@@ -317,15 +346,17 @@ int run_loop(Job& job) {
         double sum = 0.0;
         std::int64_t count = 0;
         for (std::int64_t repeat = 0; repeat < options.repeats; ++repeat) {
-            const auto& accuracy = loop.state().track(a, repeat).test_accuracy;
-            if (accuracy.empty()) continue;
-            sum += accuracy.back();
+            const auto& metric = loop.state().track(a, repeat).test_metric;
+            if (metric.empty()) continue;
+            sum += metric.back();
             ++count;
         }
         if (count == 0) continue;
-        facts["test_accuracy"][options.acquisitions[a]] = sum / static_cast<double>(count);
-        job.print(fmt::format("{:<18} last accuracy {:.4f} (mean of {})", options.acquisitions[a],
-                              sum / static_cast<double>(count), count));
+        facts["test_" + loop.state().metric][options.acquisitions[a]] =
+            sum / static_cast<double>(count);
+        job.print(fmt::format("{:<18} last {} {:.4f} (mean of {})", options.acquisitions[a],
+                              metric_in_words(loop.state()), sum / static_cast<double>(count),
+                              count));
     }
     job.finish(facts);
     return exit_code;

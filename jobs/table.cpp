@@ -121,9 +121,9 @@ int build(Job& job, const Options& options) {
                       "--output is missing; give the table to write");
     job.check_output(options.output, {options.choice.pool.path});
     const OpenEnvironment open = EnvironmentSource(job, options.choice).open(seed);
-    std::optional<PointProxy> proxy;
+    std::unique_ptr<Proxy> proxy;
     agree(job.collective(), [&] {
-        proxy.emplace(open.environment, options.choice.proxy_options(seed));
+        proxy = make_proxy(open, options.choice, seed);
         static_cast<void>(proxy->metric(options.metric));
     });
     const auto messages =

@@ -60,10 +60,14 @@ void add_options(CLI::App& app, Options& options) {
     add_actor_options(app, options.actors);
 }
 
-/// Whether the learner learns from captions, not from targets. Throws FileError.
-bool reads_captions(const Options& options) {
-    if (options.init.empty()) return options.model.name == "two-tower";
-    return read_model_spec(options.init).towers.has_value();
+/// Whether the learner learns from targets, not from captions or boxes. Throws FileError.
+bool learns_targets(const Options& options) {
+    if (options.init.empty()) {
+        const std::string& name = options.model.name;
+        return name != "two-tower" && name != "ssd" && name != "retinanet";
+    }
+    const ModelSpec spec = read_model_spec(options.init);
+    return !spec.towers && !spec.detector;
 }
 
 /// The rows to train on, all where empty, and labels [rows] that replace the pool's, where given.
@@ -368,15 +372,15 @@ int run_train(Job& job) {
     Collective& collective = job.collective();
     const Topology topology = options.actors.chosen(train, collective.size());
     const io::PoolFile pool = open_pool(job, options.pool);
-    bool captions = false;
+    bool targets = true;
     agree(collective, [&] {
-        captions = reads_captions(options);
+        targets = learns_targets(options);
         THRESHER_CHECK_AS(
-            UsageError, options.labels.empty() || !captions,
-            "--labels gives classes, but a two-tower learns from captions; use --rows "
-            "to name rows");
+            UsageError, options.labels.empty() || targets,
+            "--labels gives classes, but a two-tower learns from captions, and a detector from "
+            "boxes; use --rows to name rows");
     });
-    if (options.labels.empty() && !captions) check_targets(job, pool, options.pool.path);
+    if (options.labels.empty() && targets) check_targets(job, pool, options.pool.path);
     const io::RunDirectory run(options.run, run_start(options.resume, job.common()), collective);
     job.log_to(run);
     agree(collective, [&] { static_cast<void>(job.provenance(options.pool.path)); });

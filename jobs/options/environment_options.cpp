@@ -81,6 +81,13 @@ void add_environment_options(CLI::App& app, EnvironmentChoice& options) {
                    "Noise of the copies, in standard deviations of the features");
     app.add_option("--components", environment.components,
                    "pool: principal components instead of the inputs; 0 = the inputs");
+    app.add_option("--detector", options.detector,
+                   "images: a trained ssd or retinanet, whose trunk the proxy takes");
+    app.add_option("--reward-pool", options.reward_pool, "images: pool for rewards");
+    app.add_option("--test-pool", options.test_pool, "images: pool for results");
+    app.add_option("--labelled-rows", options.labelled_rows,
+                   "images: what is labelled to begin with, as a set of ids; none are drawn")
+        ->check(CLI::ExistingFile);
 }
 
 void add_proxy_options(CLI::App& app, EnvironmentChoice& options) {
@@ -95,20 +102,26 @@ void add_proxy_options(CLI::App& app, EnvironmentChoice& options) {
         ->check(CLI::PositiveNumber);
     app.add_option("--proxy-hidden", options.hidden,
                    "Width of its hidden layer; 0 = softmax regression, -1 = the environment's own");
-    app.add_option("--proxy-steps", learner.steps, "Steps of its training");
-    app.add_option("--proxy-learning-rate", learner.learning_rate,
-                   "Of its first step; falls to 0 in a straight line");
+    app.add_option("--proxy-steps", options.steps,
+                   "Steps of its training; 0 = the environment's own");
+    app.add_option("--proxy-learning-rate", options.learning_rate,
+                   "Of its first step; falls to 0 in a straight line; 0 = the environment's own");
     app.add_option("--proxy-weight-decay", learner.weight_decay, "Of its weights, not its biases");
     app.add_option("--trainings", options.proxy.repeats,
                    "Trainings of a batch that are averaged, from other weights each");
     app.add_option("--consistency", learner.consistency,
                    "pseudo-label, mean-teacher: weight of the candidates that are not labelled");
     app.add_option("--ramp", learner.ramp, "Share of the steps over which that weight grows");
-    app.add_option("--threshold", learner.threshold,
-                   "pseudo-label: probability from which a prediction counts as a label");
+    app.add_option("--threshold", options.threshold,
+                   "pseudo-label, images: probability from which a prediction counts; 0 = the "
+                   "environment's own");
     app.add_option("--teacher-decay", learner.teacher_decay,
                    "mean-teacher: what the teacher keeps of itself in a step");
     app.add_option("--proxy-noise", learner.noise, "mean-teacher: noise of the inputs");
+    app.add_flag("--proxy-full", options.full,
+                 "images: train all of the detector, not its heads alone");
+    app.add_option("--proxy-batch", options.proxy_batch, "images: of a step")
+        ->check(CLI::PositiveNumber);
 }
 
 void refuse_unless(bool takes_effect, const Job& job, const char* option,
@@ -119,6 +132,15 @@ void refuse_unless(bool takes_effect, const Job& job, const char* option,
 
 void refuse_unused(const Job& job, const EnvironmentChoice& options) {
     refuse_unless(options.retrain == "warm", job, "--warm-steps", "--retrain warm");
+    const bool images = options.has_images();
+    for (const char* option : {"--detector", "--reward-pool", "--test-pool", "--labelled-rows",
+                               "--proxy-full", "--proxy-batch"}) {
+        refuse_unless(images, job, option, "--environment images");
+    }
+    for (const char* option :
+         {"--reward-points", "--test-points", "--repeat", "--proxy-hidden", "--proxy-noise"}) {
+        refuse_unless(!images, job, option, "environments of points");
+    }
 }
 
 ProxyOptions EnvironmentChoice::proxy_options(std::uint64_t seed) const {
@@ -126,12 +148,43 @@ ProxyOptions EnvironmentChoice::proxy_options(std::uint64_t seed) const {
     chosen.seed = seed;
     chosen.learner.supervision = supervision_named(supervision);
     chosen.warm_steps = retrain == "warm" ? warm_steps : 0;
+    if (steps != 0) chosen.learner.steps = steps;
+    if (learning_rate != 0.0) chosen.learner.learning_rate = learning_rate;
+    if (threshold != 0.0) chosen.learner.threshold = threshold;
     THRESHER_CHECK_AS(UsageError, hidden >= -1,
                       "--proxy-hidden is {}; allowed are -1 (the environment's own), 0 (none) and "
                       "more",
                       hidden);
     chosen.learner.hidden = hidden >= 0 ? hidden : find_environment(environment.name).hidden;
     return chosen;
+}
+
+DetectionProxyOptions EnvironmentChoice::detection_options(std::uint64_t seed) const {
+    DetectionProxyOptions chosen;
+    chosen.supervision = supervision_named(supervision);
+    chosen.consistency = proxy.learner.consistency;
+    chosen.ramp = proxy.learner.ramp;
+    chosen.teacher_decay = proxy.learner.teacher_decay;
+    chosen.weight_decay = proxy.learner.weight_decay;
+    chosen.batch_size = proxy_batch;
+    chosen.repeats = proxy.repeats;
+    chosen.warm = retrain == "warm";
+    chosen.full = full;
+    chosen.seed = seed;
+    if (chosen.warm) chosen.steps = warm_steps;
+    if (steps != 0) chosen.steps = steps;
+    if (learning_rate != 0.0) chosen.learning_rate = learning_rate;
+    if (threshold != 0.0) chosen.threshold = threshold;
+    return chosen;
+}
+
+std::unique_ptr<Proxy> make_proxy(const OpenEnvironment& open, const EnvironmentChoice& options,
+                                  std::uint64_t seed) {
+    if (!open.images) {
+        return std::make_unique<PointProxy>(open.environment, options.proxy_options(seed));
+    }
+    return std::make_unique<DetectionProxy>(*open.detector, open.environment.name, *open.images,
+                                            options.detection_options(seed));
 }
 
 EnvironmentSource::EnvironmentSource(Job& job, const EnvironmentChoice& options)
@@ -148,6 +201,10 @@ EnvironmentSource::EnvironmentSource(Job& job, const EnvironmentChoice& options)
                       environment.name);
     if (!reads_pool) return;
     pool_ = open_pool(job, options.pool);
+    if (options.has_images()) {
+        agree(collective_, [&] { images_.emplace(*pool_, options); });
+        return;
+    }
     agree(collective_, [&] {
         const PoolInfo& info = pool_->info();
         THRESHER_CHECK(info.has_targets && info.classes >= 2,
@@ -186,6 +243,7 @@ OpenEnvironment EnvironmentSource::open(std::uint64_t seed, Half half) const {
 }
 
 OpenEnvironment EnvironmentSource::make(std::uint64_t seed, Half half) const {
+    if (images_) return images_->open(seed, half);
     const EnvironmentOptions& options = options_.environment;
     OpenEnvironment open;
     open.ids = candidate_origins(options, seed);

@@ -11,14 +11,32 @@ namespace {
 
 /// A rank's predictions in memory, as joint acquisitions want them.
 struct ShardPredictions {
-    std::vector<float> log_probs, embeddings;
+    std::vector<float> log_probs, embeddings, class_counts;
 
-    void keep(const PredictionView& view, std::size_t first, const PredictionsShape& shape) {
+    void keep(const PredictionView& view, std::size_t first, const PredictionsShape& shape,
+              std::int64_t label_classes) {
         copy(view.log_probs, log_probs, first, shape.samples * shape.classes);
         copy(view.embeddings, embeddings, first, shape.embedding_size);
+        if (!class_counts.empty()) count_labels(view, first, label_classes);
     }
 
   private:
+    /// Of boxes where there are any, of the target otherwise.
+    void count_labels(const PredictionView& view, std::size_t first, std::int64_t label_classes) {
+        const std::size_t rows = view.ids.size(), most = view.boxes.size() / rows;
+        const auto count = [&](std::size_t row, std::int64_t label) {
+            if (label < 0 || label >= label_classes) return;
+            ++class_counts[(first + row) * static_cast<std::size_t>(label_classes) +
+                           static_cast<std::size_t>(label)];
+        };
+        for (std::size_t row = 0; row < rows; ++row) {
+            for (const LabelledBox& box : view.boxes.subspan(row * most, most)) {
+                count(row, box.class_index);
+            }
+            if (most == 0 && !view.targets.empty()) count(row, view.targets[row]);
+        }
+    }
+
     static void copy(std::span<const float> from, std::vector<float>& to, std::size_t first,
                      std::int64_t width) {
         if (to.empty()) return;
@@ -51,14 +69,17 @@ Choice choose_jointly(Job& job, PredictionStream& stream, const ChoiceOptions& o
             predictions.log_probs.resize(room(shape.samples * shape.classes));
         if (acquisition.reads("embeddings"))
             predictions.embeddings.resize(room(shape.embedding_size));
+        if (acquisition.reads("class-counts"))
+            predictions.class_counts.resize(room(stream.label_classes()));
     });
     std::vector<std::string> pointwise;
     if (options.candidates > 0) pointwise.push_back(options.candidates_by);
     const ShardScores shard = score_stream(
         job, stream, pointwise, round, comparisons,
         [&](const PredictionView& view, RowRange block) {
-            predictions.keep(
-                view, static_cast<std::size_t>(block.begin - stream.owned_rows().begin), shape);
+            predictions.keep(view,
+                             static_cast<std::size_t>(block.begin - stream.owned_rows().begin),
+                             shape, stream.label_classes());
         });
 
     return timed_choice(job, shard, [&] {
@@ -82,6 +103,8 @@ Choice choose_jointly(Job& job, PredictionStream& stream, const ChoiceOptions& o
                         .classes = shape.classes,
                         .embeddings = predictions.embeddings,
                         .embedding_size = shape.embedding_size,
+                        .class_counts = predictions.class_counts,
+                        .label_classes = stream.label_classes(),
                         .excluded = others,
                         .labelled = comparisons.labelled};
         JointOptions settings = joint_settings(options, k);

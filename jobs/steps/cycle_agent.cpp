@@ -139,8 +139,8 @@ io::TrainedPolicy train_agent(Job& job, PredictionStream& stream,
             ground.open.environment =
                 draw_environment(points, shape.embedding_size, shape.classes, ground.seed);
         });
-        ProxyOptions proxy;
-        proxy.seed = ground.seed;
+        EnvironmentChoice proxy;
+        proxy.environment.name = "pool";
         furnish(job, ground, proxy, kMetric, trained.feature_kinds);
         environments.push_back(
             {fmt::format("labelled set {}", i), ground.candidates, ground.reward.get()});

@@ -9,10 +9,10 @@
 
 namespace thresher::jobs {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoopTrack, ids, labels, batches, labelled, test_accuracy,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoopTrack, ids, labels, batches, labelled, test_metric,
                                    test_loss, seconds, agent)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoopState, settings, acquisitions, repeats, cycles, tracks,
-                                   pending, pending_scores, ledger, checkpoints)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoopState, settings, acquisitions, repeats, cycles, metric,
+                                   tracks, pending, pending_scores, ledger, checkpoints)
 
 std::string to_json(const LoopState& state) { return nlohmann::json(state).dump(); }
 
@@ -44,11 +44,17 @@ io::RunRecord to_record(const LoopState& state) {
         std::vector<double> LoopTrack::*values;
     };
     constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+    const std::string metric = "test_" + state.metric;
+    const bool finds_objects = state.metric != "accuracy";
     const Column columns[] = {
         {"labelled", "labelled examples the model was trained on", "examples",
          &LoopTrack::labelled},
-        {"test_accuracy", "accuracy on the test pool", "", &LoopTrack::test_accuracy},
-        {"test_loss", "mean cross-entropy on the test pool", "nats", &LoopTrack::test_loss},
+        {metric.c_str(),
+         finds_objects ? "mean average precision at an overlap of one half, on the test pool"
+                       : "accuracy on the test pool",
+         "", &LoopTrack::test_metric},
+        {"test_loss", "mean loss on the test pool", finds_objects ? "" : "nats",
+         &LoopTrack::test_loss},
         {"seconds", "time of the cycle, selection included", "s", &LoopTrack::seconds}};
     io::RunRecord record;
     for (std::size_t a = 0; a < state.acquisitions.size(); ++a) {

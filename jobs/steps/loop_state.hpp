@@ -16,7 +16,7 @@ namespace thresher::jobs {
 struct LoopTrack {
     std::vector<std::int64_t> ids, labels;  ///< labelled so far, in the order they were labelled
     std::vector<std::vector<std::int64_t>> batches;  ///< ids picked after each cycle
-    std::vector<double> labelled, test_accuracy, test_loss,
+    std::vector<double> labelled, test_metric, test_loss,
         seconds;               ///< one entry a finished cycle
     std::vector<float> agent;  ///< parameters of the policy that is trained further in every cycle
 };
@@ -25,6 +25,7 @@ struct LoopState {
     std::map<std::string, std::string> settings;  ///< must be the same when the run is resumed
     std::vector<std::string> acquisitions;
     std::int64_t repeats = 1, cycles = 1;
+    std::string metric = "accuracy";    ///< or average_precision, of a detector
     std::vector<LoopTrack> tracks;      ///< [acquisitions, repeats]
     std::vector<std::int64_t> pending;  ///< ids that wait for a person's labels
     std::vector<float> pending_scores;  ///< of `pending`; empty for the first, random rows
@@ -45,7 +46,7 @@ std::string to_json(const LoopState& state);
 /// Throws FileError on text that is no loop state.
 LoopState loop_state_from_json(const std::string& text);
 
-/// Curves /curves/<acquisition>/{labelled,test_accuracy,test_loss,seconds} as [repeats, cycles],
+/// Curves /curves/<acquisition>/{labelled,test_<metric>,test_loss,seconds} as [repeats, cycles],
 /// NaN where a cycle has not run yet, and the batches as /cycles/<acquisition>/<repeat>/<cycle>.
 io::RunRecord to_record(const LoopState& state);
 

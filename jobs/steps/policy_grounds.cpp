@@ -34,11 +34,11 @@ void check_belongs(const LookupTable& table, const Ground& ground, const PolicyO
 
 }  // namespace
 
-void furnish(Job& job, Ground& ground, const ProxyOptions& proxy, const std::string& metric,
+void furnish(Job& job, Ground& ground, const EnvironmentChoice& proxy, const std::string& metric,
              std::span<const std::string> features) {
     agree(job.collective(), [&] {
         const Environment& environment = ground.open.environment;
-        ground.proxy = std::make_unique<PointProxy>(environment, proxy);
+        ground.proxy = make_proxy(ground.open, proxy, ground.seed);
         const std::vector<float> log_probs = ground.proxy->log_probs({}, Part::candidates, {});
         ground.candidates = make_candidates({.rows = environment.candidates.rows,
                                              .embeddings = environment.candidates.features,
@@ -66,7 +66,7 @@ Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSour
         ground.seed = built->seeds.front();  // of the environment that it was built in
     }
     ground.open = source.open(ground.seed, number < kFresh ? Half::training : Half::fresh);
-    furnish(job, ground, options.choice.proxy_options(ground.seed), options.metric, features);
+    furnish(job, ground, options.choice, options.metric, features);
     if (built) {
         agree(job.collective(),
               [&] { check_belongs(*built, ground, options, table_of(options, number)); });

@@ -30,7 +30,7 @@ inline constexpr std::int64_t kFresh = std::int64_t{1} << 20;
 
 /// Gives a ground that has its environment its proxy, its candidates and what batches of them are
 /// worth. Throws the same error on all ranks. Collective.
-void furnish(Job& job, Ground& ground, const ProxyOptions& proxy, const std::string& metric,
+void furnish(Job& job, Ground& ground, const EnvironmentChoice& proxy, const std::string& metric,
              std::span<const std::string> features);
 
 /// Environment number `number` of the job's seed: fresh ones have numbers, and in pools rows, of

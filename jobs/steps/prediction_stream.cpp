@@ -54,6 +54,7 @@ class FileStream final : public PredictionStream {
                     path, pool->info().path);
             }
             has_targets_ = pool->info().has_targets;
+            if (has_targets_) label_classes_ = pool->info().classes;
             pool_ = *pool;
         }
         if (info.has_ids) {
@@ -132,6 +133,7 @@ class ModelStream final : public PredictionStream {
         total_rows_ = pool.info().rows;
         owned_ = source_->owned_rows();
         has_targets_ = pool.info().has_targets;
+        if (has_targets_ || pool.info().has_boxes) label_classes_ = pool.info().classes;
         if (predictor_) shape_ = predictor_->shape();
         if (pool.info().has_ids) {
             ids_.resize(static_cast<std::size_t>(owned_.size()));
@@ -148,6 +150,7 @@ class ModelStream final : public PredictionStream {
         rows = block_.rows;
         view.ids = block_.ids;
         view.targets = has_targets_ ? block_.targets : std::span<const std::int64_t>{};
+        view.boxes = block_.boxes;
         if (!predictor_) return true;
         const auto timer = phases_.time("predict");
         predictor_->predict(block_, predictions_);
@@ -216,6 +219,7 @@ std::vector<std::string> PredictionStream::available() const {
     if (shape_.embedding_size > 0) words.emplace_back("embeddings");
     for (const std::string& role : shape_.loss_roles) words.push_back("losses/" + role);
     if (has_targets_) words.emplace_back("targets");
+    if (label_classes_ > 0) words.emplace_back("class-counts");
     return words;
 }
 

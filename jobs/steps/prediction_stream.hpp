@@ -29,6 +29,8 @@ class PredictionStream {
     /// [owned rows]; empty where ids equal rows.
     const std::vector<std::int64_t>& ids() const { return ids_; }
     const PredictionsShape& shape() const { return shape_; }
+    /// Of the pool's targets or boxes; 0 where it has neither.
+    std::int64_t label_classes() const { return label_classes_; }
     /// What the predictions offer, in the words of Acquisition::needs.
     std::vector<std::string> available() const;
 
@@ -50,6 +52,7 @@ class PredictionStream {
     std::vector<std::int64_t> ids_;
     PredictionsShape shape_;
     bool has_targets_ = false;
+    std::int64_t label_classes_ = 0;
 };
 
 /// Predictions in a file; `pool`, if not null, has the targets. Throws the same FileError on all

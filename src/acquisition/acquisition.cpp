@@ -195,6 +195,7 @@ std::string_view remedy_for(std::string_view need) {
         {"targets", "--pool with a pool that has targets gives targets"},
         {"labelled", "--labelled with the ids that have labels gives labelled"},
         {"neighbours", "neighbours are found by embeddings"},
+        {"class-counts", "--pool with a pool that has targets or boxes gives class-counts"},
         {"target-predictions", "--target-pool gives target-predictions"}};
     const auto remedy = remedies.find(need);
     THRESHER_CHECK(remedy != remedies.end(), "no remedy is known for the need \"{}\"", need);

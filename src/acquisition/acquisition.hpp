@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "src/pool/boxes.hpp"
+
 namespace thresher {
 
 /// Rows beside the one that is scored, the same for all rows of the pool and on all ranks. Filled
@@ -33,6 +35,7 @@ struct PredictionView {
     std::span<const float> embeddings{};                   ///< [n, d]
     std::int64_t embedding_size = 0;                       ///< d
     std::span<const std::int64_t> targets{};               ///< [n]; -1 = unknown
+    std::span<const LabelledBox> boxes{};                  ///< [n, most of a row]
     OtherRows others{};
 };
 

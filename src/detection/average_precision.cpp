@@ -232,6 +232,18 @@ DetectionRule detection_rule(std::string_view name) {
     fail<UsageError>("\"{}\" is no metric of detections; allowed: coco, voc07, voc10", name);
 }
 
+std::string_view detection_rule_name(DetectionRule rule) {
+    switch (rule) {
+        case DetectionRule::coco:
+            return "coco";
+        case DetectionRule::voc07:
+            return "voc07";
+        case DetectionRule::voc10:
+            return "voc10";
+    }
+    return "";
+}
+
 DetectionMetric measure_detections(const TruthBoxes& truth, const Detections& detections,
                                    std::int64_t classes, const DetectionMetricOptions& options,
                                    Collective& collective) {

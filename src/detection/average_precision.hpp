@@ -22,6 +22,7 @@ constexpr double kNoObjects = -1.0;
 
 /// "coco", "voc07" or "voc10". Throws UsageError.
 DetectionRule detection_rule(std::string_view name);
+std::string_view detection_rule_name(DetectionRule rule);
 
 struct DetectionMetricOptions {
     DetectionRule rule = DetectionRule::coco;

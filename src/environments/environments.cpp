@@ -32,6 +32,8 @@ const std::vector<EnvironmentInfo>& environments() {
          16, make_standard},
         {"pool", "a stratified draw from any pool with targets, in principal components if asked",
          true, 0, make_from_pool},
+        {"images", "images with boxes of a pool, seen as the trunk of a detector sees them", true,
+         0, make_from_pool},
     };
     return table;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "src/acquisition/outputs.hpp"
+#include "src/detection/presence.hpp"
 #include "src/models/tensors.hpp"
 #include "src/models/token_reader.hpp"
 
@@ -17,9 +18,11 @@ namespace {
 constexpr std::int64_t kMicroBatch = 64;
 constexpr std::int64_t kMicroBatchVectors = 512;
 constexpr std::int64_t kMicroBatchGpu = 512;
+constexpr std::int64_t kMicroBatchDetector = 16;
 
 std::int64_t default_micro_batch(const Model& model) {
     if (model.device() != "cpu") return kMicroBatchGpu;
+    if (model.spec().detector) return kMicroBatchDetector;
     return model.spec().name == "mlp" ? kMicroBatchVectors : kMicroBatch;
 }
 
@@ -52,11 +55,17 @@ void store(const Arrival& arrival) {
 ModelRunner::ModelRunner(const Model& model, const PoolInfo& pool, std::int64_t micro_batch)
     : model_(model.scoring_form()),
       reader_(model.spec(), pool.element_type, pool.scale, model.device()),
-      micro_batch_(micro_batch > 0 ? micro_batch : default_micro_batch(model)) {}
+      micro_batch_(micro_batch > 0 ? micro_batch : default_micro_batch(model)) {
+    if (model.spec().detector) detect_.emplace(model.spec(), detect_options(model.spec()));
+}
+
+std::int64_t ModelRunner::classes() const {
+    return model_->spec().classes + (model_->spec().detector ? 1 : 0);
+}
 
 void ModelRunner::run(const Block& block, MaskKeys keys, const ModelResults& results) {
     const c10::InferenceMode inference;
-    const std::int64_t classes = model_->spec().classes, size = model_->embedding_size();
+    const std::int64_t width = classes(), size = model_->embedding_size();
     const std::int64_t row_bytes = reader_.bytes_per_row();
     std::vector<Arrival> waiting;
     for (std::int64_t begin = 0; begin < block.rows.size(); begin += micro_batch_) {
@@ -69,10 +78,17 @@ void ModelRunner::run(const Block& block, MaskKeys keys, const ModelResults& res
             part(block.inputs, row_bytes).first(static_cast<std::size_t>(count * row_bytes)));
         if (!results.log_probs.empty() || !results.embeddings.empty()) {
             ModelOutputs outputs = model_->forward(inputs);
-            if (!results.log_probs.empty()) {
+            if (!results.log_probs.empty() && detect_) {
+                const std::span<float> to = part(results.log_probs, results.stride);
+                std::int64_t row = 0;
+                for (const ImageDetections& found : (*detect_)(outputs)) {
+                    presence(found, width - 1,
+                             to.subspan(static_cast<std::size_t>(row++ * results.stride),
+                                        static_cast<std::size_t>(width)));
+                }
+            } else if (!results.log_probs.empty()) {
                 waiting.push_back({std::move(outputs.logits),
-                                   part(results.log_probs, results.stride), results.stride,
-                                   classes});
+                                   part(results.log_probs, results.stride), results.stride, width});
             }
             if (!results.embeddings.empty()) {
                 waiting.push_back(
@@ -90,9 +106,9 @@ void ModelRunner::run(const Block& block, MaskKeys keys, const ModelResults& res
             keys.ids =
                 block.ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
             const at::Tensor logits = model_->sample(inputs, keys, results.samples);
-            const std::int64_t stride = results.samples * classes;
+            const std::int64_t stride = results.samples * width;
             waiting.push_back(
-                {logits.transpose(0, 1), part(results.sampled, stride), stride, classes});
+                {logits.transpose(0, 1), part(results.sampled, stride), stride, width});
         }
         // On a GPU the host runs ahead through the whole block before it waits for any result.
         if (model_->device() != "cpu") continue;

@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
+#include "src/detection/detect.hpp"
 #include "src/models/input_reader.hpp"
 #include "src/models/mask_keys.hpp"
 #include "src/models/model.hpp"
@@ -17,7 +19,8 @@ namespace thresher {
 
 /// Where results go; an empty span is not wanted.
 struct ModelResults {
-    /// Of one pass in eval mode: row i at [i * stride, i * stride + classes).
+    /// Of one pass in eval mode: row i at [i * stride, i * stride + classes). Of a detector, what
+    /// is in the image: see presence().
     std::span<float> log_probs;
     std::int64_t stride = 0;
     std::span<float> embeddings;  ///< [n, d], of the same pass
@@ -33,6 +36,8 @@ class ModelRunner {
 
     Model& model() { return *model_; }
     const Model& model() const { return *model_; }
+    /// Of log_probs; of a detector one more than it tells apart.
+    std::int64_t classes() const;
 
     /// `keys` say what the masks of stochastic passes depend on; its ids are set here. Local.
     void run(const Block& block, MaskKeys keys, const ModelResults& results);
@@ -40,6 +45,7 @@ class ModelRunner {
   private:
     std::unique_ptr<Model> model_;
     InputReader reader_;
+    std::optional<Detect> detect_;  ///< of a detector
     std::int64_t micro_batch_;
 };
 

@@ -97,6 +97,10 @@ void check_ability(Model& model, const GivenModel& given, const StrategyInfo& st
                       "strategy {} needs logits, but {} ({}) embeds images and captions; use "
                       "strategy embedding or loss",
                       strategy.name, given.title, name);
+    THRESHER_CHECK_AS(UsageError, strategy.name != "loss" || !model.spec().detector,
+                      "strategy loss makes losses of classes, but {} ({}) finds objects; use "
+                      "strategy deterministic or embedding",
+                      given.title, name);
     if (strategy.name == "monte-carlo") {
         THRESHER_CHECK_AS(UsageError, model.has_dropout(),
                           "strategy monte-carlo needs dropout, but {} ({}) has none; {}, or use "
@@ -163,7 +167,7 @@ Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
         check_fits(entry.model->spec(), pool, entry.title);
         auto role = std::make_unique<Role>(
             Role{std::string(entry.role), {*entry.model, pool, options.micro_batch}});
-        const std::int64_t classes = entry.model->spec().classes;
+        const std::int64_t classes = role->runner.classes();
         for (const StrategyInfo* strategy : strategies) {
             if (!contains(strategy->roles, entry.role)) continue;
             check_ability(role->runner.model(), entry, *strategy);
@@ -216,7 +220,7 @@ void Predictor::predict(const Block& block, Predictions& predictions) {
     predictions.losses.clear();
     predictions.quarantined.clear();
     for (const auto& role : roles_) {
-        const std::int64_t classes = role->runner.model().spec().classes;
+        const std::int64_t classes = role->runner.classes();
         const bool pair_losses = role->losses && role->runner.model().spec().towers;
         ModelResults results;
         if (role->sample) {

@@ -10,7 +10,8 @@ const std::vector<StrategyInfo>& strategies() {
          {"log_probs"},
          {"learner"},
          false,
-         "one pass in eval mode; log-softmax of the logits in float32",
+         "one pass in eval mode; log-softmax of the logits in float32; of a detector, the share of "
+         "each class, and last of nothing, in what it expects to find",
          "-"},
         {"monte-carlo",
          {"log_probs"},
@@ -29,7 +30,8 @@ const std::vector<StrategyInfo>& strategies() {
          {"embeddings"},
          {"learner"},
          false,
-         "the input of the last layer, in eval mode; of a two-tower the embedding of the image",
+         "the input of the last layer, in eval mode; of a two-tower the embedding of the image; of "
+         "a detector the mean of the trunk's last features",
          "Sener and Savarese 2018 (arXiv 1708.00489)"},
         {"loss",
          {"losses/learner", "losses/reference", "losses/online"},

@@ -2,12 +2,21 @@
 
 #include "src/pool/example_blocks.hpp"
 #include "src/training/evaluate.hpp"
+#include "src/training/evaluate_detector.hpp"
 #include "src/training/retrieval.hpp"
 
 namespace thresher {
 
 std::map<std::string, double> validate(const Model& model, ExampleSource& source,
                                        ContrastiveKind contrastive, Collective& collective) {
+    if (model.spec().detector) {
+        const DetectorEvaluation result = evaluate_detector(
+            model,
+            *blocks_of_examples(source, collective.rank(), collective.size(), kImagesInBlock),
+            pool_metric(), detect_options(model.spec()), collective);
+        return {{"loss", result.mean_loss},
+                {"average_precision", result.metric.mean_average_precision}};
+    }
     if (!model.spec().towers) {
         const Evaluation result = evaluate(model, source, collective);
         return {{"loss", result.mean_loss}, {"accuracy", result.accuracy()}};

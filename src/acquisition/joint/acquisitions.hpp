@@ -25,6 +25,8 @@ void pick_typiclust(Collective& collective, JointShard& shard, const JointOption
                     Selection& selection);
 void pick_facility_location(Collective& collective, JointShard& shard, const JointOptions& options,
                             Selection& selection);
+void pick_class_balance(Collective& collective, JointShard& shard, const JointOptions& options,
+                        Selection& selection);
 void pick_cluster_margin(Collective& collective, JointShard& shard, const JointOptions& options,
                          Selection& selection);
 

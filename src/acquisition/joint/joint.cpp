@@ -91,6 +91,17 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
          "16 N / P + 24 min(k, 500) d",
          "26 x 8 min(k, 500) d",
          pick_cluster_margin},
+        {"class-balance",
+         {"class-counts"},
+         "an oracle, to measure others by: the row whose labels (target or boxes) most even out "
+         "the "
+         "classes of all that is labelled and picked",
+         "sum over classes c of log(1 + n_c + row's count) - log(1 + n_c)",
+         "the coverage of classes in its plainest submodular form: Lin and Bilmes 2011",
+         "k N C / P",
+         "4 C N / P",
+         "k (4 C + 16)",
+         pick_class_balance},
     };
     return table;
 }
@@ -175,6 +186,13 @@ void check_shapes(const JointAcquisition& acquisition, const JointRows& rows) {
                           "{} measures how far samples disagree, but the predictions hold {} for "
                           "each row; predict with strategy monte-carlo or ensemble",
                           acquisition.name, rows.samples);
+    }
+    if (acquisition.reads("class-counts")) {
+        THRESHER_CHECK(
+            rows.label_classes >= 1 &&
+                rows.class_counts.size() == n * static_cast<std::size_t>(rows.label_classes),
+            "{} counts of labels for {} rows of {} classes", rows.class_counts.size(), rows.rows,
+            rows.label_classes);
     }
     if (acquisition.reads("embeddings")) {
         THRESHER_CHECK(

@@ -30,6 +30,8 @@ struct JointRows {
     std::int64_t samples = 0, classes = 0;   ///< S and C
     std::span<const float> embeddings;       ///< [n, d]
     std::int64_t embedding_size = 0;         ///< d
+    std::span<const float> class_counts{};   ///< [n, label_classes], of the labels
+    std::int64_t label_classes = 0;
     std::span<const std::uint8_t> excluded;  ///< [n], 1 = takes no part; or empty
     std::span<const std::uint8_t> labelled;  ///< [n], 1 = labelled already, never picked; or empty
 
@@ -66,7 +68,8 @@ struct JointOptions {
 
 struct JointAcquisition {
     std::string_view name;
-    /// What it reads, in the words of Acquisition::needs: "log_probs", "embeddings", "samples".
+    /// What it reads, in the words of Acquisition::needs: "log_probs", "embeddings", "samples"; or
+    /// "class-counts": how many labels of each class a row has, its target or its boxes.
     std::vector<std::string_view> needs;
     bool reads(std::string_view need) const {
         return std::find(needs.begin(), needs.end(), need) != needs.end();

@@ -22,6 +22,8 @@ struct JointPool {
     std::int64_t samples = 0, classes = 0;
     std::vector<std::int64_t> ids;
     std::vector<std::uint8_t> excluded, labelled;
+    std::vector<float> class_counts;  ///< [rows, label_classes]
+    std::int64_t label_classes = 0;
 };
 
 inline JointPool points(std::vector<float> values, std::int64_t d) {
@@ -56,6 +58,15 @@ inline void add_random_predictions(JointPool& pool, std::int64_t samples, std::i
         }
         for (const double logit : logits)
             pool.log_probs.push_back(static_cast<float>(logit - std::log(sum)));
+    }
+}
+
+/// Labels of `classes` in turn, one a row.
+inline void add_labels_in_turn(JointPool& pool, std::int64_t classes) {
+    pool.label_classes = classes;
+    pool.class_counts.assign(static_cast<std::size_t>(pool.rows * classes), 0.0F);
+    for (std::int64_t row = 0; row < pool.rows; ++row) {
+        pool.class_counts[static_cast<std::size_t>(row * classes + row % classes)] = 1.0F;
     }
 }
 
@@ -102,6 +113,8 @@ inline JointRows deal(const JointPool& pool, const Collective& collective) {
             .classes = pool.classes,
             .embeddings = part(pool.embeddings, pool.embedding_size),
             .embedding_size = pool.embedding_size,
+            .class_counts = part(pool.class_counts, pool.label_classes),
+            .label_classes = pool.label_classes,
             .excluded = part(pool.excluded, 1),
             .labelled = part(pool.labelled, 1)};
 }

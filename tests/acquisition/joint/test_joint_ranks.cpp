@@ -9,6 +9,7 @@ using namespace thresher::test;
 TEST_CASE("every joint acquisition picks the same batch for any number of ranks") {
     JointPool pool = random_points(400, 6);
     add_random_predictions(pool, 4, 3);
+    add_labels_in_turn(pool, 3);
     pool.embeddings[60] = NAN;
     pool.log_probs[300] = NAN;
     pool = with_labelled(pool, {7, 120, 399});
@@ -33,6 +34,7 @@ TEST_CASE("all points equal, and as many picks as rows, are legal for every join
     pool.samples = 2;
     pool.classes = 2;
     pool.log_probs.assign(48, std::log(0.5F));
+    add_labels_in_turn(pool, 1);
     for (const JointAcquisition& acquisition : joint_acquisitions()) {
         const std::string name(acquisition.name);
         for (const bool warm : {false, true}) {

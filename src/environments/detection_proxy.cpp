@@ -1,0 +1,580 @@
+#include "src/environments/detection_proxy.hpp"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/mse_loss.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/smooth_l1_loss.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "src/base/check.hpp"
+#include "src/detection/average_precision.hpp"
+#include "src/detection/detected_images.hpp"
+#include "src/detection/presence.hpp"
+#include "src/models/detector/detector_spec.hpp"
+#include "src/models/detector/heads.hpp"
+#include "src/models/detector/trunk.hpp"
+#include "src/models/input_reader.hpp"
+#include "src/random/permutation.hpp"
+#include "src/training/detection_loss.hpp"
+#include "src/training/evaluate_detector.hpp"
+#include "src/training/flat_tensors.hpp"
+#include "src/training/optimizer.hpp"
+
+namespace thresher {
+namespace {
+
+/// Images a forward pass, where nothing is trained.
+constexpr std::int64_t kMicroBatch = 32;
+
+/// Draws of Stream::proxy: an order for each epoch of each repeat, and mirrorings.
+constexpr std::uint32_t kEpochs = 1U << 16U, kMirrors = 1U << 30U;
+
+using Features = std::vector<at::Tensor>;  ///< by level, [n, channels, height, width]
+
+Features rows_of(const Features& all, const at::Tensor& rows) {
+    Features some;
+    for (const at::Tensor& level : all) {
+        some.push_back(at::index_select(level, 0, rows).contiguous(at::MemoryFormat::ChannelsLast));
+    }
+    return some;
+}
+
+at::Tensor tensor_of(const std::vector<std::int64_t>& values) {
+    return at::from_blob(const_cast<std::int64_t*>(values.data()), {std::ssize(values)}, at::kLong);
+}
+
+/// Images of one part of an environment: what the heads see of them, or the trunk.
+struct Images {
+    std::int64_t rows = 0, most_boxes = 0;
+    Features features;
+    std::vector<LabelledBox> boxes;  ///< [rows, most_boxes]
+
+    std::vector<LabelledBox> boxes_of(const std::vector<std::int64_t>& some) const {
+        std::vector<LabelledBox> chosen;
+        for (const std::int64_t row : some) {
+            const auto first = boxes.begin() + row * most_boxes;
+            chosen.insert(chosen.end(), first, first + most_boxes);
+        }
+        return chosen;
+    }
+};
+
+/// The boxes of mirrored images.
+std::vector<LabelledBox> mirrored(std::vector<LabelledBox> boxes, double width) {
+    for (LabelledBox& box : boxes) {
+        if (!box.is_object()) continue;
+        const float x0 = box.x0;
+        box.x0 = static_cast<float>(width) - box.x1;
+        box.x1 = static_cast<float>(width) - x0;
+    }
+    return boxes;
+}
+
+/// With more places for boxes in a row.
+std::vector<LabelledBox> widened(const std::vector<LabelledBox>& boxes, std::int64_t rows,
+                                 std::int64_t most) {
+    std::vector<LabelledBox> wide(static_cast<std::size_t>(rows * most));
+    const std::int64_t width = rows == 0 ? 0 : std::ssize(boxes) / rows;
+    for (std::int64_t row = 0; row < rows; ++row) {
+        std::copy_n(boxes.begin() + row * width, width, wide.begin() + row * most);
+    }
+    return wide;
+}
+
+/// The anchor that stands where each stands in the mirrored image, [anchors].
+std::vector<std::int64_t> mirrored_anchors(const ModelSpec& spec) {
+    std::vector<std::int64_t> mirror;
+    const std::vector<FeatureLevel> levels = detector_levels(spec);
+    std::int64_t first = 0;
+    for (std::size_t l = 0; l < levels.size(); ++l) {
+        const std::int64_t width = levels[l].width, shapes = std::ssize(spec.detector->anchors[l]);
+        for (std::int64_t y = 0; y < levels[l].height; ++y) {
+            for (std::int64_t x = 0; x < width; ++x) {
+                for (std::int64_t s = 0; s < shapes; ++s) {
+                    mirror.push_back(first + (y * width + width - 1 - x) * shapes + s);
+                }
+            }
+        }
+        first += levels[l].height * width * shapes;
+    }
+    return mirror;
+}
+
+/// Copies the tensors whose names begin with `scope`.
+void copy_scope(const Model& from, const std::string& scope, const Builder& to) {
+    const c10::NoGradGuard no_grad;
+    for (const auto& [source, target] :
+         {std::pair{from.parameters(), to.parameters}, std::pair{from.buffers(), to.buffers}}) {
+        for (const NamedTensor& entry : target) {
+            if (!entry.name.starts_with(scope)) continue;
+            const auto found =
+                std::find_if(source.begin(), source.end(),
+                             [&](const NamedTensor& other) { return other.name == entry.name; });
+            THRESHER_CHECK(found != source.end(), "the detector has no tensor {}", entry.name);
+            NamedTensor(entry).tensor.copy_(found->tensor);
+        }
+    }
+}
+
+/// A detector in training, or its heads alone.
+class Learner {
+  public:
+    Learner(const ModelSpec& spec, std::uint64_t seed, bool full, const Model* start)
+        : builder_(seed) {
+        if (full) {
+            builder_.scope = "trunk.";
+            trunk_ = make_trunk(spec, builder_);
+        }
+        builder_.scope = "heads.";
+        heads_ = make_heads(spec, builder_);
+        if (start != nullptr) copy_scope(*start, "", builder_);
+        flat_.emplace(trainable(builder_.parameters));
+    }
+
+    ModelOutputs forward(const Features& features, bool training) {
+        pass_.training = training;
+        return (*heads_)(trunk_ ? (*trunk_)(features.front(), pass_) : features, pass_);
+    }
+
+    FlatTensors& parameters() { return *flat_; }
+    /// Parameters and running statistics become (1 - rate) of what they are and rate of the
+    /// other's.
+    void approach(Learner& other, double rate) {
+        flat_->values().lerp_(other.flat_->values(), rate);
+        for (std::size_t i = 0; i < builder_.buffers.size(); ++i) {
+            builder_.buffers[i].tensor.copy_(other.builder_.buffers[i].tensor);
+        }
+    }
+    double flops() const { return pass_.flops; }
+
+  private:
+    Builder builder_;
+    std::unique_ptr<Trunk> trunk_;
+    std::unique_ptr<Heads> heads_;
+    std::optional<FlatTensors> flat_;
+    Pass pass_;
+};
+
+void check_options(const DetectionProxyOptions& options) {
+    const auto check = [](bool fine, std::string_view what, double value,
+                          std::string_view allowed) {
+        THRESHER_CHECK_AS(UsageError, fine, "the proxy's {} is {}; allowed: {}", what, value,
+                          allowed);
+    };
+    const auto count = [&](std::string_view what, std::int64_t value) {
+        check(value >= 1, what, static_cast<double>(value), "1 and more");
+    };
+    count("number of steps", options.steps);
+    count("batch size", options.batch_size);
+    count("number of trainings", options.repeats);
+    check(options.learning_rate > 0.0, "learning rate", options.learning_rate, "above 0");
+    check(options.weight_decay >= 0.0, "weight decay", options.weight_decay, "0 and more");
+    check(options.consistency >= 0.0, "consistency", options.consistency, "0 and more");
+    for (const auto& [what, share] : {std::pair{"ramp", options.ramp},
+                                      {"threshold", options.threshold},
+                                      {"teacher decay", options.teacher_decay}}) {
+        check(share >= 0.0 && share <= 1.0, what, share, "0 to 1");
+    }
+}
+
+}  // namespace
+
+struct DetectionProxy::Body {
+    DetectionProxyOptions options;
+    ModelSpec spec;
+    std::string name;
+    std::int64_t labelled, candidates;
+    Images known;  ///< labelled set, then candidates, then both mirrored
+    Images reward, test;
+    std::vector<std::int64_t> mirror;  ///< mirrored_anchors()
+    std::unique_ptr<Model> start;
+    DetectionLoss loss;
+    Detect detect;
+
+    Body(const Model& detector, std::string detector_name, const DetectionParts& parts,
+         const DetectionProxyOptions& chosen)
+        : options(chosen),
+          spec(detector.spec()),
+          name(std::move(detector_name)),
+          labelled(parts.labelled.info.rows),
+          candidates(parts.candidates.info.rows),
+          mirror(mirrored_anchors(spec)),
+          start(detector.clone()),
+          loss(spec),
+          detect(spec, detect_options(spec)) {
+        known = images_of(parts.labelled);
+        append(known, images_of(parts.candidates));
+        mirror_known(parts);
+        reward = images_of(parts.reward);
+        test = images_of(parts.test);
+    }
+
+    std::int64_t images() const { return labelled + candidates; }
+
+    /// What the heads see of images, or the images.
+    Features features_of(const at::Tensor& inputs) const {
+        if (options.full) return {inputs};
+        const c10::NoGradGuard no_grad;
+        Builder builder(std::nullopt);
+        builder.scope = "trunk.";
+        const std::unique_ptr<Trunk> trunk = make_trunk(spec, builder);
+        copy_scope(*start, "trunk.", builder);
+        Features all;
+        Pass pass;
+        for (std::int64_t begin = 0; begin < inputs.size(0); begin += kMicroBatch) {
+            const Features some = (*trunk)(
+                inputs.narrow(0, begin, std::min(kMicroBatch, inputs.size(0) - begin)), pass);
+            all.resize(some.size());
+            for (std::size_t l = 0; l < some.size(); ++l) {
+                all[l] = all[l].defined() ? at::cat({all[l], some[l]}) : some[l];
+            }
+        }
+        return all;
+    }
+
+    at::Tensor inputs_of(const MemoryPool& pool) const {
+        return InputReader(spec, pool.info.element_type, pool.info.scale, "cpu").read(pool.inputs);
+    }
+
+    Images images_of(const MemoryPool& pool) const {
+        Images images{pool.info.rows, pool.info.most_boxes, {}, pool.boxes};
+        if (images.rows > 0) images.features = features_of(inputs_of(pool));
+        return images;
+    }
+
+    static void append(Images& all, const Images& more) {
+        const std::int64_t most = std::max(all.most_boxes, more.most_boxes);
+        all.boxes = widened(all.boxes, all.rows, most);
+        const std::vector<LabelledBox> boxes = widened(more.boxes, more.rows, most);
+        all.boxes.insert(all.boxes.end(), boxes.begin(), boxes.end());
+        for (std::size_t l = 0; l < all.features.size(); ++l) {
+            all.features[l] = at::cat({all.features[l], more.features[l]});
+        }
+        all.most_boxes = most;
+        all.rows += more.rows;
+    }
+
+    void mirror_known(const DetectionParts& parts) {
+        Images other = known;
+        const auto width = static_cast<double>(spec.input_shape[2]);
+        other.boxes = mirrored(known.boxes, width);
+        const at::Tensor inputs = at::cat({inputs_of(parts.labelled), inputs_of(parts.candidates)});
+        other.features = features_of(inputs.flip({3}).contiguous(at::MemoryFormat::ChannelsLast));
+        append(known, other);
+    }
+
+    std::vector<std::int64_t> training_rows(std::span<const std::int32_t> subset) const {
+        std::vector<std::int64_t> rows(static_cast<std::size_t>(labelled));
+        std::iota(rows.begin(), rows.end(), std::int64_t{0});
+        for (const std::int32_t candidate : subset) {
+            if (candidate >= 0) rows.push_back(labelled + candidate);
+        }
+        std::sort(rows.begin(), rows.end());
+        return rows;
+    }
+
+    /// The `count` rows of step `step` in an order of its own for each epoch, each mirrored or not.
+    std::vector<std::int64_t> batch_of(const std::vector<std::int64_t>& rows, std::int64_t step,
+                                       std::uint32_t stream) const {
+        const std::int64_t n = std::ssize(rows);
+        const KeyedRandom mirrors(options.seed, Stream::proxy, kMirrors + stream);
+        std::vector<std::int64_t> batch;
+        for (std::int64_t i = step * options.batch_size; i < (step + 1) * options.batch_size; ++i) {
+            const KeyedPermutation order(n, options.seed, Stream::proxy,
+                                         stream * kEpochs + static_cast<std::uint32_t>(i / n));
+            const std::int64_t row = rows[static_cast<std::size_t>(order(i % n))];
+            batch.push_back(row + ((mirrors.bits(i) & 1U) != 0 ? images() : 0));
+        }
+        return batch;
+    }
+
+    at::Tensor supervised_loss(Learner& learner, const std::vector<std::int64_t>& batch) const {
+        const ModelOutputs outputs =
+            learner.forward(rows_of(known.features, tensor_of(batch)), true);
+        return loss(outputs, known.boxes_of(batch)).mean();
+    }
+
+    at::Tensor probabilities(const at::Tensor& logits) const {
+        return spec.name == "ssd" ? at::softmax(logits, 2) : at::sigmoid(logits);
+    }
+
+    /// How far the learner is from what `teacher` says of the mirrored images of `batch`, over the
+    /// anchors for which that finds an object.
+    at::Tensor consistency_loss(Learner& learner, Learner& teacher,
+                                const std::vector<std::int64_t>& batch) const {
+        std::vector<std::int64_t> others;
+        for (const std::int64_t row : batch) others.push_back((row + images()) % (2 * images()));
+        ModelOutputs taught;
+        {
+            const c10::NoGradGuard no_grad;
+            taught = teacher.forward(rows_of(known.features, tensor_of(others)), false);
+            const at::Tensor places = tensor_of(mirror);
+            taught.logits = at::index_select(taught.logits, 1, places);
+            taught.boxes = at::index_select(taught.boxes, 1, places);
+            taught.boxes.select(2, 0).neg_();
+        }
+        return difference(learner.forward(rows_of(known.features, tensor_of(batch)), true), taught,
+                          false);
+    }
+
+    /// The same of what the learner itself says now, made sure.
+    at::Tensor pseudo_label_loss(Learner& learner, const std::vector<std::int64_t>& batch) const {
+        const ModelOutputs outputs =
+            learner.forward(rows_of(known.features, tensor_of(batch)), true);
+        return difference(outputs, {outputs.logits.detach(), {}, outputs.boxes.detach()}, true);
+    }
+
+    /// Squared distance of probabilities and, of what is not sure, smooth L1 distance of codes,
+    /// summed over the anchors that are told to find an object, a mean over these.
+    at::Tensor difference(const ModelOutputs& outputs, const ModelOutputs& taught,
+                          bool made_sure) const {
+        at::Tensor wanted = probabilities(taught.logits);
+        const auto [best, best_class] = wanted.narrow(2, 0, spec.classes).max(2);
+        const at::Tensor mask = best.ge(options.threshold).to(at::kFloat);
+        const double found = std::max(1.0, mask.sum().item<double>());
+        if (made_sure) {
+            wanted = at::zeros_like(wanted).scatter_(2, best_class.unsqueeze(2), 1.0);
+        }
+        at::Tensor sum = probabilities(outputs.logits).sub(wanted).square().sum(2).mul(mask).sum();
+        if (!made_sure) {
+            sum = sum + at::smooth_l1_loss(outputs.boxes, taught.boxes, at::Reduction::None)
+                            .sum(2)
+                            .mul(mask)
+                            .sum();
+        }
+        return sum.div(found);
+    }
+
+    /// w(t) of step `step`: Laine and Aila 2017.
+    double ramp_up(std::int64_t step) const {
+        const double length = options.ramp * static_cast<double>(options.steps);
+        const double t = length <= 0.0 ? 1.0 : std::min(1.0, static_cast<double>(step) / length);
+        return options.consistency * std::exp(-5.0 * (1.0 - t) * (1.0 - t));
+    }
+
+    std::unique_ptr<Learner> new_learner(std::int64_t repeat) const {
+        return std::make_unique<Learner>(spec, options.seed + static_cast<std::uint64_t>(repeat),
+                                         options.full, options.warm ? start.get() : nullptr);
+    }
+
+    std::unique_ptr<Learner> train(std::span<const std::int32_t> subset,
+                                   std::int64_t repeat) const {
+        const c10::AutoGradMode gradients_on(true);
+        const std::vector<std::int64_t> rows = training_rows(subset);
+        std::vector<std::int64_t> others;
+        for (std::int64_t row = 0; row < images(); ++row) {
+            if (!std::binary_search(rows.begin(), rows.end(), row)) others.push_back(row);
+        }
+        const bool semi = options.supervision != Supervision::supervised &&
+                          options.consistency > 0.0 && !others.empty();
+        auto learner = new_learner(repeat);
+        std::unique_ptr<Learner> teacher;
+        if (semi && options.supervision == Supervision::mean_teacher) teacher = new_learner(repeat);
+        FlatTensors& parameters = learner->parameters();
+        const at::Tensor gradient = at::zeros_like(parameters.values());
+        TrainOptions adam;
+        adam.optimizer = OptimizerKind::adamw;
+        adam.weight_decay = options.weight_decay;
+        Optimizer optimizer(adam, parameters.values(), parameters.matrices());
+        parameters.bind_gradients(gradient);
+        const auto stream = static_cast<std::uint32_t>(2 * repeat);
+        for (std::int64_t step = 0; step < options.steps; ++step) {
+            {
+                const c10::NoGradGuard no_grad;
+                gradient.zero_();
+            }
+            at::Tensor total = supervised_loss(*learner, batch_of(rows, step, stream));
+            if (semi) {
+                const std::vector<std::int64_t> batch = batch_of(others, step, stream + 1);
+                total = total + (teacher ? consistency_loss(*learner, *teacher, batch)
+                                         : pseudo_label_loss(*learner, batch))
+                                    .mul(ramp_up(step));
+            }
+            total.backward();
+            const double left =
+                1.0 - static_cast<double>(step) / static_cast<double>(options.steps);
+            const c10::NoGradGuard no_grad;
+            optimizer.update(parameters.values(), gradient, options.learning_rate * left, step);
+            if (teacher) teacher->approach(*learner, 1.0 - options.teacher_decay);
+        }
+        parameters.bind_gradients(at::Tensor());
+        return learner;
+    }
+
+    const Images& part(Part which) const {
+        return which == Part::reward ? reward : which == Part::test ? test : known;
+    }
+    /// Rows of part(which).
+    std::vector<std::int64_t> rows_in(Part which) const {
+        const std::int64_t first = which == Part::candidates ? labelled : 0;
+        const std::int64_t count = which == Part::labelled     ? labelled
+                                   : which == Part::candidates ? candidates
+                                                               : part(which).rows;
+        std::vector<std::int64_t> rows(static_cast<std::size_t>(count));
+        std::iota(rows.begin(), rows.end(), first);
+        return rows;
+    }
+
+    /// Calls visit(outputs, rows) for micro-batches of the rows.
+    template <class Visit>
+    void run(Learner& learner, const Images& images, const std::vector<std::int64_t>& rows,
+             const Visit& visit) const {
+        const c10::NoGradGuard no_grad;
+        for (std::size_t begin = 0; begin < rows.size(); begin += kMicroBatch) {
+            const std::vector<std::int64_t> some(
+                rows.begin() + static_cast<std::ptrdiff_t>(begin),
+                rows.begin() +
+                    static_cast<std::ptrdiff_t>(std::min(begin + kMicroBatch, rows.size())));
+            visit(learner.forward(rows_of(images.features, tensor_of(some)), false), some);
+        }
+    }
+
+    ProxyMetrics judge(Learner& learner, Part judged_on) const {
+        const Images& images = part(judged_on);
+        const std::vector<std::int64_t> rows = rows_in(judged_on);
+        DetectedImages seen;
+        double losses = 0.0;
+        run(learner, images, rows, [&](const ModelOutputs& outputs, const auto& some) {
+            const std::vector<LabelledBox> boxes = images.boxes_of(some);
+            losses += loss(outputs, boxes).sum().template item<double>();
+            const std::vector<ImageDetections> found = detect(outputs);
+            for (std::size_t i = 0; i < some.size(); ++i) {
+                const auto most = static_cast<std::size_t>(images.most_boxes);
+                seen.add(some[i], std::span(boxes).subspan(i * most, most), found[i]);
+            }
+        });
+        const auto local = make_local_collective();
+        const DetectionMetric metric = measure_detections(seen.truth(), seen.detections(),
+                                                          spec.classes, pool_metric(), *local);
+        return {metric.mean_average_precision, -losses / static_cast<double>(rows.size())};
+    }
+};
+
+DetectionProxy::DetectionProxy(const Model& detector, const std::string& name,
+                               const DetectionParts& parts, const DetectionProxyOptions& options) {
+    check_options(options);
+    THRESHER_CHECK(detector.spec().detector.has_value(),
+                   "the proxy of images with boxes needs a detector built here, but {} is none",
+                   detector.spec().name);
+    THRESHER_CHECK(detector.device() == "cpu",
+                   "a proxy is trained on the CPU, but its detector is on {}", detector.device());
+    for (const auto& [what, pool] : {std::pair{"labelled set", &parts.labelled},
+                                     {"candidates", &parts.candidates},
+                                     {"reward images", &parts.reward},
+                                     {"test images", &parts.test}}) {
+        THRESHER_CHECK(pool->info.has_boxes, "the {} of an environment have no boxes", what);
+        THRESHER_CHECK(pool->info.rows > 0 || pool == &parts.test,
+                       "an environment without {} teaches nothing; it needs 1 or more", what);
+    }
+    body_ = std::make_unique<Body>(detector, name, parts, options);
+}
+
+DetectionProxy::~DetectionProxy() = default;
+
+std::int64_t DetectionProxy::candidates() const { return body_->candidates; }
+std::int64_t DetectionProxy::repeats() const { return body_->options.repeats; }
+
+const std::array<std::string_view, kProxyMetrics>& DetectionProxy::metric_names() const {
+    static constexpr std::array<std::string_view, kProxyMetrics> kNames{"average-precision",
+                                                                        "negative-loss"};
+    return kNames;
+}
+
+void DetectionProxy::retrain(std::span<const std::int32_t> subsets, std::int64_t size,
+                             std::int64_t count, Part judged_on, std::span<double> metrics) const {
+    THRESHER_CHECK(!body_->rows_in(judged_on).empty(),
+                   "the environment has no test images to judge on");
+    double* to = metrics.data();
+    for (std::int64_t q = 0; q < count; ++q) {
+        const auto subset =
+            subsets.subspan(static_cast<std::size_t>(q * size), static_cast<std::size_t>(size));
+        for (std::int64_t repeat = 0; repeat < repeats(); ++repeat) {
+            const auto learner = body_->train(subset, repeat);
+            to = std::ranges::copy(body_->judge(*learner, judged_on), to).out;
+        }
+    }
+}
+
+std::vector<float> DetectionProxy::log_probs(std::span<const std::int32_t> subset, Part part,
+                                             std::span<const std::int32_t> rows) const {
+    if (!subset.empty()) check_subsets(subset, std::ssize(subset));
+    std::vector<std::int64_t> wanted = body_->rows_in(part);
+    if (!rows.empty()) {
+        std::vector<std::int64_t> some;
+        for (const std::int32_t row : rows) {
+            THRESHER_CHECK(row >= 0 && std::cmp_less(row, wanted.size()),
+                           "row {} was to be predicted, of {}", row, wanted.size());
+            some.push_back(wanted[static_cast<std::size_t>(row)]);
+        }
+        wanted = std::move(some);
+    }
+    const std::int64_t classes = body_->spec.classes;
+    const auto width = static_cast<std::size_t>(classes + 1);
+    std::vector<float> own(width);
+    std::vector<double> sums(wanted.size() * width, 0.0);
+    for (std::int64_t repeat = 0; repeat < repeats(); ++repeat) {
+        const auto learner = body_->train(subset, repeat);
+        auto sum = sums.begin();
+        body_->run(*learner, body_->part(part), wanted,
+                   [&](const ModelOutputs& outputs, const auto&) {
+                       for (const ImageDetections& found : body_->detect(outputs)) {
+                           presence(found, classes, own);
+                           for (const float value : own) *sum++ += std::exp(double{value});
+                       }
+                   });
+    }
+    std::vector<float> log_probs;
+    for (const double sum : sums) {
+        log_probs.push_back(static_cast<float>(std::log(sum / static_cast<double>(repeats()))));
+    }
+    return log_probs;
+}
+
+double DetectionProxy::flops(std::int64_t, Part judged_on) const {
+    const auto learner = body_->new_learner(0);
+    const auto of_one = [&](const Images& images) {
+        const double before = learner->flops();
+        body_->run(*learner, images, {0}, [](const ModelOutputs&, const auto&) {});
+        return learner->flops() - before;
+    };
+    const DetectionProxyOptions& options = body_->options;
+    const double forward = of_one(body_->known);
+    const bool semi = options.supervision != Supervision::supervised && options.consistency > 0.0;
+    const double step = static_cast<double>(options.batch_size) * forward *
+                        (semi ? options.supervision == Supervision::mean_teacher ? 7.0 : 6.0 : 3.0);
+    return static_cast<double>(options.repeats) *
+           (static_cast<double>(options.steps) * step +
+            forward * static_cast<double>(body_->rows_in(judged_on).size()));
+}
+
+std::string DetectionProxy::describe() const {
+    const DetectionProxyOptions& options = body_->options;
+    constexpr const char* kNames[] = {"supervised", "pseudo-label", "mean-teacher"};
+    std::string text = fmt::format(
+        "{}, {} of {} ({}), {} steps of {}, learning rate {}, weight decay {}, {} trainings, seed "
+        "{}",
+        kNames[static_cast<std::size_t>(options.supervision)], options.full ? "all" : "heads",
+        body_->spec.name, body_->name, options.steps, options.batch_size, options.learning_rate,
+        options.weight_decay, options.repeats, options.seed);
+    if (options.warm) text += ", warm";
+    if (options.supervision != Supervision::supervised) {
+        text += fmt::format(", consistency {}, ramp {}, threshold {}", options.consistency,
+                            options.ramp, options.threshold);
+    }
+    if (options.supervision == Supervision::mean_teacher) {
+        text += fmt::format(", teacher decay {}", options.teacher_decay);
+    }
+    return text;
+}
+
+}  // namespace thresher

@@ -1,0 +1,127 @@
+#include "src/training/evaluate_detector.hpp"
+
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "src/base/agreement.hpp"
+#include "src/base/check.hpp"
+#include "src/base/tree_sum.hpp"
+#include "src/detection/detected_images.hpp"
+#include "src/models/input_reader.hpp"
+#include "src/models/tensors.hpp"
+#include "src/pool/letter_box.hpp"
+#include "src/training/detection_loss.hpp"
+
+namespace thresher {
+namespace {
+
+/// Images a forward pass.
+constexpr std::int64_t kMicroBatch = 16, kMicroBatchGpu = 128;
+
+/// What pixels of the input become pixels of the original image by.
+struct WayBack {
+    double x = 1.0, y = 1.0;
+
+    static WayBack of(const Block& block, std::size_t row, const PoolInfo& pool) {
+        if (block.image_sizes.empty() || pool.input_shape[1] != pool.input_shape[2]) return {};
+        const LetterBox box = LetterBox::of(block.image_sizes[2 * row + 1],
+                                            block.image_sizes[2 * row], pool.input_shape[1]);
+        return {1.0 / box.scale_x, 1.0 / box.scale_y};
+    }
+};
+
+class Evaluator {
+  public:
+    Evaluator(const Model& model, const PoolInfo& pool, const DetectOptions& detect)
+        : pool_(pool),
+          model_(model.scoring_form()),
+          reader_(model.spec(), pool.element_type, pool.scale, model.device()),
+          detect_(model.spec(), detect),
+          loss_(model.spec()) {}
+
+    /// Adds what is in the images of a block; returns the sum of their losses.
+    double add(const Block& block, DetectedImages& images) {
+        const c10::InferenceMode inference;
+        const std::int64_t most = model_->device() == "cpu" ? kMicroBatch : kMicroBatchGpu;
+        double loss = 0.0;
+        for (std::int64_t begin = 0; begin < block.rows.size(); begin += most) {
+            const RowRange rows{begin, std::min(block.rows.size(), begin + most)};
+            const ModelOutputs outputs = model_->forward(reader_.read(block.inputs, rows));
+            loss += loss_(outputs, boxes_of_rows(block, rows)).sum().item<double>();
+            const std::vector<ImageDetections> found = detect_(outputs);
+            for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+                const auto i = static_cast<std::size_t>(row);
+                const WayBack back = WayBack::of(block, i, pool_);
+                images.add(block.ids[i], boxes_of_rows(block, {row, row + 1}),
+                           found[static_cast<std::size_t>(row - begin)], back.x, back.y);
+            }
+        }
+        return loss;
+    }
+
+  private:
+    std::span<const LabelledBox> boxes_of_rows(const Block& block, RowRange rows) const {
+        return block.boxes.subspan(static_cast<std::size_t>(rows.begin * pool_.most_boxes),
+                                   static_cast<std::size_t>(rows.size() * pool_.most_boxes));
+    }
+
+    PoolInfo pool_;
+    std::unique_ptr<Model> model_;
+    InputReader reader_;
+    Detect detect_;
+    DetectionLoss loss_;
+};
+
+}  // namespace
+
+DetectionMetricOptions pool_metric(DetectionRule rule) {
+    DetectionMetricOptions options;
+    options.rule = rule;
+    options.voc_pixel = 0.0;
+    return options;
+}
+
+DetectorEvaluation evaluate_detector(const Model& model, BlockSource& source,
+                                     const DetectionMetricOptions& metric,
+                                     const DetectOptions& detect, Collective& collective) {
+    const PoolInfo& pool = source.info();
+    const BlockPartition partition{pool.rows, pool.block_rows, collective.size()};
+    DetectedImages images;
+    std::vector<double> losses;  // by own block
+    source.rewind();
+    agree(collective, [&] {
+        THRESHER_CHECK(model.spec().detector.has_value(),
+                       "{} finds no objects, so it cannot be evaluated as a detector; use an ssd "
+                       "or a retinanet",
+                       model.spec().name);
+        THRESHER_CHECK(pool.has_boxes,
+                       "pool {} has no boxes, so a detector cannot be evaluated on it; give a pool "
+                       "of thresher import voc or coco",
+                       pool.path);
+        Evaluator evaluator(model, pool, detect);
+        Block block;
+        while (source.next(block)) {
+            give_up_if_others_failed(collective);
+            losses.push_back(evaluator.add(block, images));
+        }
+    });
+    DetectorEvaluation result;
+    std::vector<double> loss(1);
+    tree_all_reduce<double>(collective, partition.blocks(),
+                            partition.owned_blocks(collective.rank()).begin, losses, loss);
+    std::vector<std::int64_t> counts{std::ssize(images.truth().image_ids),
+                                     std::ssize(images.truth().boxes),
+                                     std::ssize(images.detections().boxes)};
+    collective.all_reduce_sum(counts);
+    result.images = counts[0];
+    result.objects = counts[1];
+    result.detections = counts[2];
+    result.mean_loss = loss[0] / static_cast<double>(std::max<std::int64_t>(1, result.images));
+    result.metric = measure_detections(images.truth(), images.detections(), model.spec().classes,
+                                       metric, collective);
+    return result;
+}
+
+}  // namespace thresher
