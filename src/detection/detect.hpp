@@ -20,7 +20,7 @@ struct DetectOptions {
     std::int64_t most = 200;        ///< detections of an image
 };
 
-/// torchvision's for this kind of detector.
+/// torchvision's for this kind of detector. Throws Error where `spec` is no detector's.
 DetectOptions detect_options(const ModelSpec& spec);
 
 /// Of one image, by falling score.
@@ -35,14 +35,24 @@ class Detect {
   public:
     /// Throws Error where `spec` is no detector's. Local.
     Detect(const ModelSpec& spec, const DetectOptions& options);
+    /// With these anchors [A, 4] in place of the spec's, of which the levels have so many each.
+    Detect(const ModelSpec& spec, const DetectOptions& options, std::vector<float> anchors,
+           std::vector<std::int64_t> levels);
 
     /// The detections of each of the n images of `outputs`, which may be on any device. Local.
     std::vector<ImageDetections> operator()(const ModelOutputs& outputs) const;
 
   private:
+    struct Candidates;
+
+    ImageDetections detect(std::span<const float> logits, std::span<const float> codes) const;
+    void find_ssd(std::span<const float> logits, Candidates& candidates) const;
+    void find_retinanet(std::span<const float> logits, Candidates& candidates) const;
+
     ModelSpec spec_;
     DetectOptions options_;
     std::vector<float> anchors_;
+    std::vector<std::int64_t> levels_;
 };
 
 }  // namespace thresher
