@@ -26,7 +26,10 @@ void add_options(CLI::App& app, EnvOptions& options) {
         ->check(CLI::IsMember({"run", "oracle", "influence"}));
     app.add_option("-o,--output", options.output,
                    "File of curves to write, as a run's; oracle writes one where it is given");
-    app.add_option("--metric", options.metric, "What oracles look at: accuracy or negative-loss");
+    app.add_option(
+        "--metric", options.metric,
+        "What oracles look at: accuracy or negative-loss; of images average-precision or "
+        "negative-loss; the first unless given");
     app.add_option("--choosers", options.choosers,
                    "run: acquisitions and oracles that are compared, and policy")
         ->delimiter(',');
@@ -240,6 +243,7 @@ int run_env(Job& job) {
     EnvOptions options;
     add_options(job.options(), options);
     job.start();
+    if (options.metric.empty()) options.metric = options.choice.metric();
     refuse_unused(job, options.choice);
     if (options.action == "run") return play_games(job, options);
     if (options.action == "oracle") return oracle(job, options);

@@ -12,7 +12,7 @@
 namespace thresher::jobs {
 
 struct EnvOptions {
-    std::string action, output, policy, metric = "accuracy", reward = "delta";
+    std::string action, output, policy, metric, reward = "delta";
     std::vector<std::string> choosers{"random", "entropy", "margin", "k-center", "badge", "oracle"};
     std::vector<std::int64_t> batches{1, 5, 10, 20};
     std::int64_t budget = 40, seeds = 3, batch = 10, samples = 200;

@@ -198,6 +198,7 @@ int evaluate_policy(Job& job) {
     PolicyOptions options;
     add_policy_evaluation_options(job.options(), options);
     job.start();
+    if (options.metric.empty()) options.metric = options.choice.metric();
     refuse_unused(job, options.choice);
     for (const std::string& name : options.choosers) check_chooser_or_search(name);
     THRESHER_CHECK_AS(UsageError, options.tables.empty() || options.own,

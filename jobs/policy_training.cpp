@@ -299,6 +299,7 @@ int train_policy(Job& job) {
     PolicyOptions options;
     add_policy_training_options(job.options(), options);
     job.start();
+    if (options.metric.empty()) options.metric = options.choice.metric();
     install_stop_signals();
     check_policy_options(options);
     refuse_unused(job, options);

@@ -26,8 +26,7 @@ namespace thresher::jobs {
 namespace {
 
 struct Options {
-    std::string action, output, size = "10", shard, metric = "accuracy",
-                                weights = "inverse-distance";
+    std::string action, output, size = "10", shard, metric, weights = "inverse-distance";
     std::vector<std::string> tables, estimators;
     EnvironmentChoice choice;
     TablePlan plan;
@@ -47,7 +46,10 @@ void add_options(CLI::App& app, Options& options) {
                    "build: share of the records that are mutations of the best uniform ones");
     app.add_option("--shard", options.shard,
                    "build: i/n, one of n parts counted from 0, to be merged");
-    app.add_option("--metric", options.metric, "check, and what --near goes by");
+    app.add_option(
+        "--metric", options.metric,
+        "check, and what --near goes by: accuracy or negative-loss; of images average-precision "
+        "or negative-loss; the first unless given");
     app.add_option("--estimators", options.estimators, "check: which; none given: all")
         ->delimiter(',');
     app.add_option("--neighbours", options.estimator.neighbours,
@@ -203,6 +205,9 @@ int check(Job& job, Options options) {
     agree(job.collective(), [&] {
         if (!job.is_root()) return;
         const LookupTable table = merge_files(options.tables);
+        if (options.metric.empty()) {
+            options.metric = table.metrics.contains("accuracy") ? "accuracy" : "average-precision";
+        }
         const auto checks =
             check_table(table, options.metric, options.estimators, make_items(table.facts),
                         options.estimator, job.common().seed);
@@ -277,7 +282,10 @@ int run_table(Job& job) {
     Options options;
     add_options(job.options(), options);
     job.start();
-    if (options.action == "build") return build(job, options);
+    if (options.action == "build") {
+        if (options.metric.empty()) options.metric = options.choice.metric();
+        return build(job, options);
+    }
     if (options.action == "merge") return merge(job, options);
     if (options.action == "check") return check(job, options);
     return info(job, options);

@@ -34,6 +34,8 @@ struct EnvironmentChoice {
     std::int64_t proxy_batch = 16;  ///< images: of a step
 
     bool has_images() const { return environment.name == "images"; }
+    /// Of the proxy's metrics the one that is looked at unless another is named.
+    std::string metric() const { return has_images() ? "average-precision" : "accuracy"; }
     /// The options of the proxy with the texts above read into them. Throws UsageError.
     ProxyOptions proxy_options(std::uint64_t seed) const;
     DetectionProxyOptions detection_options(std::uint64_t seed) const;

@@ -20,7 +20,10 @@ void add_shared_options(CLI::App& app, PolicyOptions& options) {
                    "Files of thresher table build, one of each environment: makes theirs, and "
                    "begins with their records")
         ->check(CLI::ExistingFile);
-    app.add_option("--metric", options.metric, "Of a retrained proxy: accuracy or negative-loss");
+    app.add_option(
+        "--metric", options.metric,
+        "Of a retrained proxy: accuracy or negative-loss; of images average-precision or "
+        "negative-loss; the first unless given");
 }
 
 }  // namespace

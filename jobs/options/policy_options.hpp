@@ -16,7 +16,7 @@ namespace thresher::jobs {
 struct PolicyOptions {
     EnvironmentChoice choice;
     std::int64_t environments = 16, picks = 10;
-    std::string metric = "accuracy";
+    std::string metric;
     std::vector<std::string> tables;  ///< one of each environment, or none
 
     // train alone
