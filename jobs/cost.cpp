@@ -56,6 +56,7 @@ PoolInfo shape_of(const CostOptions& options) {
     info.path = "--input-shape";
     info.input_shape = options.input_shape;
     info.classes = options.classes;
+    info.has_targets = info.has_boxes = true;  // whichever the model learns from
     return info;
 }
 

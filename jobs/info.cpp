@@ -13,6 +13,7 @@
 #include "mpi/cuda_backend.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/log.hpp"
+#include "src/models/anchors.hpp"
 #include "src/models/model.hpp"
 #include "src/selection/scan.hpp"
 
@@ -51,6 +52,10 @@ std::string describe_model(const std::string& path) {
             "  embedding      {}",
             towers.image, towers.text_layers, towers.text_width, towers.token_length,
             towers.vocabulary, towers.embedding);
+    }
+    if (spec.detector) {
+        what += fmt::format("\n  trunk          {}; {} anchors", spec.detector->trunk,
+                            anchor_boxes(spec).size() / 4);
     }
     return fmt::format(
         "{}: a model, {} bytes\n"

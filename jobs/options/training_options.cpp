@@ -1,6 +1,9 @@
 #include "jobs/options/training_options.hpp"
 
+#include <fmt/ranges.h>
+
 #include "src/base/check.hpp"
+#include "src/models/detector/detector_spec.hpp"
 
 namespace thresher::jobs {
 
@@ -82,6 +85,10 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool required) {
     app.add_option("--hidden", options.hidden, "mlp: widths of the hidden layers")
         ->delimiter(',')
         ->check(CLI::PositiveNumber);
+    app.add_option("--trunk", options.trunk,
+                   fmt::format("ssd, retinanet: what turns images into features: {}; small below "
+                               "256 pixels, else vgg16 and resnet50, unless given",
+                               fmt::join(trunks(), ", ")));
     add_tower_options(app, options.towers, "", "Options");
 }
 
@@ -92,6 +99,7 @@ ModelSpec ModelOptions::spec(const PoolInfo& pool) const {
     if (dropout >= 0.0) spec.dropout = dropout;
     if (!hidden.empty()) spec.hidden = hidden;
     towers.apply(spec);
+    if (!trunk.empty()) use_trunk(spec, trunk);
     return spec;
 }
 

@@ -182,6 +182,8 @@ void check_fits(const ModelSpec& spec, const PoolInfo& pool, const std::string& 
                        path, towers.vocabulary, pool.path, pool.vocabulary);
         return;
     }
+    // Objects can be looked for in images of which none are known.
+    if (spec.detector && !pool.has_boxes) return;
     // Without names a pool's classes are its largest target + 1, which may be fewer than there are.
     const bool fits =
         pool.class_names.empty() ? pool.classes <= spec.classes : pool.classes == spec.classes;

@@ -37,6 +37,11 @@ class Cost(JobTest):
         # 256 -> 32 -> classes, two operations a weight.
         self.assertAlmostEqual(facts["scoring_flops"], 2 * (256 * 32 + 32 * 4), delta=0.01 * 2 * 256 * 32)
 
+    def test_a_detector_needs_no_pool_to_be_counted(self):
+        facts = self.run_ok("cost", "--learner", "ssd", "--online", 1, "--reference", 1, "--input-shape", "3,64,64", "--classes", 3,
+                            "--speedup", 0.3, "--json").json()
+        self.assertEqual(facts["scoring_flops"], 2)
+
     def test_what_does_not_go_together_is_refused(self):
         self.assert_fails(2, ["needs --reference"], "cost", "--learner", 3, "--online", 1, "--speedup", 0.1)
         self.assert_fails(2, ["does not use --online"], "cost", "--learner", 3, "--online", 1, "--reference", 1, "--method",

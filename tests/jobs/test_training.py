@@ -74,6 +74,9 @@ class Training(JobTest):
     def test_a_failed_start_does_not_stand_in_the_way(self):
         pool = self.make_pool()
         self.assert_fails(2, ["resnet19", "resnet18"], "train", "--pool", pool, "--model", "resnet19", "--run", self.path("run"))
+        self.assert_fails(2, ["mlp has no trunk", "ssd"], "train", "--pool", pool, "--model", "mlp", "--trunk", "small", "--run",
+                          self.path("run"))
+        self.assert_fails(1, ["no boxes", "ssd"], "train", "--pool", pool, "--model", "ssd", "--run", self.path("run"))
         self.train(pool, "run")
 
     def test_nothing_to_train_on(self):

@@ -3,6 +3,7 @@
 #include <c10/core/GradMode.h>
 
 #include "src/base/check.hpp"
+#include "src/models/detector/detector_spec.hpp"
 #include "src/models/input_reader.hpp"
 #include "tests/models/model_bytes.hpp"
 #include "tests/support/catch.hpp"
@@ -73,7 +74,8 @@ TEST_CASE("logits and embeddings have their shapes for grey and for coloured ima
     const c10::NoGradGuard no_grad;
     for (const ModelInfo& info : built_in_models()) {
         const std::string name(info.name);
-        if (name == "two-tower") continue;  // has tests of its own
+        // These have tests of their own.
+        if (name == "two-tower" || is_detector(name)) continue;
         for (const auto& shape : std::vector<std::vector<std::int64_t>>{{1, 28, 28}, {3, 32, 32}}) {
             INFO(name << " with " << shape[0] << " channels");
             auto model = make_model(spec_of(name, shape, 7), 1);
