@@ -1,0 +1,160 @@
+"""Detectors, from training to a policy: the same numbers on any number of ranks, and what does not fit refused."""
+
+import unittest
+
+import h5py
+import numpy
+
+from support import JobTest, curves
+
+SIDE, MOST = 48, 3
+
+
+class Detectors(JobTest):
+    def scenes(self, name="scenes.h5", rows=48, seed=0, boxes=True):
+        """Dark pictures with up to three bright objects: squares (class 0), and frames (class 1), which are hollow."""
+        random = numpy.random.default_rng(seed)
+        images = random.normal(40.0, 10.0, (rows, 1, SIDE, SIDE))
+        corners, classes, offsets = [], [], [0]
+        for row in range(rows):
+            cells = random.permutation(4)[:1 + row % MOST]  # a quarter of the picture each, so that none overlap
+            for cell in cells:
+                size = int(random.integers(9, 18))
+                x, y = (24 * (cell % 2) + int(random.integers(0, 24 - size)), 24 * (cell // 2) + int(random.integers(0, 24 - size)))
+                kind = int(random.integers(0, 2))
+                images[row, 0, y:y + size, x:x + size] = 200.0
+                if kind == 1:
+                    images[row, 0, y + 3:y + size - 3, x + 3:x + size - 3] = 40.0
+                corners.append((x, y, x + size, y + size))
+                classes.append(kind)
+            offsets.append(len(classes))
+        with h5py.File(self.path(name), "w") as file:
+            inputs = file.create_dataset("inputs", data=numpy.clip(images, 0, 255).astype("u1"))
+            inputs.attrs["scale"] = 1.0 / 255.0
+            inputs.attrs["mean"] = numpy.array([0.2])
+            inputs.attrs["std"] = numpy.array([0.2])
+            if boxes:
+                file["boxes"] = numpy.array(corners, "f4")
+                file["box_classes"] = numpy.array(classes, "i8")
+                file["box_classes"].attrs["class_names"] = numpy.array(["square", "frame"], h5py.string_dtype())
+                file["box_offsets"] = numpy.array(offsets, "i8")
+        return self.path(name)
+
+    def train_detector(self, pool, run, *options, ranks=0):
+        self.run_ok("train", "--pool", pool, "--model", "ssd", "--optimizer", "adamw", "--learning-rate", 0.003,
+                    "--batch-size", 8, "--run", self.path(run), *options, ranks=ranks)
+        return self.path(run + "/model.pt")
+
+    def evaluate(self, pool, model, *options, ranks=0):
+        return self.run_ok("evaluate", "--pool", pool, "--model", model, *options, "--json", ranks=ranks).json()
+
+    def test_both_detectors_learn_what_squares_and_frames_are(self):
+        train, test = self.scenes(rows=64), self.scenes("test.h5", seed=1)
+        for model in ("ssd", "retinanet"):
+            run = self.path(model)
+            self.run_ok("train", "--pool", train, "--validation-pool", test, "--model", model, "--optimizer", "adamw",
+                        "--learning-rate", 0.003, "--batch-size", 8, "--epochs", 25, "--run", run)
+            found = self.evaluate(test, run + "/model.pt")
+            self.assertGreater(found["mean_average_precision"], 0.8, model)
+            with h5py.File(run + "/run.h5") as file:
+                curve = file["curves/evaluations/validation_average_precision"][:]
+            self.assertEqual(curve.shape, (25,))
+            self.assertAlmostEqual(curve[-1], found["mean_average_precision"], places=12)
+
+    def test_training_and_evaluation_have_the_same_bits_on_any_number_of_ranks(self):
+        train, test = self.scenes(), self.scenes("test.h5", rows=40, seed=1)
+        models = [self.train_detector(train, f"run{ranks}", "--epochs", 2, "--reproducible", ranks=ranks) for ranks in (0, 2, 3)]
+        first = open(models[0], "rb").read()
+        for model in models[1:]:
+            self.assertEqual(open(model, "rb").read(), first)
+        for metric in ("voc10", "voc07", "coco"):
+            numbers = [self.evaluate(test, models[0], "--metric", metric, ranks=ranks) for ranks in (0, 2, 4)]
+            for other in numbers[1:]:
+                for name in ("mean_average_precision", "loss", "classes", "objects", "detections"):
+                    self.assertEqual(other[name], numbers[0][name], (metric, name))
+        self.evaluate(test, models[0], "-o", self.path("map.h5"))
+        with h5py.File(self.path("map.h5")) as file:
+            self.assertEqual(file.attrs["format"], "thresher-map")
+
+    def test_a_loop_over_images_picks_the_same_on_any_number_of_ranks(self):
+        pool, test = self.scenes(), self.scenes("test.h5", rows=24, seed=1)
+        runs = []
+        for ranks in (0, 2):
+            run = self.path(f"loop{ranks}")
+            self.run_ok("loop", "--pool", pool, "--test-pool", test, "--model", "ssd", "--optimizer", "adamw",
+                        "--learning-rate", 0.003, "--batch-size", 8, "--epochs", 3, "--initial", 8, "-k", 4, "--cycles", 3,
+                        "--acquisitions", "random,entropy,k-center,badge,class-balance", "--reproducible", "--run", run,
+                        ranks=ranks)
+            runs.append(curves(run + "/run.h5"))
+            with h5py.File(run + "/run.h5") as file:
+                for name in ("random", "entropy", "k-center", "badge", "class-balance"):
+                    precision = file[f"curves/{name}/test_average_precision"][:]
+                    self.assertEqual(precision.shape, (1, 3))
+                    self.assertTrue(((precision >= 0) & (precision <= 1)).all())
+        self.assertEqual(runs[0], runs[1])
+
+    def test_a_policy_is_trained_on_retrained_detectors_and_picks_in_a_loop(self):
+        pool, reward, test = self.scenes(rows=80), self.scenes("reward.h5", rows=24, seed=1), self.scenes("test.h5", rows=24, seed=2)
+        detector = self.train_detector(pool, "detector", "--epochs", 4)
+        images = ("--environment", "images", "--pool", pool, "--reward-pool", reward, "--test-pool", test, "--detector", detector,
+                  "--labelled", 6, "--candidates", 20, "--proxy-steps", 10, "--proxy-batch", 8)
+        tables = []
+        for ranks in (0, 3):
+            table = self.path(f"table{ranks}.h5")
+            self.run_ok("table", "build", *images, "--records", 12, "--subset-size", 4, "-o", table, ranks=ranks)
+            with h5py.File(table) as file:
+                self.assertEqual(set(file["metrics"]), {"average-precision", "negative-loss"})
+                tables.append({name: file[f"metrics/{name}"][:].tobytes() for name in file["metrics"]})
+        self.assertEqual(tables[0], tables[1])
+        self.run_ok("table", "check", table)
+        run = self.path("policy")
+        self.run_ok("policy", "train", *images, "-k", 4, "--records", 12, "--updates", 4, "--metric", "negative-loss",
+                    "--environments", 1, "--refresh", 2, "--run", run, ranks=2)
+        self.run_ok("loop", "--pool", pool, "--test-pool", test, "--model", "ssd", "--batch-size", 8, "--epochs", 1,
+                    "--initial", 8, "-k", 4, "--cycles", 2, "--acquisitions", "policy", "--policy", run + "/policy.h5",
+                    "--run", self.path("loop"))
+        with h5py.File(self.path("loop/run.h5")) as file:
+            self.assertEqual(len(set(file["cycles/policy/0/0/batch_ids"][:])), 4)
+
+    def test_without_consistency_semi_supervision_is_supervision(self):
+        pool, reward = self.scenes(rows=60), self.scenes("reward.h5", rows=16, seed=1)
+        detector = self.train_detector(pool, "detector", "--epochs", 2)
+        found = {}
+        for proxy, weight in (("supervised", 1), ("mean-teacher", 0), ("pseudo-label", 0), ("mean-teacher", 1)):
+            table = self.path(f"{proxy}{weight}.h5")
+            consistency = () if proxy == "supervised" else ("--consistency", weight)
+            self.run_ok("table", "build", "--environment", "images", "--pool", pool, "--reward-pool", reward, "--test-pool", reward,
+                        "--detector", detector, "--labelled", 6, "--candidates", 16, "--proxy-steps", 10, "--proxy-batch", 8,
+                        "--threshold", 0.2, "--records", 3, "--subset-size", 4, "--proxy", proxy, *consistency, "-o", table)
+            with h5py.File(table) as file:
+                found[proxy, weight] = {name: file[f"metrics/{name}"][:].tobytes() for name in file["metrics"]}
+        self.assertEqual(found["mean-teacher", 0], found["supervised", 1])
+        self.assertEqual(found["pseudo-label", 0], found["supervised", 1])
+        self.assertNotEqual(found["mean-teacher", 1], found["supervised", 1])
+
+    def test_what_does_not_fit_is_refused(self):
+        pool, plain = self.scenes(rows=16), self.scenes("plain.h5", rows=16, boxes=False)
+        model = self.train_detector(pool, "run", "--epochs", 1)
+        start = ("train", "--batch-size", 8, "--run", self.path("bad"))
+        self.assert_fails(1, ["plain.h5", "no boxes"], *start, "--pool", plain, "--model", "ssd")
+        self.assert_fails(1, ["scenes.h5", "boxes but no targets"], *start, "--pool", pool, "--model", "cnn")
+        self.assert_fails(2, ["label smoothing"], *start, "--pool", pool, "--model", "ssd", "--label-smoothing", 0.1)
+        self.assert_fails(2, ["trunk"], *start, "--pool", pool, "--model", "ssd", "--trunk", "vgg99")
+        self.assert_fails(1, ["plain.h5", "no boxes"], "evaluate", "--pool", plain, "--model", model)
+        self.assert_fails(2, ["boxes", "--rows"], *start, "--pool", pool, "--model", "ssd", "--labels", plain)
+        loop = ("loop", "--pool", pool, "--test-pool", pool, "--model", "ssd", "--initial", 4, "-k", 2, "--cycles", 2,
+                "--run", self.path("loop"))
+        self.assert_fails(2, ["--oracle person"], *loop, "--acquisitions", "random", "--oracle", "person")
+        self.assert_fails(2, ["strategy loss", "finds objects"], *loop, "--acquisitions", "hard-learner")
+        images = ("table", "build", "--environment", "images", "--pool", pool, "--labelled", 2, "--candidates", 4,
+                  "--subset-size", 2, "--records", 2, "-o", self.path("t.h5"))
+        self.assert_fails(2, ["--detector"], *images)
+        rest = ("--reward-pool", pool, "--test-pool", pool)
+        self.assert_fails(2, ["unknown metric", "average-precision, negative-loss"], *images, *rest, "--detector", model,
+                          "--metric", "accuracy")
+        self.assert_fails(2, ["--proxy-hidden"], *images, *rest, "--detector", model, "--proxy-hidden", 4)
+        self.assert_fails(2, ["--proxy-full"], "table", "build", "--proxy-full", "-o", self.path("t.h5"))
+
+
+if __name__ == "__main__":
+    unittest.main()
