@@ -1,9 +1,15 @@
-// thresher derive: pool -> pool, spoiled or split, the truth kept.
+// thresher derive: pool -> pool, spoiled or split, the truth kept; or scenes with boxes.
 
 #include "io/derive.hpp"
 
+#include <fmt/ranges.h>
+
+#include <charconv>
+
+#include "io/scenes.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "jobs/verbs.hpp"
+#include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
 
@@ -14,16 +20,34 @@ namespace {
 struct Options {
     PoolOptions pool;
     io::DeriveOptions derive;
+    io::ScenesOptions scenes;
     double imbalance = 0.0;
+    std::vector<std::string> class_shares;
     std::string splits, noise_kind = "uniform";
 };
+
+void add_scene_options(CLI::App& app, Options& options) {
+    const auto add = [&](const char* name, auto& value, const char* text) {
+        return app.add_option(name, value, text)->group("Scenes");
+    };
+    io::ScenesOptions& scenes = options.scenes;
+    add("--scenes", scenes.scenes,
+        "Write this many images that show items of the pool, with their boxes; 0 = none");
+    add("--scene-size", scenes.size, "Height and width of a scene in pixels");
+    add("--scene-classes", scenes.classes,
+        "Classes that are objects, by number or name (default: the first five)")
+        ->delimiter(',');
+    add("--junk", scenes.junk, "Share of the scenes that show fragments and no object");
+    add("--scene-noise", scenes.noise, "Strength of the ground; 0 = black");
+}
 
 void add_options(CLI::App& app, Options& options) {
     add_pool_options(app, options.pool, true);
     app.add_option("-o,--output", options.derive.output, "Pool to write; with --split a directory")
         ->required();
-    app.add_option("--class-shares", options.derive.class_shares,
-                   "Share of each class to keep, 0 to 1")
+    app.add_option("--class-shares", options.class_shares,
+                   "Share of each class to keep, 0 to 1; of scenes, share of each class of items, "
+                   "or balanced")
         ->delimiter(',');
     app.add_option(
         "--imbalance", options.imbalance,
@@ -55,6 +79,69 @@ void add_options(CLI::App& app, Options& options) {
         ->check(CLI::Range(0.0, 1.0));
     app.add_option("--rows-per-shard", options.derive.rows_per_shard,
                    "Write a directory of shards; 0 = one file");
+    add_scene_options(app, options);
+}
+
+std::vector<double> parse_shares(const std::vector<std::string>& texts, const char* allowed) {
+    std::vector<double> shares;
+    for (const std::string& text : texts) {
+        double share = 0.0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), share);
+        THRESHER_CHECK_AS(UsageError, error == std::errc{} && end == text.data() + text.size(),
+                          "--class-shares has \"{}\", which is no number; expected {}", text,
+                          allowed);
+        shares.push_back(share);
+    }
+    return shares;
+}
+
+/// Throws UsageError where options were given that mean nothing beside --scenes, or without it.
+void check_scene_options(const Job& job, bool scenes) {
+    std::vector<std::string> given;
+    const auto collect = [&](std::initializer_list<const char*> names) {
+        for (const char* name : names) {
+            if (job.was_given(name)) given.emplace_back(name);
+        }
+    };
+    if (scenes) {
+        collect({"--imbalance", "--subset", "--split", "--spoil", "--repeat", "--class-repeats",
+                 "--jitter", "--label-noise", "--noise", "--class-map", "--shuffle-captions"});
+    } else {
+        collect({"--scene-size", "--scene-classes", "--junk", "--scene-noise"});
+    }
+    THRESHER_CHECK_AS(UsageError, given.empty(), "{} cannot be given {} --scenes; {}",
+                      fmt::join(given, ", "), scenes ? "with" : "without",
+                      scenes ? "derive from the pool of items before, or from that of scenes after"
+                             : "say how many scenes to write");
+}
+
+int derive_scenes(Job& job, const io::PoolFile& pool, Options& options) {
+    io::ScenesOptions& scenes = options.scenes;
+    check_scene_options(job, true);
+    if (options.class_shares != std::vector<std::string>{"balanced"}) {
+        scenes.class_shares =
+            parse_shares(options.class_shares, "a share of each class, or balanced");
+    }
+    scenes.output = options.derive.output;
+    scenes.rows_per_shard = options.derive.rows_per_shard;
+    scenes.seed = job.common().seed;
+    scenes.overwrite = job.overwrite();
+    io::ScenesReport report;
+    {
+        const auto timer = job.phases().time("derive");
+        io::Provenance provenance;
+        agree(job.collective(), [&] { provenance = job.provenance(options.pool.path); });
+        report = io::derive_scenes(pool, scenes, provenance, job.collective());
+    }
+    if (!job.is_root()) return 0;
+    std::vector<std::string> classes;
+    for (std::size_t c = 0; c < report.boxes.size(); ++c) {
+        classes.push_back(fmt::format("{} {}", report.boxes[c], report.class_names[c]));
+    }
+    log::info("{}: {} scenes, {} of them without an object; items: {}", scenes.output,
+              report.scenes, report.junk, fmt::join(classes, ", "));
+    job.finish({{"scenes", report.scenes}, {"junk", report.junk}, {"boxes", report.boxes}});
+    return 0;
 }
 
 }  // namespace
@@ -63,11 +150,17 @@ int run_derive(Job& job) {
     Options options;
     add_options(job.options(), options);
     job.start();
-    THRESHER_CHECK_AS(UsageError, job.collective().size() == 1,
-                      "derive runs on one rank, but {} were started; run it without mpirun",
-                      job.collective().size());
+    const bool scenes = options.scenes.scenes != 0;
+    THRESHER_CHECK_AS(
+        UsageError, scenes || job.collective().size() == 1,
+        "derive runs on one rank unless it makes --scenes, but {} were started; run it without "
+        "mpirun",
+        job.collective().size());
     const io::PoolFile pool = open_pool(job, options.pool);
+    if (scenes) return derive_scenes(job, pool, options);
+    check_scene_options(job, false);
     io::DeriveOptions& derive = options.derive;
+    derive.class_shares = parse_shares(options.class_shares, "a share of each class to keep");
     THRESHER_CHECK_AS(UsageError, options.imbalance == 0.0 || derive.class_shares.empty(),
                       "--imbalance and --class-shares were both given; choose one");
     THRESHER_CHECK_AS(

@@ -130,11 +130,13 @@ void check_targets(Job& job, const io::PoolFile& pool, const std::string& path) 
     collective.all_reduce_sum(std::span(&labelled, 1));
     check_bad_rows(collective, bad, pool.info().rows, job.max_bad());
     log_quarantine(gather_quarantine(collective, bad));
-    THRESHER_CHECK_AS(
-        FileError, labelled > 0,
-        "{}: no row has a target, so there is nothing to train on; give --labels, a "
-        "pool with targets{}",
-        path, pool.info().token_length > 0 ? ", or --model two-tower for its captions" : "");
+    THRESHER_CHECK_AS(FileError, labelled > 0,
+                      "{}: no row has a target, so there is nothing to train on; give --labels, a "
+                      "pool with targets{}",
+                      path,
+                      pool.info().token_length > 0 ? ", or --model two-tower for its captions"
+                      : pool.info().has_boxes      ? ", or --model ssd or retinanet for its boxes"
+                                                   : "");
 }
 
 io::RunRecord record_of(const Trainer& trainer, std::map<std::string, double> ledger) {

@@ -25,7 +25,8 @@ void add_training_options(CLI::App& app, TrainingOptions& options) {
     add("--warmup-epochs", train.warmup_epochs, "Epochs in which the learning rate rises from 0");
     add("--schedule", options.schedule, "constant or cosine");
     add("--label-smoothing", train.label_smoothing, "Share of each target spread over all classes");
-    add("--augment", options.augment, "none or crop-flip");
+    add("--augment", options.augment,
+        "none, crop-flip, or boxes (SSD's recipe, for pools with boxes)");
     add("--contrastive", options.contrastive, "two-tower: softmax (CLIP) or sigmoid (SigLIP)");
     add("--patience", train.patience,
         "Evaluations (epochs) without a lower validation loss before training ends; 0 = never");

@@ -44,6 +44,7 @@ enum class Stream : std::uint16_t {
     typicality_sample = 22,
     monte_carlo = 23,
     caption_noise = 24,
+    scene = 25,
     environment = 32,
     proxy = 33,
     table_records = 34,

@@ -66,6 +66,7 @@ void check_strategies(const std::vector<const StrategyInfo*>& strategies,
                           strategy->name, fmt::join(strategy->roles, ", "));
         for (const GivenModel& given : models) {
             if (!strategy->needs_targets || !contains(strategy->roles, given.role)) continue;
+            if (given.model->spec().detector) continue;  // check_ability() says what it cannot do
             const bool pairs = given.model->spec().towers.has_value();
             THRESHER_CHECK_AS(UsageError, pairs ? pool.token_length > 0 : pool.has_targets,
                               "strategy {} needs {}, but pool {} has none; {}, or use a strategy "

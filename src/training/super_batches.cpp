@@ -3,10 +3,24 @@
 #include <algorithm>
 #include <numeric>
 
+#include "src/base/check.hpp"
 #include "src/training/augment.hpp"
+#include "src/training/box_augment.hpp"
 #include "src/training/prioritised/method.hpp"
 
 namespace thresher {
+namespace {
+
+void check_augmentation(AugmentKind kind, const PoolInfo& pool) {
+    const bool moves_boxes = kind == AugmentKind::boxes;
+    THRESHER_CHECK_AS(UsageError, kind == AugmentKind::none || moves_boxes == pool.has_boxes,
+                      "augment {} takes images {} boxes, but {} has {}; use augment {}, or none",
+                      moves_boxes ? "boxes" : "crop-flip", moves_boxes ? "with" : "without",
+                      pool.path, pool.has_boxes ? "boxes, which it would leave behind" : "none",
+                      moves_boxes ? "crop-flip" : "boxes");
+}
+
+}  // namespace
 
 SuperBatches::SuperBatches(ExampleSource& source, const TrainOptions& options)
     : source_(source),
@@ -14,7 +28,9 @@ SuperBatches::SuperBatches(ExampleSource& source, const TrainOptions& options)
       batch_size_(std::min(options.batch_size, source.size())),
       super_batch_(std::min(super_batch_size(options, batch_size_), source.size())),
       order_(source.size(), std::max<std::int64_t>(1, source.info().block_rows),
-             options.window_blocks, options.seed) {}
+             options.window_blocks, options.seed) {
+    check_augmentation(options.augment, source.info());
+}
 
 std::int64_t SuperBatches::steps_per_epoch() const {
     return (source_.size() + super_batch_ - 1) / super_batch_;
@@ -72,9 +88,16 @@ std::vector<std::int64_t> SuperBatches::positions(std::int64_t step, RowRange pl
 void SuperBatches::fetch(std::int64_t step, std::span<const std::int64_t> positions,
                          Examples& examples) const {
     source_.fetch(positions, examples);
-    if (options_.augment == AugmentKind::crop_flip) {
-        crop_and_flip(examples.inputs, source_.info(), examples.ids, options_.seed,
-                      step / steps_per_epoch());
+    const std::int64_t epoch = step / steps_per_epoch();
+    switch (options_.augment) {
+        case AugmentKind::none:
+            break;
+        case AugmentKind::crop_flip:
+            crop_and_flip(examples.inputs, source_.info(), examples.ids, options_.seed, epoch);
+            break;
+        case AugmentKind::boxes:
+            augment_boxes(examples, source_.info(), options_.seed, epoch);
+            break;
     }
 }
 

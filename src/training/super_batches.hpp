@@ -16,7 +16,8 @@ namespace thresher {
 
 class SuperBatches {
   public:
-    /// `source` must outlive this.
+    /// `source` must outlive this. Throws UsageError for an augmentation that does not suit it:
+    /// crop-flip of images with boxes, or boxes of others.
     SuperBatches(ExampleSource& source, const TrainOptions& options);
 
     std::int64_t batch_size() const { return batch_size_; }    ///< rows of a full batch

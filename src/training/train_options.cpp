@@ -1,5 +1,7 @@
 #include "src/training/train_options.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -14,18 +16,30 @@ const char* name_of(OptimizerKind kind) { return kind == OptimizerKind::sgd ? "s
 const char* name_of(ScheduleKind kind) {
     return kind == ScheduleKind::constant ? "constant" : "cosine";
 }
-const char* name_of(AugmentKind kind) { return kind == AugmentKind::none ? "none" : "crop-flip"; }
+const char* name_of(AugmentKind kind) {
+    switch (kind) {
+        case AugmentKind::none:
+            return "none";
+        case AugmentKind::crop_flip:
+            return "crop-flip";
+        case AugmentKind::boxes:
+            return "boxes";
+    }
+    return "";
+}
 const char* name_of(ContrastiveKind kind) {
     return kind == ContrastiveKind::softmax ? "softmax" : "sigmoid";
 }
 
-/// The one of two kinds that has this name.
+/// The one of these kinds that has this name.
 template <class Kind>
-Kind parse(const std::string& option, const std::string& name, Kind first, Kind second) {
-    if (name == name_of(first)) return first;
-    if (name == name_of(second)) return second;
-    fail<UsageError>("{} '{}' is not known; allowed: {}, {}", option, name, name_of(first),
-                     name_of(second));
+Kind parse(const std::string& option, const std::string& name, std::initializer_list<Kind> kinds) {
+    std::vector<std::string> names;
+    for (const Kind kind : kinds) {
+        if (name == name_of(kind)) return kind;
+        names.emplace_back(name_of(kind));
+    }
+    fail<UsageError>("{} '{}' is not known; allowed: {}", option, name, fmt::join(names, ", "));
 }
 
 /// rho.
@@ -37,19 +51,19 @@ double filter_ratio(const TrainOptions& options) {
 }  // namespace
 
 OptimizerKind optimizer_kind(const std::string& name) {
-    return parse("optimizer", name, OptimizerKind::sgd, OptimizerKind::adamw);
+    return parse("optimizer", name, {OptimizerKind::sgd, OptimizerKind::adamw});
 }
 
 ScheduleKind schedule_kind(const std::string& name) {
-    return parse("schedule", name, ScheduleKind::constant, ScheduleKind::cosine);
+    return parse("schedule", name, {ScheduleKind::constant, ScheduleKind::cosine});
 }
 
 AugmentKind augment_kind(const std::string& name) {
-    return parse("augment", name, AugmentKind::none, AugmentKind::crop_flip);
+    return parse("augment", name, {AugmentKind::none, AugmentKind::crop_flip, AugmentKind::boxes});
 }
 
 ContrastiveKind contrastive_kind(const std::string& name) {
-    return parse("contrastive", name, ContrastiveKind::softmax, ContrastiveKind::sigmoid);
+    return parse("contrastive", name, {ContrastiveKind::softmax, ContrastiveKind::sigmoid});
 }
 
 void check_options(const TrainOptions& options) {

@@ -13,7 +13,7 @@ namespace thresher {
 
 enum class OptimizerKind { sgd, adamw };
 enum class ScheduleKind { constant, cosine };
-enum class AugmentKind { none, crop_flip };
+enum class AugmentKind { none, crop_flip, boxes };
 enum class ContrastiveKind { softmax, sigmoid };
 
 /// How candidates are scored, which may cost less than training does.
@@ -64,7 +64,7 @@ struct TrainOptions {
 /// From an option's text; throw UsageError naming the allowed ones.
 OptimizerKind optimizer_kind(const std::string& name);      ///< sgd, adamw
 ScheduleKind schedule_kind(const std::string& name);        ///< constant, cosine
-AugmentKind augment_kind(const std::string& name);          ///< none, crop-flip
+AugmentKind augment_kind(const std::string& name);          ///< none, crop-flip, boxes
 ContrastiveKind contrastive_kind(const std::string& name);  ///< softmax, sigmoid
 
 /// Throws UsageError naming every option that is out of range, or an unknown method.

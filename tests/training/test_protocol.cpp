@@ -14,8 +14,8 @@ Message arrived(const SharedBytes& bytes) { return {3, *bytes}; }
 
 ScoredPortion shipped_portion() {
     const std::byte one{1}, two{2};
-    const Examples rows{{one, two, one, two}, {1, -1}, {40, 41}, {1, 0},
-                        {5, 6, 7, 0},         {8, 9},  {8, 3}};
+    const Examples rows{
+        {one, two, one, two}, {1, -1}, {40, 41}, {1, 0}, {5, 6, 7, 0}, {8, 9}, {8, 3}, {}, {}};
     return {{7, 2}, 5, {0.5F, -1.0F}, rows};
 }
 

@@ -42,6 +42,8 @@ TEST_CASE("options are read by the names they are shown with") {
     CHECK(optimizer_kind("adamw") == OptimizerKind::adamw);
     CHECK(schedule_kind("constant") == ScheduleKind::constant);
     CHECK(augment_kind("crop-flip") == AugmentKind::crop_flip);
+    CHECK(augment_kind("boxes") == AugmentKind::boxes);
+    CHECK_THROWS_WITH(augment_kind("flip"), thresher::test::contains("none, crop-flip, boxes"));
     CHECK_THROWS_WITH(optimizer_kind("adam"),
                       thresher::test::contains("adam") && thresher::test::contains("sgd, adamw"));
     const auto table = describe(TrainOptions{});
