@@ -208,19 +208,16 @@ class Loop {
         const std::uint64_t seed = KeyedRandom(job_.common().seed, Stream::initialisation,
                                                static_cast<std::uint32_t>(repeat))
                                        .bits(cycle);
-        std::unique_ptr<Model> model;
-        std::unique_ptr<ExampleSource> labelled;
-        agree(collective(), [&] {
-            model = make_model(options_.model.spec(pool_.info()), seed, job_.device());
-            labelled = io::make_example_source(
-                pool_, pool_.rows_of(track.ids), options_.training.cache_bytes(),
-                finds_objects_ ? std::vector<std::int64_t>() : track.labels);
-        });
         const bool trains_agent = cycle + 1 < options_.cycles &&
                                   methods_[a].acquisition == kPolicy &&
                                   methods_[a].choice.agent != "fixed";
-        const Trained trained = train(*model, *labelled, seed, title, trains_agent);
-        const Judgement found = judge(*model);
+        // All acquisitions of a repeat begin with the same rows, and so with the same model.
+        const bool known = cycle == 0 && first_ && first_->repeat == repeat && !trains_agent;
+        if (!known) first_.reset();
+        const Trained trained = known ? Trained() : train(track, seed, title, trains_agent);
+        const std::shared_ptr<const Model> model = known ? first_->model : trained.model;
+        const Judgement found = known ? first_->found : judge(*model);
+        if (cycle == 0 && !known) first_ = First{repeat, model, found};
         Picked picked;
         if (cycle + 1 < options_.cycles) {
             const AgentCheckpoints checkpoints{
@@ -261,6 +258,13 @@ class Loop {
         double metric, loss;
     };
 
+    /// What the first cycle of a repeat came to.
+    struct First {
+        std::int64_t repeat;
+        std::shared_ptr<const Model> model;
+        Judgement found;
+    };
+
     /// On the test pool.
     Judgement judge(const Model& model) {
         const auto timer = job_.phases().time("evaluate");
@@ -277,18 +281,27 @@ class Loop {
     }
 
     struct Trained {
+        std::shared_ptr<const Model> model;
         std::map<std::string, double> flops;  ///< by role
         /// The root's, where an agent is trained next: a stop in that begins from here again.
         TrainState state;
     };
 
-    Trained train(Model& model, ExampleSource& labelled, std::uint64_t seed,
-                  const std::string& title, bool trains_agent) {
+    Trained train(const LoopTrack& track, std::uint64_t seed, const std::string& title,
+                  bool trains_agent) {
         const auto timer = job_.phases().time("train");
+        std::shared_ptr<Model> model;
+        std::unique_ptr<ExampleSource> labelled;
+        agree(collective(), [&] {
+            model = make_model(options_.model.spec(pool_.info()), seed, job_.device());
+            labelled = io::make_example_source(
+                pool_, pool_.rows_of(track.ids), options_.training.cache_bytes(),
+                finds_objects_ ? std::vector<std::int64_t>() : track.labels);
+        });
         TrainOptions train = train_;
         train.seed = seed;
-        train.batch_size = std::min(train.batch_size, labelled.size());
-        Trainer trainer(model, labelled, nullptr, train, collective());
+        train.batch_size = std::min(train.batch_size, labelled->size());
+        Trainer trainer(*model, *labelled, nullptr, train, collective());
         if (!trainer_state_.empty()) {
             agree(collective(), [&] { trainer.import_state(trainer_state_); });
             trainer_state_.clear();
@@ -302,7 +315,7 @@ class Loop {
             log::warn("{}: {} updates were left out, as a loss or a gradient was not finite", title,
                       trainer.skipped_updates());
         }
-        return {trainer.flops(), trains_agent ? state() : TrainState()};
+        return {model, trainer.flops(), trains_agent ? state() : TrainState()};
     }
 
     Job& job_;
@@ -314,6 +327,7 @@ class Loop {
     std::optional<io::PoolFile> target_pool_;
     bool finds_objects_ = false;  ///< whether the model does, and so learns from boxes
     std::unique_ptr<Model> reference_;
+    std::optional<First> first_;
     CheckpointClock clock_;
     LoopState state_;
     std::map<std::string, double> costs_before_;  ///< the ledger of the parts before this one

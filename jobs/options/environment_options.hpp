@@ -78,7 +78,7 @@ class ImageSource {
     io::PoolFile pool_;
     EnvironmentOptions options_;
     std::vector<std::int64_t> labelled_, candidates_;  ///< rows that were named
-    std::vector<std::vector<std::int64_t>> classes_;   ///< of each row's boxes
+    Boxes boxes_;                                      ///< of all rows
     MemoryPool reward_, test_;
     std::shared_ptr<const Model> detector_;
     std::string detector_name_;

@@ -8,6 +8,7 @@
 #include "io/id_set.hpp"
 #include "jobs/options/environment_options.hpp"
 #include "src/base/check.hpp"
+#include "src/environments/covering_rows.hpp"
 #include "src/environments/image_points.hpp"
 #include "src/random/permutation.hpp"
 
@@ -77,12 +78,7 @@ ImageSource::ImageSource(const io::PoolFile& pool, const EnvironmentChoice& opti
                 options.rows);
         }
     }
-    Boxes boxes;
-    pool.read_boxes({0, info.rows}, boxes);
-    for (std::int64_t row = 0; row < info.rows; ++row) {
-        const RowRange own = boxes.of(row);
-        classes_.emplace_back(boxes.classes.begin() + own.begin, boxes.classes.begin() + own.end);
-    }
+    pool.read_boxes({0, info.rows}, boxes_);
 }
 
 std::vector<std::int64_t> ImageSource::draw(std::uint64_t seed, Half half) const {
@@ -98,26 +94,10 @@ std::vector<std::int64_t> ImageSource::draw(std::uint64_t seed, Half half) const
         if (taken[static_cast<std::size_t>(row)] == 0 && half_of(row) == half) rows.push_back(row);
     }
     std::vector<std::int64_t> drawn = labelled_;
-    std::vector<std::uint8_t> covered(static_cast<std::size_t>(pool_.info().classes), 0);
-    const auto take = [&](const auto& wanted) {
-        for (std::int64_t& row : rows) {
-            if (std::ssize(drawn) >= options_.labelled) return;
-            if (row < 0 || !wanted(row)) continue;
-            for (const std::int64_t c : classes_[static_cast<std::size_t>(row)]) {
-                covered[static_cast<std::size_t>(c)] = 1;
-            }
-            drawn.push_back(row);
-            row = -1;
-        }
-    };
-    take([&](std::int64_t row) {
-        const auto& own = classes_[static_cast<std::size_t>(row)];
-        return std::any_of(own.begin(), own.end(), [&](std::int64_t c) {
-            return covered[static_cast<std::size_t>(c)] == 0;
-        });
+    if (drawn.empty()) drawn = covering_rows(rows, boxes_, options_.labelled);
+    std::erase_if(rows, [&](std::int64_t row) {
+        return std::find(drawn.begin(), drawn.end(), row) != drawn.end();
     });
-    take([](std::int64_t) { return true; });
-    std::erase(rows, -1);
     if (!candidates_.empty()) rows = candidates_;
     THRESHER_CHECK(
         std::ssize(drawn) == options_.labelled && std::ssize(rows) >= options_.candidates,

@@ -10,6 +10,7 @@
 #include "io/id_set.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
+#include "src/environments/covering_rows.hpp"
 #include "src/random/permutation.hpp"
 
 namespace thresher::jobs {
@@ -19,7 +20,13 @@ std::vector<std::int64_t> initial_rows(const io::PoolFile& pool, std::int64_t co
     const KeyedPermutation order(pool.info().rows, seed, Stream::initial_labels,
                                  static_cast<std::uint32_t>(repeat));
     std::vector<std::int64_t> rows;
-    for (std::int64_t i = 0; i < count; ++i) rows.push_back(order(i));
+    const bool has_boxes = pool.info().has_boxes;
+    for (std::int64_t i = 0; i < (has_boxes ? order.size() : count); ++i) rows.push_back(order(i));
+    if (has_boxes) {
+        Boxes boxes;
+        pool.read_boxes({0, pool.info().rows}, boxes);
+        rows = covering_rows(rows, boxes, count);
+    }
     return pool.ids_of(rows);
 }
 

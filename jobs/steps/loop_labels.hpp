@@ -12,7 +12,8 @@
 
 namespace thresher::jobs {
 
-/// Ids that are labelled before the first cycle of a repeat: the same for every acquisition. Local.
+/// Ids that are labelled before the first cycle of a repeat: the same for every acquisition. Of a
+/// pool with boxes they have a box of each class, where `count` rows can. Local.
 std::vector<std::int64_t> initial_rows(const io::PoolFile& pool, std::int64_t count,
                                        std::uint64_t seed, std::int64_t repeat);
 
