@@ -6,6 +6,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/gelu.h>
+#include <ATen/ops/group_norm.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/max_pool2d.h>
@@ -20,6 +21,7 @@ namespace {
 
 constexpr double kNormMomentum = 0.1;
 constexpr double kNormEpsilon = 1e-5;
+constexpr std::int64_t kNormGroup = 8;
 
 at::Tensor drop(const at::Tensor& x, at::Tensor mask, double probability, Pass& pass) {
     mask.bernoulli_(1.0 - probability, pass.dropout).div_(1.0 - probability);
@@ -132,6 +134,14 @@ LayerNorm::LayerNorm(Builder& builder, const std::string& name, std::int64_t siz
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
     return at::layer_norm(x, {size_}, weight_, bias_, 1e-6);
+}
+
+GroupNorm::GroupNorm(Builder& builder, const std::string& name, std::int64_t channels)
+    : weight_(builder.constant(name + ".weight", {channels}, 1.0)),
+      bias_(builder.constant(name + ".bias", {channels}, 0.0)) {}
+
+at::Tensor GroupNorm::operator()(const at::Tensor& x) const {
+    return at::group_norm(x, x.size(1) / kNormGroup, weight_, bias_, kNormEpsilon);
 }
 
 at::Tensor dropout(const at::Tensor& x, double probability, Pass& pass) {

@@ -122,6 +122,18 @@ class LayerNorm {
     std::int64_t size_ = 0;
 };
 
+/// Over the places of an image and groups of 8 channels: nothing depends on the other images, so it
+/// suits layers that several levels of features share.
+class GroupNorm {
+  public:
+    GroupNorm() = default;
+    GroupNorm(Builder& builder, const std::string& name, std::int64_t channels);
+    at::Tensor operator()(const at::Tensor& x) const;
+
+  private:
+    at::Tensor weight_, bias_;
+};
+
 /// Drops single elements in train mode or where the pass has masks, or whole channels of [n, c, h,
 /// w]; what stays is scaled by 1 / (1 - probability).
 at::Tensor dropout(const at::Tensor& x, double probability, Pass& pass);

@@ -1,6 +1,7 @@
 // The feature pyramid and the heads of RetinaNet (Lin et al., "Focal loss for dense object
-// detection", 2017). Its convolutions start with a standard deviation of 0.01 above weights of
-// ImageNet; here training starts from scratch, so the towers keep the size of features (Kaiming).
+// detection", 2017). Its towers have no normalisation and start with a standard deviation of 0.01,
+// above weights of ImageNet; here training starts from scratch, for which they have Kaiming's
+// standard deviation and group norm, as torchvision's second version has.
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/upsample_nearest2d.h>
@@ -71,15 +72,17 @@ class Pyramid {
     std::vector<Conv> inner_, outer_, coarser_;
 };
 
-/// 3x3 convolutions with ReLU and a last one without, for every level.
+/// 3x3 convolutions with group norm and ReLU, and a last one without, for every level.
 class Tower {
   public:
     Tower(const std::string& name, const RetinanetSize& size, std::int64_t shapes,
           std::int64_t numbers, const Conv::Start& last, Builder& builder)
         : numbers_(numbers) {
         for (std::int64_t i = 0; i < size.depth; ++i) {
-            convs_.emplace_back(builder, name + "." + std::to_string(i), size.width, size.width, 3,
-                                1, 1, Conv::Start{kaiming_bound(size.width, 3)});
+            const std::string layer = name + "." + std::to_string(i);
+            convs_.emplace_back(builder, layer, size.width, size.width, 3, 1, 1,
+                                Conv::Start{kaiming_bound(size.width, 3)});
+            norms_.emplace_back(builder, layer + ".norm", size.width);
         }
         convs_.emplace_back(builder, name + "." + std::to_string(size.depth), size.width,
                             shapes * numbers, 3, 1, 1, last);
@@ -88,7 +91,8 @@ class Tower {
     at::Tensor operator()(const std::vector<at::Tensor>& levels, Pass& pass) const {
         std::vector<at::Tensor> outputs;
         for (at::Tensor h : levels) {
-            for (std::size_t i = 0; i + 1 < convs_.size(); ++i) h = convs_[i](h, pass).relu_();
+            for (std::size_t i = 0; i < norms_.size(); ++i)
+                h = norms_[i](convs_[i](h, pass)).relu_();
             outputs.push_back(convs_.back()(h, pass));
         }
         return by_anchor(outputs, numbers_);
@@ -101,6 +105,7 @@ class Tower {
   private:
     std::int64_t numbers_;
     std::vector<Conv> convs_;
+    std::vector<GroupNorm> norms_;
 };
 
 class RetinanetHeads final : public Heads {
