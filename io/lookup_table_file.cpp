@@ -86,6 +86,10 @@ void write_lookup_table(const std::string& path, const LookupTable& table,
                  facts.labelled_features, "features of the labelled points");
     write<float>(file, "/candidates/log_probs", {n, facts.classes}, facts.log_probs,
                  "log-probabilities of the candidates, by a learner of the labelled points");
+    if (!facts.label_counts.empty()) {
+        write<float>(file, "/candidates/label_counts", {n, std::ssize(facts.label_counts) / n},
+                     facts.label_counts, "labels of each class that labelling a candidate gives");
+    }
     file.close();
     place.commit();
 }
@@ -122,6 +126,11 @@ LookupTable read_lookup_table(const std::string& path) {
         read<float>(file, "/candidates/labelled_features",
                     file.dataset("/candidates/labelled_features").rows(), facts.dimensions);
     facts.log_probs = read<float>(file, "/candidates/log_probs", n, facts.classes);
+    if (file.is_dataset("/candidates/label_counts")) {
+        facts.label_counts =
+            read<float>(file, "/candidates/label_counts", n,
+                        file.dataset("/candidates/label_counts").elements_per_row());
+    }
     return table;
 }
 

@@ -20,6 +20,7 @@
 #include "src/environments/record_workers.hpp"
 #include "src/environments/table_plan.hpp"
 #include "src/policy/lookup_table/table_check.hpp"
+#include "src/policy/lookup_table/table_trust.hpp"
 
 namespace thresher::jobs {
 
@@ -27,6 +28,7 @@ namespace {
 
 struct Options {
     std::string action, output, size = "10", shard, metric, weights = "inverse-distance";
+    std::string against;
     std::vector<std::string> tables, estimators;
     EnvironmentChoice choice;
     TablePlan plan;
@@ -50,6 +52,8 @@ void add_options(CLI::App& app, Options& options) {
         "--metric", options.metric,
         "check, and what --near goes by: accuracy or negative-loss; of images average-precision "
         "or negative-loss; the first unless given");
+    app.add_option("--against", options.against,
+                   "check: a table of the same subsets by another proxy, such as --proxy-full");
     app.add_option("--estimators", options.estimators, "check: which; none given: all")
         ->delimiter(',');
     app.add_option("--neighbours", options.estimator.neighbours,
@@ -105,6 +109,52 @@ std::string describe_metric(const LookupTable& table, const std::string& metric)
         usable.quarantined > 0 ? fmt::format(", {} records quarantined", usable.quarantined) : "");
 }
 
+/// Whether subsets differ by more than seeds do.
+std::string describe_trust(const LookupTable& table, const std::string& metric) {
+    const TableSpread spread = table_spread(table, metric);
+    if (!spread.known()) {
+        return fmt::format(
+            "{}: one training of each subset, so what is noise is not known; build "
+            "with --trainings 2 or more",
+            metric);
+    }
+    return fmt::format(
+        "{}: deviation over subsets {:.4f}, over seeds {:.4f}, reliability {:.2f}; "
+        "the table is {}",
+        metric, spread.over_subsets, spread.over_seeds, spread.reliability,
+        spread.informative() ? "informative"
+                             : "not informative: seeds differ by more than subsets do");
+}
+
+/// How the metrics go with what costs no training, and with those of another table.
+void print_fidelity(const Job& job, const LookupTable& table, const std::string& against,
+                    nlohmann::json& facts) {
+    const std::vector<double> coverage = class_coverage(table);
+    for (const auto& [metric, values] : table.metrics) {
+        const UsableRecords usable = usable_records(table, metric);
+        if (usable.quarantined > 0 || coverage.empty()) continue;
+        const double r = rank_correlation(coverage, usable.values);
+        facts["class_coverage"][metric] = r;
+        job.print(
+            fmt::format("class coverage, which knows the labels, goes with {} by a rank "
+                        "correlation of {:.2f}",
+                        metric, r));
+    }
+    if (against.empty()) return;
+    const LookupTable other = io::read_lookup_table(against);
+    job.print(fmt::format("\nagainst {} ({})", against, other.proxy));
+    for (const auto& [metric, values] : table.metrics) {
+        for (const auto& [other_metric, other_values] : other.metrics) {
+            const TableAgreement found = compare_tables(table, metric, other, other_metric);
+            facts["against"][metric][other_metric] = found.rank_correlation;
+            job.print(
+                fmt::format("  {:<18} with its {:<18} rank correlation {:>5.2f} over {} "
+                            "subsets",
+                            metric, other_metric, found.rank_correlation, found.records));
+        }
+    }
+}
+
 /// The same, or why there is nothing to estimate from.
 std::string metric_or_reason(const LookupTable& table, const std::string& metric) {
     try {
@@ -151,6 +201,7 @@ int build(Job& job, const Options& options) {
                   100.0 * workers.busy_share(), options.output);
         for (const auto& [metric, values] : table.metrics) {
             job.print(metric_or_reason(table, metric));
+            if (table.size() >= 2) job.print("  " + describe_trust(table, metric));
         }
         facts = {{"records", table.size()},
                  {"seconds_a_record", seconds / static_cast<double>(table.size())},
@@ -246,7 +297,16 @@ int check(Job& job, Options options) {
         job.print(
             "\nerror: mean absolute error on records held out; of mean: that of predicting the "
             "mean; within: shares within 1 and 2 deviations (68 and 95 % where these hold)");
-        job.print("\nfitted:" + summaries);
+        job.print("\nfitted:" + summaries + "\n");
+        for (const auto& [metric, values] : table.metrics) {
+            job.print(describe_trust(table, metric));
+            const TableSpread spread = table_spread(table, metric);
+            facts["spread"][metric] = {{"over_subsets", spread.over_subsets},
+                                       {"over_seeds", spread.over_seeds},
+                                       {"reliability", spread.reliability},
+                                       {"informative", spread.informative()}};
+        }
+        print_fidelity(job, table, options.against, facts);
     });
     job.finish(facts);
     return 0;

@@ -272,9 +272,29 @@ std::vector<std::int64_t> EnvironmentSource::rows_of(std::uint64_t seed, Half ha
     return rows;
 }
 
-CandidateFacts facts_of(const Environment& environment, const Proxy& proxy) {
-    return {environment.dimensions, environment.classes, environment.candidates.features,
-            environment.labelled.features, proxy.log_probs({}, Part::candidates, {})};
+CandidateFacts facts_of(const OpenEnvironment& open, const Proxy& proxy) {
+    const Environment& environment = open.environment;
+    CandidateFacts facts{environment.dimensions, environment.classes,
+                         environment.candidates.features, environment.labelled.features,
+                         proxy.log_probs({}, Part::candidates, {})};
+    const auto classes = static_cast<std::size_t>(environment.classes);
+    facts.label_counts.assign(static_cast<std::size_t>(environment.candidates.rows) * classes,
+                              0.0F);
+    const auto count = [&](std::size_t row, std::int64_t c) {
+        ++facts.label_counts[row * classes + static_cast<std::size_t>(c)];
+    };
+    for (std::size_t row = 0; row < environment.candidates.targets.size(); ++row) {
+        if (!open.images) {
+            count(row, environment.candidates.targets[row]);
+            continue;
+        }
+        const MemoryPool& images = open.images->candidates;
+        const auto most = static_cast<std::size_t>(images.info.most_boxes);
+        for (const LabelledBox& box : std::span(images.boxes).subspan(row * most, most)) {
+            if (box.is_object()) count(row, box.class_index);
+        }
+    }
+    return facts;
 }
 
 }  // namespace thresher::jobs

@@ -112,6 +112,6 @@ std::unique_ptr<Proxy> make_proxy(const OpenEnvironment& open, const Environment
                                   std::uint64_t seed);
 
 /// What estimators know of the candidates, by a learner of the labelled set. Local.
-CandidateFacts facts_of(const Environment& environment, const Proxy& proxy);
+CandidateFacts facts_of(const OpenEnvironment& open, const Proxy& proxy);
 
 }  // namespace thresher::jobs

@@ -77,7 +77,7 @@ Ground make_ground(Job& job, const PolicyOptions& options, const EnvironmentSour
 
 void give_table(Job& job, Ground& ground, const PolicyOptions& options, const TrainState& state) {
     const TableOptions table = options.table_options(ground.seed);
-    Items items = make_items(facts_of(ground.open.environment, *ground.proxy));
+    Items items = make_items(facts_of(ground.open, *ground.proxy));
     if (!state.empty()) {
         agree(job.collective(), [&] {
             ground.table = std::make_unique<RefreshedTable>(std::move(items), *ground.reward, table,

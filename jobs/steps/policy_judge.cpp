@@ -73,8 +73,8 @@ std::vector<std::int32_t> PolicyJudge::searched(const std::string& name,
         search.refreshes = (retrainings - table.records) / table.refreshed;
     }
     const auto alone = make_local_collective();
-    RefreshedTable refreshed(make_items(facts_of(ground_.open.environment, *ground_.proxy)),
-                             *ground_.retrained, table, *alone);
+    RefreshedTable refreshed(make_items(facts_of(ground_.open, *ground_.proxy)), *ground_.retrained,
+                             table, *alone);
     return search_table(refreshed, search);
 }
 

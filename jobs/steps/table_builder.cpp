@@ -113,7 +113,7 @@ LookupTable TableBuilder::table() const {
     table.repeats = proxy_.repeats();
     table.candidates_checksum = open_.checksum;
     table.proxy = proxy_.describe();
-    table.facts = facts_of(open_.environment, proxy_);
+    table.facts = facts_of(open_, proxy_);
     for (const auto& [number, subset] : subsets_) {
         const io::RecordLog::Record& record = log_.records().at(number);
         table.subsets.add(subset);

@@ -31,8 +31,12 @@ LookupTable small_table() {
     table.metrics["negative-loss"] = {-1.0, -2.0, -3.0, -4.0, -5.0, -6.0};
     table.candidates_checksum = "xxh3-64:0";
     table.proxy = "softmax";
-    table.facts = {
-        1, 2, std::vector<float>(70, 0.5F), {1.0F, 2.0F}, std::vector<float>(140, -0.7F)};
+    table.facts = {1,
+                   2,
+                   std::vector<float>(70, 0.5F),
+                   {1.0F, 2.0F},
+                   std::vector<float>(140, -0.7F),
+                   std::vector<float>(210, 3.0F)};
     return table;
 }
 
@@ -59,6 +63,7 @@ TEST_CASE("a lookup table comes back as it was written", "[table]") {
     CHECK(found.facts.features == table.facts.features);
     CHECK(found.facts.labelled_features == table.facts.labelled_features);
     CHECK(found.facts.log_probs == table.facts.log_probs);
+    CHECK(found.facts.label_counts == table.facts.label_counts);
     CHECK(found.facts.classes == 2);
     CHECK_THROWS_WITH(write_lookup_table(path, table, {}, Overwrite::no), contains("exists"));
 }

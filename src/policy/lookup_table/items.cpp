@@ -60,7 +60,7 @@ double median_distance(const Items& items) {
 }  // namespace
 
 Items make_items(const CandidateFacts& facts) {
-    const auto& [dimensions, classes, features, labelled_features, log_probs] = facts;
+    const auto& [dimensions, classes, features, labelled_features, log_probs, label_counts] = facts;
     THRESHER_CHECK(dimensions >= 1 && classes >= 1 && std::ssize(features) % dimensions == 0 &&
                        std::ssize(labelled_features) % dimensions == 0 &&
                        std::ssize(log_probs) * dimensions == std::ssize(features) * classes,

@@ -17,6 +17,9 @@ struct CandidateFacts {
     std::vector<float> features;               ///< [N, d]
     std::vector<float> labelled_features;      ///< [L, d]
     std::vector<float> log_probs;              ///< [N, C], by a learner of the labelled set
+    /// [N, K]: how many labels of each of K classes labelling a candidate would give; empty where
+    /// that is not known. No estimate may look at it: it is what others are measured by.
+    std::vector<float> label_counts{};
 };
 
 struct Items {
