@@ -11,6 +11,7 @@
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/environments/covering_rows.hpp"
+#include "src/environments/image_points.hpp"
 #include "src/random/permutation.hpp"
 
 namespace thresher::jobs {
@@ -33,7 +34,15 @@ std::vector<std::int64_t> initial_rows(const io::PoolFile& pool, std::int64_t co
 void label_by_pool(Collective& collective, const io::PoolFile& pool,
                    const std::vector<std::int64_t>& ids, LoopTrack& track) {
     agree(collective, [&] {
-        const std::vector<std::int64_t> targets = pool.targets_of(ids);
+        std::vector<std::int64_t> targets = pool.targets_of(ids);
+        if (pool.info().has_boxes && !pool.info().has_targets) {
+            const std::vector<std::int64_t> rows = pool.rows_of(ids);
+            for (std::size_t i = 0; i < rows.size(); ++i) {
+                Boxes boxes;
+                pool.read_boxes({rows[i], rows[i] + 1}, boxes);
+                targets[i] = main_class(boxes.classes, pool.info().classes);
+            }
+        }
         track.ids.insert(track.ids.end(), ids.begin(), ids.end());
         track.labels.insert(track.labels.end(), targets.begin(), targets.end());
     });

@@ -17,8 +17,9 @@ namespace thresher::jobs {
 std::vector<std::int64_t> initial_rows(const io::PoolFile& pool, std::int64_t count,
                                        std::uint64_t seed, std::int64_t repeat);
 
-/// Adds ids with the pool's targets. Rows whose target is unknown are labelled -1 and passed over
-/// in training. Throws the same error on all ranks. Collective.
+/// Adds ids with the pool's targets; of a pool with boxes, with main_class(), which agents go by.
+/// Rows whose target is unknown are labelled -1 and passed over in training. Throws the same error
+/// on all ranks. Collective.
 void label_by_pool(Collective& collective, const io::PoolFile& pool,
                    const std::vector<std::int64_t>& ids, LoopTrack& track);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <span>
+#include <vector>
 
 #include "src/models/input_reader.hpp"
 #include "src/models/tensors.hpp"
@@ -14,6 +15,13 @@ namespace {
 constexpr std::int64_t kMicroBatch = 32;
 
 }  // namespace
+
+std::int64_t main_class(std::span<const std::int64_t> of_boxes, std::int64_t classes) {
+    if (of_boxes.empty()) return classes;
+    std::vector<std::int64_t> counts(static_cast<std::size_t>(classes), 0);
+    for (const std::int64_t c : of_boxes) ++counts[static_cast<std::size_t>(c)];
+    return std::max_element(counts.begin(), counts.end()) - counts.begin();
+}
 
 void add_points(const MemoryPool& images, Model& detector, Points& points) {
     const c10::InferenceMode inference;
@@ -28,16 +36,12 @@ void add_points(const MemoryPool& images, Model& detector, Points& points) {
     }
     const auto most = static_cast<std::size_t>(images.info.most_boxes);
     for (std::int64_t row = 0; row < images.info.rows; ++row) {
-        std::vector<std::int64_t> counts(static_cast<std::size_t>(spec.classes), 0);
-        bool any = false;
+        std::vector<std::int64_t> of_boxes;
         for (const LabelledBox& box :
              std::span(images.boxes).subspan(static_cast<std::size_t>(row) * most, most)) {
-            if (!box.is_object()) break;
-            ++counts[static_cast<std::size_t>(box.class_index)];
-            any = true;
+            if (box.is_object()) of_boxes.push_back(box.class_index);
         }
-        const auto best = std::max_element(counts.begin(), counts.end()) - counts.begin();
-        points.targets.push_back(static_cast<std::int32_t>(any ? best : spec.classes));
+        points.targets.push_back(static_cast<std::int32_t>(main_class(of_boxes, spec.classes)));
     }
     points.rows += images.info.rows;
 }

@@ -117,6 +117,17 @@ class Detectors(JobTest):
         with h5py.File(self.path("loop/run.h5")) as file:
             self.assertEqual(len(set(file["cycles/policy/0/0/batch_ids"][:])), 4)
 
+    def test_a_policy_of_the_cycle_learns_from_the_images_that_are_labelled(self):
+        pool, test = self.scenes(rows=60), self.scenes("test.h5", rows=16, seed=1)
+        runs = []
+        for ranks in (0, 2):
+            run = self.path(f"agent{ranks}")
+            self.run_ok("loop", "--pool", pool, "--test-pool", test, "--model", "ssd", "--batch-size", 8, "--epochs", 1,
+                        "--initial", 16, "-k", 4, "--cycles", 3, "--acquisitions", "policy", "--agent", "per-cycle",
+                        "--agent-updates", 3, "--reproducible", "--run", run, ranks=ranks)
+            runs.append(curves(run + "/run.h5"))
+        self.assertEqual(runs[0], runs[1])
+
     def test_without_consistency_semi_supervision_is_supervision(self):
         pool, reward = self.scenes(rows=60), self.scenes("reward.h5", rows=16, seed=1)
         detector = self.train_detector(pool, "detector", "--epochs", 2)
