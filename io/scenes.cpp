@@ -151,6 +151,7 @@ ScenesReport derive_scenes(const PoolFile& pool, const ScenesOptions& options,
         maker = std::make_unique<SceneMaker>(SceneOptions{.size = options.size,
                                                           .class_shares = plan.shares,
                                                           .junk = options.junk,
+                                                          .alike = options.alike,
                                                           .noise = options.noise,
                                                           .seed = options.seed},
                                              plan.rows, shape[1], shape[2]);

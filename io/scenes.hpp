@@ -23,6 +23,7 @@ struct ScenesOptions {
     std::vector<std::string> classes;
     std::vector<double> class_shares;  ///< [classes], with the sum 1; empty: all the same
     double junk = 0.0;                 ///< share of the scenes without an object
+    double alike = 0.0;                ///< share of the others whose items are all of one class
     double noise = 1.0;                ///< strength of the ground; 0: black
     std::uint64_t seed = 0;
     std::int64_t rows_per_shard = 0;

@@ -66,6 +66,8 @@ void check_numbers(const ScenesOptions& options, Problems& problems) {
                         "--scene-size is {}; allowed are 8 to {}", options.size, kLargestScene);
     problems.add_unless(options.junk >= 0.0 && options.junk <= 1.0,
                         "--junk is {}; a share is between 0 and 1", options.junk);
+    problems.add_unless(options.alike >= 0.0 && options.alike <= 1.0,
+                        "--alike is {}; a share is between 0 and 1", options.alike);
     problems.add_unless(options.noise >= 0.0 && options.noise <= 10.0,
                         "--scene-noise is {}; allowed are 0 to 10", options.noise);
 }

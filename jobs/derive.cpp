@@ -38,6 +38,7 @@ void add_scene_options(CLI::App& app, Options& options) {
         "Classes that are objects, by number or name (default: the first five)")
         ->delimiter(',');
     add("--junk", scenes.junk, "Share of the scenes that show fragments and no object");
+    add("--alike", scenes.alike, "Share of the others whose items are all of one class");
     add("--scene-noise", scenes.noise, "Strength of the ground; 0 = black");
 }
 
@@ -107,7 +108,7 @@ void check_scene_options(const Job& job, bool scenes) {
         collect({"--imbalance", "--subset", "--split", "--spoil", "--repeat", "--class-repeats",
                  "--jitter", "--label-noise", "--noise", "--class-map", "--shuffle-captions"});
     } else {
-        collect({"--scene-size", "--scene-classes", "--junk", "--scene-noise"});
+        collect({"--scene-size", "--scene-classes", "--junk", "--alike", "--scene-noise"});
     }
     THRESHER_CHECK_AS(UsageError, given.empty(), "{} cannot be given {} --scenes; {}",
                       fmt::join(given, ", "), scenes ? "with" : "without",

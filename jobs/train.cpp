@@ -20,6 +20,7 @@
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
 #include "src/base/stop_flag.hpp"
+#include "src/models/anchors.hpp"
 #include "src/models/model.hpp"
 #include "src/training/actors/actor.hpp"
 #include "src/training/actors/actor_feed.hpp"
@@ -35,7 +36,7 @@ struct Options {
     MethodOptions method;
     ActorOptions actors;
     ModelOptions model;
-    std::string rows, labels, validation, init, run;
+    std::string rows, labels, validation, init, run, anchors = "default";
     bool resume = false;
 };
 
@@ -48,6 +49,10 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("--validation-pool", options.validation,
                    "Pool for the validation curves and early stopping");
     add_model_options(app, options.model, false);
+    app.add_option("--anchors", options.anchors,
+                   "ssd, retinanet: shapes of anchors by the size of images (default), or by the "
+                   "boxes that are trained on (data)")
+        ->check(CLI::IsMember({"default", "data"}));
     app.add_option("--init", options.init, "Model file to go on from: one of ours, or TorchScript");
     app.add_option("--run", options.run, "Directory for model.pt, run.h5, checkpoints and log.txt")
         ->required();
@@ -91,16 +96,34 @@ TrainingRows training_rows(const Options& options, const io::PoolFile& pool) {
     return {};
 }
 
+/// The shapes of anchors by the boxes of the rows to train on. Throws FileError.
+std::vector<std::vector<AnchorShape>> anchors_of_boxes(const ModelSpec& spec,
+                                                       const io::PoolFile& pool,
+                                                       std::span<const std::int64_t> rows) {
+    std::vector<LabelledBox> boxes;
+    const auto add = [&](RowRange range) {
+        const std::int64_t most = pool.most_boxes();
+        std::vector<LabelledBox> own(static_cast<std::size_t>(range.size() * most));
+        std::vector<std::int32_t> sizes(
+            static_cast<std::size_t>(pool.info().has_image_sizes ? 2 * range.size() : 0));
+        pool.read_boxes(range, most, own, sizes);
+        std::copy_if(own.begin(), own.end(), std::back_inserter(boxes),
+                     [](const LabelledBox& box) { return box.is_object(); });
+    };
+    if (rows.empty()) add({0, pool.info().rows});
+    for (const std::int64_t row : rows) add({row, row + 1});
+    return fit_anchors(spec, boxes);
+}
+
 /// What must not change between a run's beginning and its resumption.
 std::map<std::string, std::string> settings_of(const Options& options, const TrainOptions& train,
-                                               const ModelSpec& model, const PoolInfo& pool) {
+                                               const ModelSpec& model) {
     std::map<std::string, std::string> settings;
     for (const auto& [name, value] : describe(train)) {
         if (name != "on-nan") settings[name] = value;  // may change, to get past such an update
     }
     if (model.towers) settings["contrastive"] = options.training.contrastive;
-    settings["model"] = options.init.empty() ? to_json(options.model.spec(pool))
-                                             : io::inputs_checksum(options.init);
+    settings["model"] = options.init.empty() ? to_json(model) : io::inputs_checksum(options.init);
     settings["pool"] = io::inputs_checksum(options.pool.path);
     settings["datasets"] = describe_datasets(options.pool);
     settings["rows"] = io::inputs_checksum(options.labels.empty() ? options.rows : options.labels);
@@ -183,8 +206,18 @@ Inputs load(Job& job, const Options& options, const TrainOptions& train, const i
     if (options.init.empty()) {
         ModelSpec spec = options.model.spec(pool.info());
         if (spec.towers && pool.has_vocabulary()) spec.towers->text_model = pool.vocabulary();
+        if (options.anchors == "data") {
+            THRESHER_CHECK_AS(UsageError, spec.detector.has_value(),
+                              "--anchors is for detectors, and {} has none; leave it out",
+                              spec.name);
+            spec.detector->anchors =
+                anchors_of_boxes(spec, pool, training_rows(options, pool).rows);
+        }
         inputs.model = make_model(spec, job.common().seed, device);
     } else {
+        THRESHER_CHECK_AS(UsageError, options.anchors == "default",
+                          "--anchors is for new models, and those of {} are trained; leave it out",
+                          options.init);
         inputs.model = load_model(options.init, pool.info(), device);
         check_same_vocabulary(inputs.model->spec(), pool, options.init);
     }
@@ -200,7 +233,7 @@ Inputs load(Job& job, const Options& options, const TrainOptions& train, const i
         check_same_vocabulary(inputs.model->spec(), held_out, options.validation);
         inputs.validation = io::make_example_source(held_out, cache);
     }
-    inputs.settings = settings_of(options, train, inputs.model->spec(), pool.info());
+    inputs.settings = settings_of(options, train, inputs.model->spec());
     inputs.settings.merge(describe_scorers(options.method, inputs.scorers));
     if (!train.reproducible) inputs.settings.merge(parallel_settings(trainers));
     const auto note = [&](const char* role, const std::string& path) {

@@ -114,11 +114,12 @@ std::vector<SceneItem> SceneMaker::items(std::int64_t scene) const {
     const bool junk = is_junk(scene);
     std::vector<SceneItem> items(static_cast<std::size_t>(junk ? 2 + random.integer(scene, 5, 8)
                                                                : 1 + random.integer(scene, 4, 8)));
+    const bool alike = random.uniform(scene, 20) < options_.alike;
     for (std::size_t i = 0; i < items.size(); ++i) {
         const ItemDraws draws(options_.seed, scene, i);
         const std::vector<std::int64_t>* from = &rows_.clutter;
         if (!junk) {
-            double left = draws.between(0.0, 1.0, 0);
+            double left = ItemDraws(options_.seed, scene, alike ? 0 : i).between(0.0, 1.0, 0);
             for (std::size_t c = 0; c < options_.class_shares.size(); ++c) {
                 if (options_.class_shares[c] <= 0.0) continue;
                 items[i].class_index = narrow<std::int32_t>(c);  // the last, should rounding ask

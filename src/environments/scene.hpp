@@ -17,6 +17,7 @@ struct SceneOptions {
     std::int64_t size = 64;            ///< height and width of a scene
     std::vector<double> class_shares;  ///< [classes], of the items; their sum is 1
     double junk = 0.0;                 ///< share of the scenes that hold fragments and no object
+    double alike = 0.0;                ///< share of the others whose items are all of one class
     double noise = 1.0;                ///< strength of the ground; 0: black
     std::uint64_t seed = 0;
 };

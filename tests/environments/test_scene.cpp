@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -163,6 +164,38 @@ TEST_CASE("classes and junk have the shares that are asked for, and rows are of 
     check_share(junk, 0.3, kScenes);
     for (std::size_t c = 0; c < 5; ++c) check_share(of_class[c], kShares[c], items);
     CHECK(rows.size() == 250);
+}
+
+TEST_CASE("scenes whose items are alike are of one class each, in the shares of classes") {
+    Bed bed;
+    bed.options.junk = 0.0;
+    bed.options.alike = 1.0;
+    const SceneMaker maker(bed.options, bed.rows, kSide, kSide);
+    constexpr std::int64_t kScenes = 4000;
+    std::vector<double> scenes(5, 0.0);
+    for (std::int64_t number = 0; number < kScenes; ++number) {
+        const auto items = maker.items(number);
+        ++scenes[static_cast<std::size_t>(items.front().class_index)];
+        for (const SceneItem& item : items) {
+            REQUIRE(item.class_index == items.front().class_index);
+            REQUIRE(item.row % 6 == item.class_index);
+        }
+    }
+    for (std::size_t c = 0; c < 5; ++c) check_share(scenes[c], kShares[c], kScenes);
+    bed.options.alike = 0.5;
+    const SceneMaker half(bed.options, bed.rows, kSide, kSide);
+    std::int64_t mixed = 0;
+    for (std::int64_t number = 0; number < kScenes; ++number) {
+        const auto items = half.items(number);
+        mixed += std::any_of(items.begin(), items.end(),
+                             [&](const SceneItem& item) {
+                                 return item.class_index != items.front().class_index;
+                             })
+                     ? 1
+                     : 0;
+    }
+    CHECK(mixed > kScenes / 8);
+    CHECK(mixed < kScenes / 2);
 }
 
 TEST_CASE("junk shows fragments but has no box, and a class without a share is never drawn") {
