@@ -10,6 +10,7 @@
 #include "io/detections/metric_file.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "jobs/steps/detection_summary.hpp"
+#include "jobs/steps/detections_file.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -25,7 +26,7 @@ namespace {
 struct Options {
     PoolOptions pool;
     std::string model, prompt = "a photo of {}", vocabulary, contrastive = "softmax";
-    std::string metric = "voc10", output;
+    std::string metric = "voc10", output, detections, categories;
     double iou = 0.5;
 };
 
@@ -48,6 +49,12 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("-o,--output", options.output,
                    "detectors: file of the numbers by class, and the curves of precision over "
                    "recall");
+    app.add_option("--detections", options.detections,
+                   "detectors: file of all that was found, COCO results in JSON");
+    app.add_option("--categories", options.categories,
+                   "detectors, --detections: COCO instances whose categories say the id of each "
+                   "class, by its name; a class's number unless given")
+        ->needs("--detections");
 }
 
 void print_table(const Job& job, const Evaluation& evaluation, const PoolInfo& pool) {
@@ -139,8 +146,14 @@ nlohmann::json run_detector(Job& job, const Options& options, const Model& model
     DetectionMetricOptions how = pool_metric(detection_rule(options.metric));
     how.voc_threshold = options.iou;
     how.curves = !options.output.empty();
+    std::vector<std::string> names = pool.info().class_names;
+    for (std::int64_t c = std::ssize(names); c < model.spec().classes; ++c) {
+        names.push_back(fmt::format("{}", c));
+    }
+    std::vector<std::int64_t> ids;
     std::unique_ptr<BlockSource> source;
     agree(job.collective(), [&] {
+        ids = category_ids(options.categories, names);
         source = io::make_block_reader(pool, job.collective().rank(), job.collective().size(),
                                        kImagesInBlock);
     });
@@ -150,10 +163,6 @@ nlohmann::json run_detector(Job& job, const Options& options, const Model& model
         found =
             evaluate_detector(model, *source, how, detect_options(model.spec()), job.collective());
     }
-    std::vector<std::string> names = pool.info().class_names;
-    for (std::int64_t c = std::ssize(names); c < model.spec().classes; ++c) {
-        names.push_back(fmt::format("{}", c));
-    }
     if (!options.output.empty()) {
         agree(job.collective(), [&] {
             if (!job.is_root()) return;
@@ -161,6 +170,7 @@ nlohmann::json run_detector(Job& job, const Options& options, const Model& model
                                        job.provenance(options.pool.path), job.overwrite());
         });
     }
+    if (!options.detections.empty()) write_detections(job, options.detections, found.own, ids);
     job.print(fmt::format("{} images, {} objects, {} detections, loss {:.4f}\n", found.images,
                           found.objects, found.detections, found.mean_loss));
     print_detection_metric(job, found.metric, how, names);
@@ -178,8 +188,12 @@ int run_evaluate(Job& job) {
     Options options;
     add_options(job.options(), options);
     job.start();
-    if (!options.output.empty()) {
-        job.check_output(options.output, {options.pool.path, options.model});
+    THRESHER_CHECK_AS(
+        UsageError, options.detections.empty() || options.detections != options.output,
+        "--detections and --output both name {}; give each its own file", options.output);
+    for (const std::string& output : {options.output, options.detections}) {
+        if (output.empty()) continue;
+        job.check_output(output, {options.pool.path, options.model, options.categories});
     }
     const ContrastiveKind contrastive = contrastive_kind(options.contrastive);
     const io::PoolFile pool = open_pool(job, options.pool);
@@ -190,8 +204,10 @@ int run_evaluate(Job& job) {
     bool zero_shot = false, pairs = false;
     agree(job.collective(), [&] {
         model = load_model(options.model, info, job.device());
-        THRESHER_CHECK_AS(UsageError, options.output.empty() || model->spec().detector,
-                          "--output is for detectors, but {} is none", options.model);
+        THRESHER_CHECK_AS(
+            UsageError,
+            (options.output.empty() && options.detections.empty()) || model->spec().detector,
+            "--output and --detections are for detectors, but {} is none", options.model);
         source = io::make_block_reader(pool, job.collective().rank(), job.collective().size());
         if (!model->spec().towers) return;
         check_same_vocabulary(model->spec(), pool, options.model);

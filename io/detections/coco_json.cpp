@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "io/detections/coco_records.hpp"
+#include "io/detections/results_writer.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::io {
@@ -214,21 +215,9 @@ void parse_coco_results(std::string_view text, const std::string& name, ProblemL
 
 void write_coco_results(const std::string& path, std::span<const CocoDetection> detections,
                         Overwrite overwrite) {
-    std::string text = "[";
-    const char* separator = "\n";
-    for (const CocoDetection& detection : detections) {
-        const CocoBox& box = detection.box;
-        const std::string problem = box_problem(box);
-        THRESHER_CHECK(problem.empty() && std::isfinite(detection.score),
-                       "a detection of image {} with the score {} {}", detection.image_id,
-                       detection.score, problem.empty() ? "cannot be written as JSON" : problem);
-        text += fmt::format(
-            "{}{{\"image_id\":{},\"category_id\":{},\"bbox\":[{},{},{},{}],\"score\":{}}}",
-            separator, detection.image_id, detection.category_id, box.x, box.y, box.width,
-            box.height, detection.score);
-        separator = ",\n";
-    }
-    write_file(path, text + "\n]\n", overwrite);
+    CocoResultsWriter writer(path, overwrite);
+    for (const CocoDetection& detection : detections) writer.add(detection);
+    writer.commit();
 }
 
 }  // namespace thresher::io

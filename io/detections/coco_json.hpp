@@ -81,8 +81,7 @@ void read_coco_results(const std::string& path, ProblemList& problems, const Det
 void parse_coco_results(std::string_view text, const std::string& name, ProblemList& problems,
                         const DetectionSink& sink);
 
-/// Writes results, a line each; numbers read back as the same doubles. Throws FileError,
-/// and Error where a number is not finite or a box of negative size. Local.
+/// Writes results, all at once: see CocoResultsWriter. Local.
 void write_coco_results(const std::string& path, std::span<const CocoDetection> detections,
                         Overwrite overwrite);
 

@@ -4,9 +4,11 @@
 // that metrics want.
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
+#include "src/base/collective.hpp"
 #include "src/detection/boxes.hpp"
 #include "src/detection/detect.hpp"
 #include "src/pool/boxes.hpp"
@@ -29,5 +31,17 @@ class DetectedImages {
     std::vector<std::uint8_t> flags_;
     std::vector<double> areas_, scores_;
 };
+
+struct FoundObject {
+    std::int64_t image_id, class_index;
+    Box box;
+    double score;
+};
+
+/// Calls `take` at the root with what all ranks have found, a piece at a time: rank after rank,
+/// each in its order. So where ranks own consecutive images, the order depends on no number of
+/// ranks. What `take` throws, all ranks throw. Collective.
+void stream_to_root(const DetectedImages& images, Collective& collective,
+                    const std::function<void(std::span<const FoundObject>)>& take);
 
 }  // namespace thresher

@@ -3,12 +3,12 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/tree_sum.hpp"
-#include "src/detection/detected_images.hpp"
 #include "src/models/input_reader.hpp"
 #include "src/models/tensors.hpp"
 #include "src/pool/letter_box.hpp"
@@ -121,6 +121,7 @@ DetectorEvaluation evaluate_detector(const Model& model, BlockSource& source,
     result.mean_loss = loss[0] / static_cast<double>(std::max<std::int64_t>(1, result.images));
     result.metric = measure_detections(images.truth(), images.detections(), model.spec().classes,
                                        metric, collective);
+    result.own = std::move(images);
     return result;
 }
 

@@ -8,6 +8,7 @@
 #include "src/base/collective.hpp"
 #include "src/detection/average_precision.hpp"
 #include "src/detection/detect.hpp"
+#include "src/detection/detected_images.hpp"
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
 
@@ -17,6 +18,7 @@ struct DetectorEvaluation {
     DetectionMetric metric;
     double mean_loss = 0.0;  ///< of an image: DetectionLoss
     std::int64_t images = 0, objects = 0, detections = 0;
+    DetectedImages own;  ///< what this rank's images hold; in pixels of the original images
 };
 
 /// What a detector is judged by, unless something else is asked for: the area under the curve at an

@@ -213,7 +213,7 @@ class Numbers(ReportTest):
         late = {name: [[1.0, 2.0], [3.0, NAN]] for name in ("labelled", "test_loss", "seconds")}
         text = self.report(self.make_loop(test_accuracy=[[0.5, 0.6], [0.7, NAN]], **late))
         self.row(text, "entropy", "2", "60.00 %", "2.000", "2 s", "2 of 2", "1 of 2")
-        nothing = {name: [[NAN], [NAN]] for name in runs.LOOP_CURVES}
+        nothing = {name: [[NAN], [NAN]] for name in ("test_accuracy", *runs.LOOP_CURVES)}
         self.row(self.report(self.make_loop(**nothing)), "entropy", "–", "–", "–", "–", "0 of 1", "0 of 2")
 
     def test_a_band_goes_from_the_lowest_to_the_highest_repeat(self):

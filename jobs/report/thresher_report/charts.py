@@ -60,12 +60,12 @@ def _label_lines(axes, ends):
 
 
 @styled
-def learning_curves(name, loops):
+def learning_curves(name, loops, metric):
     figure = _figure(WIDTH, max(3.9, 0.9 + 0.24 * len(loops)))  # room for a name at each line's end
     panels = figure.subplots(1, 2)
     told = []
     banded = len(loops) <= MOST_BANDS
-    for panel, (curve, title) in zip(panels, (("test_accuracy", "Test accuracy"), ("test_loss", "Test loss, nats"))):
+    for panel, (curve, title) in zip(panels, (("metric", metric.title), ("test_loss", metric.loss_title))):
         ends = []
         for index, (acquisition, loop) in enumerate(loops.items()):
             if runs.last_cycle(loop) is None:
@@ -78,12 +78,12 @@ def learning_curves(name, loops):
                                    linewidth=0)
             panel.plot(labelled[shown], band.middle[shown], **look)
             ends.append((band.middle[shown][-1], acquisition, look["color"]))
-            if curve == "test_accuracy":
+            if curve == "metric":
                 told.append(f"{acquisition} reaches {style.percent(band.middle[shown][-1])} with "
                             f"{style.number(labelled[shown][-1])} labels")
                 panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
         panel.set_title(title)
-        panel.set_xlabel("labelled examples")
+        panel.set_xlabel(metric.labelled)
         panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         _label_lines(panel, ends)
@@ -92,8 +92,8 @@ def learning_curves(name, loops):
             f"Lines: mean over up to {repeats} repeats. " +
             ("Bands: from the lowest to the highest repeat." if banded else
              f"Of more than {MOST_BANDS} lines the bands are left out."))
-    return _finish(figure, f"{name}-learning-curves", "Test accuracy and test loss against the number of labelled "
-                   "examples: " + "; ".join(told) + ".", band)
+    return _finish(figure, f"{name}-learning-curves", f"{metric.title} and test loss against the number of "
+                   f"{metric.labelled}: " + "; ".join(told) + ".", band)
 
 
 def _thin(values):
@@ -150,6 +150,7 @@ def _draw_steps(panel, values, smooth):
 
 
 METRICS = (("loss", "Loss when evaluated, nats"), ("accuracy", "Accuracy when evaluated"),
+           ("average_precision", "mAP at overlap .5 when evaluated"),
            *((f"recall_at_{k}", f"Recall at {k} when evaluated") for k in (1, 5, 10)),
            ("alignment", "Alignment of pairs when evaluated"))
 STEP_TITLES = {"steps/noisy_share": "Share of rows trained on whose label or caption is wrong",
@@ -159,18 +160,22 @@ STEP_TITLES = {"steps/noisy_share": "Share of rows trained on whose label or cap
 
 
 @styled
-def training_curves(name, curves):
+def training_curves(name, curves, detector=False):
     """Loss and accuracy (training against validation), loss and learning rate by update, whatever else."""
     left = dict(curves)
     drawings = []
+    metrics, loss_title = dict(METRICS), "Loss by update, nats"
+    if detector:  # whose loss is of classes and corners
+        metrics |= {"loss": "Loss of an image when evaluated", "accuracy": "Anchors on objects classified right"}
+        loss_title = "Loss of an image by update"
     updates = left.pop("evaluations/update", None)
-    for metric, title in METRICS:
+    for metric, title in metrics.items():
         pair = [(part, left.pop(f"evaluations/{part}_{metric}")) for part in ("train", "validation")
                 if f"evaluations/{part}_{metric}" in left]
         if pair:
             drawings.append((title, lambda panel, pair=pair, metric=metric: [
-                f"{metric} of {told}" for told in _draw_evaluations(panel, pair, updates, style.is_share(metric))]))
-    for key, title in (("steps/loss", "Loss by update, nats"), ("steps/learning_rate", "Learning rate by update")):
+                f"{metric.replace('_', ' ')} of {told}" for told in _draw_evaluations(panel, pair, updates, style.is_share(metric))]))
+    for key, title in (("steps/loss", loss_title), ("steps/learning_rate", "Learning rate by update")):
         if key in left:
             drawings.append((title, lambda panel, v=left.pop(key), k=key: _draw_steps(panel, v, k == "steps/loss")))
     for key, values in left.items():
@@ -210,14 +215,14 @@ def comparison(name, curves, target, metric="accuracy"):
         panel.axhline(target, color=style.SOFT, linewidth=1.0, linestyle=(0, (2, 3)))
         panel.set_ylim(bottom=max(0.0, target - 0.15))
         panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
-        panel.set_title(f"{metric.capitalize()} by " + ("compute, everything charged" if by_compute else "update"))
+        panel.set_title(f"{metric[0].upper()}{metric[1:]} by " + ("compute, everything charged" if by_compute else "update"))
         panel.set_xlabel("GFLOP" if by_compute else "update")
         panel.xaxis.set_major_locator(MaxNLocator(5))
         panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
         if by_compute:
             _label_lines(panel, ends)
     seeds = max(len(accuracy) for _, _, accuracy, _ in curves)
-    return _finish(figure, name, f"{metric.capitalize()} against updates and compute: " + "; ".join(told) + ".",
+    return _finish(figure, name, f"{metric[0].upper()}{metric[1:]} against updates and compute: " + "; ".join(told) + ".",
                    f"Lines: mean over {seeds} seeds. Bands: from the lowest to the highest seed. Dotted: the target.")
 
 
@@ -253,11 +258,11 @@ def score_histogram(name, scores, batches):
 
 
 @styled
-def class_shares(name, names, series):
+def class_shares(name, names, series, what="rows"):
     """Bars side by side. series: (label, counts by class); the first is the pool. Shares of what is labelled."""
     shares = [(label, counts / max(1, counts.sum())) for label, counts in series]
     shown = numpy.arange(len(names))
-    caption = "Share of the labelled rows with each label."
+    caption = "Share of the labelled rows with each label." if what == "rows" else f"Share of the {what} of each class."
     if len(names) > MOST_CLASSES:
         rest = [share for _, share in shares[1:]] or [numpy.zeros(len(names))]
         difference = numpy.max([abs(share - shares[0][1]) for share in rest], axis=0)
@@ -281,7 +286,7 @@ def class_shares(name, names, series):
     axes.grid(False, axis="x")
     axes.margins(x=0.01)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
-    axes.set_ylabel("share of rows")
+    axes.set_ylabel(f"share of {what}")
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=legend_columns, borderaxespad=0.3)
     told = [f"{label}: most often {names[int(share.argmax())]} ({style.percent(share.max())}), least often "
             f"{names[int(share.argmin())]} ({style.percent(share.min())})" for label, share in shares]
@@ -336,42 +341,3 @@ def ledger(name, kinds):
                     [look] * len(ordered), title)
         told.append(f"{title}: " + ", ".join(f"{item} {text}" for (item, _), text in zip(ordered, texts)))
     return _finish(figure, f"{name}-ledger", ". ".join(told) + ".")
-
-
-@styled
-def contact_sheet(name, title, groups):
-    """groups: (heading, [(image, [line of caption, ...], marked)]); marked images have a thick frame."""
-    columns = 8
-    tallest = max(image.shape[0] / image.shape[1] for _, cells in groups for image, _, _ in cells)
-    image_height, line_height, heading = WIDTH / columns * 0.88 * min(1.0, max(0.3, tallest)), 0.17, 0.36
-    rows = [-(-len(cells) // columns) for _, cells in groups]
-    cell_heights = [image_height + max(len(lines) for _, lines, _ in cells) * line_height + 0.18 for _, cells in groups]
-    height = sum(heading + count * cell_height for count, cell_height in zip(rows, cell_heights))
-    figure = Figure(figsize=(WIDTH, height))
-    top = height
-    for (text, cells), count, cell_height in zip(groups, rows, cell_heights):
-        figure.text(0.006, (top - 0.08) / height, text, fontsize=11, fontweight="bold", va="top")
-        top -= heading
-        for index, (image, lines, marked) in enumerate(cells):
-            left = (index % columns) * WIDTH / columns + WIDTH / columns * 0.06
-            bottom = top - (index // columns) * cell_height - image_height
-            axes = figure.add_axes((left / WIDTH, bottom / height, WIDTH / columns * 0.88 / WIDTH,
-                                    image_height / height))
-            axes.imshow(image, cmap="gray", vmin=0.0, vmax=1.0, aspect="equal",
-                        interpolation="nearest" if max(image.shape[:2]) <= 128 else "antialiased")
-            axes.set_anchor("S")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.grid(False)
-            for spine in axes.spines.values():
-                spine.set_visible(True)
-                spine.set_color(style.COLOURS[1] if marked else "#9aa5b1")
-                spine.set_linewidth(2.4 if marked else 0.6)
-            for number, line in enumerate(lines):
-                figure.text((left + WIDTH / columns * 0.44) / WIDTH, (bottom - 0.05 - number * line_height) / height,
-                            line if len(line) <= 18 else line[:17] + "…", ha="center", va="top",
-                            fontsize=9.0 if number == 0 else 8.4,
-                            color=style.SOFT if number == 1 and len(lines) == 2 else style.INK)
-        top -= count * cell_height
-    told = [f"{text}: " + "; ".join(", ".join(lines) for _, lines, _ in cells) for text, cells in groups]
-    return _finish(figure, name, f"{title}. " + ". ".join(told) + ".")

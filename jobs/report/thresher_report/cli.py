@@ -18,8 +18,13 @@ def parse(arguments):
         prog="thresher-report", description="Write one self-contained HTML page of what Thresher jobs left behind.",
         epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="+", metavar="RUN_OR_FILE",
-                        help="run directories, scores files, batch files and pools, in any order")
-    parser.add_argument("--pool", help="the pool that the scores and batches are about (a file, or a directory of shards)")
+                        help="run directories, files of scores, batches and average precision, and pools, in any order")
+    parser.add_argument("--pool", help="the pool that the scores, batches and detections are about (a file, or a directory of shards)")
+    parser.add_argument("--detections", metavar="FILE.json",
+                        help="what a detector found in the pool: COCO's results, as thresher evaluate --detections writes them")
+    parser.add_argument("--categories", metavar="FILE.json", help="COCO's instances, whose category ids the detections have; "
+                        "the classes' numbers unless given")
+    parser.add_argument("--score", type=float, help="detections with this score or more are shown; the one of the best F1 unless given")
     parser.add_argument("--figures", metavar="DIR", help="write every figure to this directory as PNG, too")
     parser.add_argument("-o", "--output", required=True, metavar="FILE.html",
                         help="the page; an earlier page of this name is replaced")
@@ -27,6 +32,9 @@ def parse(arguments):
     options = parser.parse_args(arguments)
     if pathlib.Path(options.output).suffix.lower() not in (".html", ".htm"):
         parser.error(f"-o {options.output}: the page must be named .html")
+    for name in ("categories", "score"):
+        if getattr(options, name) is not None and options.detections is None:
+            parser.error(f"--{name} is about --detections")
     return options
 
 
@@ -55,7 +63,7 @@ def write_all(contents):
 def main(arguments=None):
     options = parse(arguments)
     try:
-        text, charts = make_report(read_inputs(options.inputs, options.pool))
+        text, charts = make_report(read_inputs(options.inputs, options.pool, options.detections, options.categories, options.score))
         contents = {}
         if options.figures is not None:
             directory = pathlib.Path(options.figures)

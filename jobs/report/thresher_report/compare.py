@@ -1,4 +1,4 @@
-"""The command thresher-compare: runs of `train` against a baseline, to the accuracy that the baseline ends with."""
+"""The command thresher-compare: runs of `train` against a baseline, to the accuracy, or another metric, that the baseline ends with."""
 
 import argparse
 import pathlib
@@ -88,6 +88,14 @@ def read_groups(paths, metric="accuracy"):
     return {name: read_group(name, sorted(members), metric) for name, members in by_name.items()}
 
 
+TOLD = {"average_precision": "mAP at overlap .5"}
+
+
+def told_of(metric):
+    """A metric's name as a person says it."""
+    return TOLD.get(metric, metric.replace("_", " "))
+
+
 def less(share):
     """A share of the baseline's as what it saves: 0.63 -> "37 % less"."""
     if not numpy.isfinite(share):
@@ -131,11 +139,11 @@ def main(arguments=None):
         epilog="Runs are grouped by the name of their directory, such as learnability in runs/web8/seed-1/learnability; "
                "the members of a group are its seeds.")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="directories of runs of train")
-    parser.add_argument("--baseline", required=True, metavar="NAME", help="the group whose mean final accuracy is the "
+    parser.add_argument("--baseline", required=True, metavar="NAME", help="the group whose mean final metric is the "
                         "target")
-    parser.add_argument("--metric", default="accuracy", help="what is compared: accuracy or, of pairs, recall_at_5 "
-                        "(or 1, 10)")
-    parser.add_argument("--figure", metavar="FILE.png", help="draw accuracy against updates and against compute")
+    parser.add_argument("--metric", default="accuracy", help="what is compared: accuracy; of pairs recall_at_5 "
+                        "(or 1, 10); of detectors average_precision")
+    parser.add_argument("--figure", metavar="FILE.png", help="draw the metric against updates and against compute")
     parser.add_argument("--show", nargs="+", metavar="NAME", help="groups in the figure; default: all")
     options = parser.parse_args(arguments)
     try:
@@ -152,10 +160,10 @@ def main(arguments=None):
                        [group.compute(roles, share) for share in group.updates / group.updates[-1]])
                       for group in shown]
             chart = comparison(pathlib.Path(options.figure).stem, curves, baseline.finals().mean(),
-                               options.metric.replace("_", " "))
+                               told_of(options.metric))
             write_all({pathlib.Path(options.figure): chart.png})
     except ReportError as problem:
         print(f"thresher-compare: {problem}", file=sys.stderr)
         return 1
-    print(table(groups, baseline, options.metric.replace("_", " ")))
+    print(table(groups, baseline, told_of(options.metric)))
     return 0

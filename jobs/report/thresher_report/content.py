@@ -6,13 +6,18 @@ from dataclasses import dataclass, field
 
 import numpy
 
-from thresher_report import __version__, charts, games, influence, page, picks, policy, roles, runs, style
+from thresher_report import __version__, charts, games, influence, page, picks, policy, published, roles, runs, sheets, style
+from thresher_report.box_sections import BoxSections
+from thresher_report.detections import read_categories, read_detections
 from thresher_report.files import ReportError, attributes, kind_of, open_file, short_names
+from thresher_report.maps import read_map
+from thresher_report.boxes import PoolBoxes
 from thresher_report.pool import Pool
 from thresher_report.runs import read_run
 from thresher_report.scores import read_batch, read_scores
 
 EXTREMES = 16  # images of the highest, and of the lowest, scores
+BOX_EXTREMES = 8  # where boxes are drawn
 FIRST_PICKS = 8  # images of a batch in a row
 FIRST_ATTRIBUTES = ("command_line", "created_utc", "producer", "producer_version", "git_commit", "seed", "mpi_ranks")
 
@@ -22,13 +27,16 @@ class Inputs:
     runs: list = field(default_factory=list)
     scores: list = field(default_factory=list)
     batches: list = field(default_factory=list)
+    maps: list = field(default_factory=list)
     pools: list = field(default_factory=list)
-    main_pool: Pool | None = None  # the one that scores and batches are about
+    main_pool: Pool | None = None  # the one that scores, batches and detections are about
+    detections: object = None  # detections.Detections
+    score: float | None = None  # from which they are shown
     names: dict = field(default_factory=dict)  # path as opened -> short name
     sources: list = field(default_factory=list)  # (short name, kind, HDF5 file that carries the provenance)
 
 
-def read_inputs(paths, pool_path):
+def read_inputs(paths, pool_path, detections_path=None, categories_path=None, score=None):
     """Opens and reads all of them; one ReportError tells of every input that cannot be used."""
     found, problems = Inputs(), []
     unique = list(dict.fromkeys(os.path.normpath(path) for path in paths))
@@ -53,6 +61,10 @@ def read_inputs(paths, pool_path):
                 batch = read_batch(opened)
                 batch.name = f"{name} ({batch.acquisition})" if batch.acquisition else name
                 found.batches.append(batch)
+            elif kind == "map":
+                found_map = read_map(opened)
+                found_map.name = name
+                found.maps.append(found_map)
             else:
                 pool = Pool(opened)
                 source = pool.shards[0].path
@@ -63,13 +75,29 @@ def read_inputs(paths, pool_path):
         except ReportError as problem:
             problems.append(str(problem))
     if not problems and found.main_pool is None and found.pools:
-        if len(found.pools) > 1 and (found.scores or found.batches):
-            problems.append(f"{len(found.pools)} pools were given; name the one that the scores and batches are about "
-                            "with --pool")
+        if len(found.pools) > 1 and (found.scores or found.batches or detections_path is not None):
+            problems.append(f"{len(found.pools)} pools were given; name the one that the scores, batches and detections are "
+                            "about with --pool")
         found.main_pool = found.pools[0]
+    if not problems and detections_path is not None:
+        try:
+            _read_detections(found, detections_path, categories_path)
+            found.score = score
+        except ReportError as problem:
+            problems.append(str(problem))
     if problems:
         raise ReportError("\n".join(problems))
     return found
+
+
+def _read_detections(found, path, categories_path):
+    if found.main_pool is None or not found.main_pool.has_boxes:
+        raise ReportError(f"{path}: detections are shown beside the boxes of a pool; " + (
+            f"{found.main_pool.path} has none" if found.main_pool else "name the pool with --pool"))
+    own = PoolBoxes(found.main_pool)
+    ids = None if categories_path is None else read_categories(categories_path, own.class_names)
+    found.detections = read_detections(path, own.classes, ids)
+    found.names[path] = os.path.basename(path).removesuffix(".json")
 
 
 def make_report(inputs):
@@ -77,7 +105,7 @@ def make_report(inputs):
     return _Report(inputs).make()
 
 
-class _Report:
+class _Report(BoxSections):
     def __init__(self, inputs):
         self.inputs = inputs
         self.charts = []
@@ -89,12 +117,16 @@ class _Report:
 
     def make(self):
         self._survey_pools()
+        self._survey_boxes()
+        self._maps()
+        self._detections()
         for run in self.inputs.runs:
             self._run(run)
             self._roles(run)
         if self.inputs.main_pool is not None:
             self._noise()
             self._classes()
+        self._pool_boxes()
         self._scores()
         self._images()
         self._ledgers()
@@ -128,6 +160,7 @@ class _Report:
                 wanted += [batch.ids for batch in self.inputs.batches]
                 wanted += [end.ids for scores in self.inputs.scores for end in (scores.highest, scores.lowest)]
                 wanted += [ids for run in self.inputs.runs for ids in run.all_batches()]
+                wanted += [self.inputs.detections.ids] if self.inputs.detections is not None else []
             survey = self.surveys[pool.path] = pool.survey(numpy.concatenate(wanted))
             if pool is self.inputs.main_pool:
                 for batch in self.inputs.batches:
@@ -168,6 +201,8 @@ class _Report:
     def _classes(self):
         for pool in self.inputs.pools:
             survey, name = self.surveys[pool.path], self.inputs.names[pool.path]
+            if pool.has_boxes and not pool.has_targets:
+                continue
             if not pool.has_targets or not survey.counts.sum():
                 self._section(f"Class make-up: {name}", page.paragraph(
                     f"The pool has {pool.rows:,} rows and no labels.", "note"))
@@ -215,7 +250,8 @@ class _Report:
         shown = bool(influences or played or run.loops or training or gains)
         run.not_shown.update({name: list(grid.shape) for name, grid in run.grids.items()})
         if run.curves:
-            chart = charts.training_curves(run.name, run.curves)
+            detector = published.is_detector(run)
+            chart = charts.training_curves(run.name, run.curves, detector)
             epochs = [(name.partition("/")[2].replace("_", " "), curve) for name, curve in run.curves.items()
                       if name.startswith("evaluations/") and name != "evaluations/update" and len(curve)]
             rows = []
@@ -224,8 +260,9 @@ class _Report:
                 tell = style.percent if share else style.number
                 best = numpy.nan if not numpy.isfinite(curve).any() else (numpy.nanmax if share else numpy.nanmin)(curve)
                 rows.append((name, tell(curve[-1]), tell(best), len(curve)))
-                if name == "validation accuracy":
-                    self._fact(style.percent(curve[-1]), f"validation accuracy of {run.name} at the end")
+                if name in ("validation accuracy", "validation average precision"):
+                    told = name if name.endswith("accuracy") else "validation mAP at overlap .5"
+                    self._fact(style.percent(curve[-1]), f"{told} of {run.name} at the end")
             self._section(f"Training: {run.name}", self._picture(chart),
                           page.table(("curve", "last", "best", "evaluations"), rows) if rows else "")
         if not shown and not run.curves:
@@ -238,33 +275,35 @@ class _Report:
     def _loops(self, run):
         rows, reached = [], []
         for acquisition, loop in run.loops.items():
-            repeats, cycles = loop["test_accuracy"].shape
+            repeats, cycles = loop["metric"].shape
             last = runs.last_cycle(loop)
             if last is None:
                 rows.append((acquisition, "–", "–", "–", "–", f"0 of {cycles}", f"0 of {repeats}"))
                 continue
-            accuracy, accuracy_spread, done = runs.mean_and_spread(loop["test_accuracy"][:, last])
+            metric, metric_spread, done = runs.mean_and_spread(loop["metric"][:, last])
             loss, loss_spread, _ = runs.mean_and_spread(loop["test_loss"][:, last])
             labelled = runs.mean_and_spread(loop["labelled"][:, last])[0]
             seconds = runs.mean_and_spread(loop["seconds"])[0]
-            reached.append((accuracy, acquisition, labelled))
-            rows.append((acquisition, style.number(labelled), _with_spread(100 * accuracy, 100 * accuracy_spread, 2, " %"),
+            reached.append((metric, acquisition, labelled))
+            rows.append((acquisition, style.number(labelled), _with_spread(100 * metric, 100 * metric_spread, 2, " %"),
                          _with_spread(loss, loss_spread, 3), style.quantity(seconds, "s"), f"{last + 1} of {cycles}",
                          f"{done} of {repeats}"))
-        for accuracy, acquisition, labelled in sorted(reached, reverse=True)[:3]:
-            self._fact(style.percent(accuracy), f"test accuracy with {acquisition} after {style.number(labelled)} labels")
+        what = "labels" if run.metric.labelled == "labelled examples" else run.metric.labelled
+        for metric, acquisition, labelled in sorted(reached, reverse=True)[:3]:
+            self._fact(style.percent(metric), f"{run.metric.name} with {acquisition} after {style.number(labelled)} {what}")
         self._section(
             f"Active-learning cycles: {run.name}",
-            self._picture(charts.learning_curves(run.name, run.loops)) if reached else
+            self._picture(charts.learning_curves(run.name, run.loops, run.metric)) if reached else
             page.paragraph("No cycle has finished yet.", "note"),
-            page.table(("acquisition", "labelled", "test accuracy", "test loss", "time of a cycle", "cycles", "repeats"),
-                       rows, "After the last finished cycle: mean ± standard deviation over the repeats that finished it."))
+            page.table(("acquisition", "labelled", run.metric.name, "test loss", "time of a cycle", "cycles", "repeats"),
+                       rows, "After the last finished cycle: mean ± standard deviation over the repeats that finished it."),
+            published.beside(run))
 
     def _games(self, run, played):
         columns = ("chosen by", *(f"batches of {batch}" for batch in played))
-        self._section(f"Games: {run.name}", self._picture(games.chart(run.name, played)),
-                      page.table(columns, games.table_rows(played, "test_accuracy"),
-                                 "Test accuracy [%] with all labels: mean ± standard deviation over environments."),
+        self._section(f"Games: {run.name}", self._picture(games.chart(run.name, played, run.metric)),
+                      page.table(columns, games.table_rows(played, "metric"),
+                                 f"{run.metric.title} [%] with all labels: mean ± standard deviation over environments."),
                       page.table(columns, games.table_rows(played, "test_loss"), "Test loss with all labels."))
 
     def _picks(self, run):
@@ -276,12 +315,15 @@ class _Report:
             if (survey.of(ids)[0] < 0).any():
                 return  # of another pool
         measured = picks.measure(run.batches, pool, survey)
+        if self._main_boxes() is not None:
+            self._section(f"What was picked: {run.name}", *self._box_picks(run, measured))
+            return
         parts = [self._picture(picks.chart(run.name, measured)),
                  page.table(("acquisition", *(title for _, title in picks.TITLES)), picks.table_rows(measured),
                             "Means over repeats and cycles.")]
         if pool.has_images():
             first = [(f"{acquisition}: its first picks", repeats[0][0][:FIRST_PICKS]) for acquisition, repeats in run.batches.items()]
-            parts.append(self._picture(charts.contact_sheet(
+            parts.append(self._picture(sheets.contact_sheet(
                 f"{run.name}-picks-images", "Images picked in the first cycle",
                 [self._group(heading, ids, None, None) for heading, ids in first])))
         self._section(f"What was picked: {run.name}", *parts)
@@ -345,21 +387,24 @@ class _Report:
             self._section("Images", page.paragraph(f"The pool's inputs have shape {list(pool.shape)}: no grey or RGB "
                                                    "images, so none are shown.", "note"))
             return
-        parts = []
+        parts, most, look = [], EXTREMES, {}
+        if self._main_boxes() is not None:  # fewer and larger ones
+            most, look = BOX_EXTREMES, {"columns": 4, "classes": self._main_boxes()[2]}
         for scores in self._selected_first():
             name, batches = self.inputs.names[scores.path], self._of_acquisition(scores.acquisition)
             selected = numpy.unique(numpy.concatenate([batch.ids for batch in batches])) if batches else None
-            groups = [self._group(f"{scores.acquisition}: {which} scores", end.ids, end.scores, selected)
+            groups = [self._group(f"{scores.acquisition}: {which} scores", end.ids[:most], end.scores[:most], selected)
                       for which, end in (("highest", scores.highest), ("lowest", scores.lowest))]
-            parts.append(self._picture(charts.contact_sheet(
-                f"{name}-{scores.acquisition}-images", f"Images by {scores.acquisition} score", groups)))
+            parts.append(self._picture(sheets.contact_sheet(
+                f"{name}-{scores.acquisition}-images", f"Images by {scores.acquisition} score", groups, **look)))
         scored = {scores.acquisition for scores in self.inputs.scores}
         for batch in self.inputs.batches:
             if batch.acquisition not in scored:
-                group = self._group(f"{batch.name}: picked first", batch.ids[:EXTREMES], batch.scores[:EXTREMES], None)
-                parts.append(self._picture(charts.contact_sheet(f"{self.inputs.names[batch.path]}-images",
-                                                                f"Images of {batch.name}", [group])))
-        told = "Under each image: its score and its label; where the truth differs, both."
+                group = self._group(f"{batch.name}: picked first", batch.ids[:most], batch.scores[:most], None)
+                parts.append(self._picture(sheets.contact_sheet(f"{self.inputs.names[batch.path]}-images",
+                                                                f"Images of {batch.name}", [group], **look)))
+        told = "Under each image: its score and its label; where the truth differs, both." if not look else \
+            "Under each image: its score and how many boxes it has."
         if any(self._of_acquisition(scores.acquisition) for scores in self.inputs.scores):
             told += " A thick frame: selected."
         self._section("Highest and lowest scored images", page.paragraph(told), *parts)
@@ -367,8 +412,9 @@ class _Report:
     def _group(self, heading, ids, scores, selected):
         pool, survey, _ = self._main()
         rows, labels = survey.of(ids)
-        cells = []
-        for i, image in enumerate(pool.images(rows)):
+        boxes = self._main_boxes()
+        cells = [sheets.Cell(image, []) for image in pool.images(rows)] if boxes is None else self._box_cells(boxes[0], rows)
+        for i, cell in enumerate(cells):
             target = int(labels.targets[i])
             truth = target if labels.truth is None else int(labels.truth[i])
             lines = [] if scores is None else [style.score(float(scores[i]))]
@@ -376,9 +422,10 @@ class _Report:
                 lines += [f"label {pool.class_name(target)}", f"truth {pool.class_name(truth)}"]
             elif pool.has_targets:
                 lines.append(pool.class_name(target))
-            cells.append((image, lines, selected is not None and ids[i] in selected))
-        if any(marked for _, _, marked in cells) and heading.endswith("scores"):
-            heading += f", {sum(marked for _, _, marked in cells)} of these {len(cells)} selected"
+            cell.lines = lines + cell.lines
+            cell.framed = selected is not None and ids[i] in selected
+        if any(cell.framed for cell in cells) and heading.endswith("scores"):
+            heading += f", {sum(cell.framed for cell in cells)} of these {len(cells)} selected"
         return heading, cells
 
     # Configuration

@@ -1,6 +1,7 @@
 """Opens what was named on the command line, and says what it is. Every failure is a ReportError of one line."""
 
 import pathlib
+import re
 
 import h5py
 import numpy
@@ -10,9 +11,10 @@ KINDS = {
     "thresher-scores": "scores",
     "thresher-batch": "batch",
     "thresher-pool": "pool",
+    "thresher-map": "map",
 }
 FORMAT_VERSION = 1  # the newest that is read
-TAKEN = "a report takes run directories, scores files, batch files and pools"
+TAKEN = "a report takes run directories, scores files, batch files, files of average precision and pools"
 
 
 class ReportError(Exception):
@@ -47,6 +49,12 @@ def attributes(thing):
     return {name: text_of(value) for name, value in sorted(thing.attrs.items())}
 
 
+def setting(config, name):
+    """The value of an option in the TOML text that files carry as `config`, as text; "" where it is not there."""
+    found = re.search(rf'^{re.escape(name)}="?(.*?)"?$', config, re.MULTILINE)
+    return found[1] if found else ""
+
+
 def dataset(file, name, dimensions=None, kinds=""):
     """The dataset `name`, checked: `dimensions` axes, a NumPy kind out of `kinds` ("iu" integers, "f" floats)."""
     path = file.filename
@@ -72,7 +80,7 @@ def read(data, where=()):
 
 
 def kind_of(path):
-    """(kind, file or directory to open): kind is "run", "scores", "batch" or "pool". Throws for anything else."""
+    """(kind, file or directory to open): kind is "run", "scores", "batch", "map" or "pool". Throws for anything else."""
     place = pathlib.Path(path)
     if place.is_dir():
         if (place / "run.h5").is_file():

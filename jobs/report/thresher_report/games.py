@@ -24,7 +24,7 @@ def split(run):
 
 
 def at_end(loop, curve):
-    """(mean, standard deviation, seeds) after the last round."""
+    """`curve` is "metric" or one of LOOP_CURVES. (mean, standard deviation, seeds) after the last round."""
     return mean_and_spread(loop[curve][:, -1])
 
 
@@ -40,7 +40,7 @@ def table_rows(games, curve):
             if chooser not in loops:
                 cells.append("–")
                 continue
-            factor, digits = (100.0, 1) if curve == "test_accuracy" else (1.0, 3)
+            factor, digits = (100.0, 1) if curve == "metric" else (1.0, 3)
             mean, spread, _ = at_end(loops[chooser], curve)
             cells.append(f"{factor * mean:.{digits}f}" + (f" ± {factor * spread:.{digits}f}" if numpy.isfinite(spread) else ""))
         rows.append((chooser, *cells))
@@ -48,12 +48,12 @@ def table_rows(games, curve):
 
 
 @charts.styled
-def chart(name, games):
+def chart(name, games, metric):
     figure = charts._figure(charts.WIDTH, 5.6)
     panels = figure.subplots(2, len(games), sharex=True, sharey="row", squeeze=False)
     choosers, told = choosers_of(games), []
     for column, (batch, loops) in enumerate(games.items()):
-        for row, curve in enumerate(("test_accuracy", "test_loss")):
+        for row, curve in enumerate(("metric", "test_loss")):
             panel = panels[row][column]
             for index, chooser in enumerate(choosers):
                 if chooser not in loops:
@@ -67,13 +67,13 @@ def chart(name, games):
                 panel.plot(labelled, middle, **look)
             panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         panels[0][column].set_title(f"batches of {batch}")
-        panels[1][column].set_xlabel("labelled examples")
+        panels[1][column].set_xlabel(metric.labelled)
         told.append(f"in batches of {batch}: " + ", ".join(
-            f"{chooser} {style.percent(at_end(loop, 'test_accuracy')[0])}" for chooser, loop in loops.items()))
+            f"{chooser} {style.percent(at_end(loop, 'metric')[0])}" for chooser, loop in loops.items()))
     panels[0][0].yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
-    panels[0][0].set_ylabel("test accuracy")
-    panels[1][0].set_ylabel("test loss, nats")
+    panels[0][0].set_ylabel(metric.name)
+    panels[1][0].set_ylabel(metric.loss_title.lower())
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper left", ncols=min(6, len(choosers)))
     seeds = max(len(loop["labelled"]) for loops in games.values() for loop in loops.values())
-    return charts._finish(figure, f"{name}-games", "Test accuracy with all labels, " + "; ".join(told) + ".",
+    return charts._finish(figure, f"{name}-games", f"{metric.title} with all labels, " + "; ".join(told) + ".",
                           f"Lines: mean over {seeds} environments. Bands: its standard error.")

@@ -144,9 +144,10 @@ def estimators_table(options):
 
 
 def rewards_in(path):
-    """(subsets as rows of words, accuracy on the reward points) of a lookup table."""
+    """(subsets as rows of words, accuracy or average precision on the reward points) of a lookup table."""
     with open_file(path) as file:
-        return read(dataset(file, "/subsets", 2)), read(dataset(file, "/metrics/accuracy", 2, "f")).mean(axis=1)
+        metric = "average-precision" if "metrics/average-precision" in file else "accuracy"
+        return read(dataset(file, "/subsets", 2)), read(dataset(file, f"/metrics/{metric}", 2, "f")).mean(axis=1)
 
 
 def proxies_table(options):
@@ -168,7 +169,7 @@ def proxies_table(options):
                      "–" if first is rewards else with_seeds(agreement),
                      with_seeds(means(over_seeds(directory, "own"), "policy"))])
     base = pathlib.Path(options.inputs[0]).name
-    return markdown(["proxy", "test accuracy after random batches", "SD of rewards [%]", "estimates against retraining, rank r",
+    return markdown(["proxy", "test metric after random batches", "SD of rewards [%]", "estimates against retraining, rank r",
                      f"rewards against {base}, rank r", "policy, own environment"], rows)
 
 
@@ -176,10 +177,11 @@ def games_table(options):
     tables = []
     for path in options.inputs:
         kind, file = kind_of(path)
-        played = games.split(read_run(file)) if kind == "run" else None
+        run = read_run(file) if kind == "run" else None
+        played = games.split(run) if run else None
         if not played:
             raise ReportError(f"{path}: is no file of thresher env run")
-        for curve, told in (("test_accuracy", "test accuracy [%]"), ("test_loss", "test loss")):
+        for curve, told in (("metric", f"{run.metric.name} [%]"), ("test_loss", "test loss")):
             tables.append(markdown([told, *(f"batches of {batch}" for batch in played)], games.table_rows(played, curve)))
     return "\n\n".join(tables)
 

@@ -63,6 +63,7 @@ class Pool:
             self.has_targets = "targets" in file
             self.has_truth = "clean_targets" in file and self.has_targets
             self.has_ids = "ids" in file
+            self.has_boxes = "boxes" in file
             self.class_names, self.classes = [], 0
             if self.has_targets:
                 attrs = file["targets"].attrs
@@ -118,6 +119,12 @@ class Pool:
         if len(lost):
             raise ReportError(f"{path}: {len(lost)} of its {len(ids)} ids, such as {lost[0]}, are not in the pool "
                               f"{self.path} of {self.rows} rows; name the pool it was made from with --pool")
+
+    def all_ids(self):
+        """The id of every row."""
+        if not self.has_ids:
+            return numpy.arange(self.rows)
+        return numpy.concatenate([ids for _, ids, _ in self._pieces()])
 
     def images(self, rows):
         """The images of some rows, for showing: [H, W] or [H, W, 3], floats from 0 to 1."""

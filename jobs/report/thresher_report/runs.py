@@ -5,16 +5,34 @@ from dataclasses import dataclass, field
 import h5py
 import numpy
 
-from thresher_report.files import ReportError, dataset, open_file, read
+from thresher_report.files import ReportError, dataset, open_file, read, text_of
 
-LOOP_CURVES = ("labelled", "test_accuracy", "test_loss", "seconds")
+
+@dataclass(frozen=True)
+class Metric:
+    """What a loop measures on its test pool: a share between 0 and 1."""
+
+    curve: str
+    name: str  # "test accuracy"
+    title: str  # of a chart
+    loss_title: str
+    labelled: str  # what is labelled
+
+
+METRICS = {metric.curve: metric for metric in (
+    Metric("test_accuracy", "test accuracy", "Test accuracy", "Test loss, nats", "labelled examples"),
+    Metric("test_average_precision", "test mAP at overlap .5", "Test mAP at overlap .5", "Test loss, per image",
+           "labelled images"))}
+LOOP_CURVES = ("labelled", "test_loss", "seconds")  # and that of the metric
 
 
 @dataclass
 class Run:
     path: str
     name: str = ""
-    loops: dict = field(default_factory=dict)  # acquisition -> {curve of LOOP_CURVES -> [repeats, cycles]}
+    loops: dict = field(default_factory=dict)  # acquisition -> {curve of LOOP_CURVES, or "metric" -> [repeats, cycles]}
+    metric: Metric | None = None  # of the loops
+    config: str = ""  # TOML
     curves: dict = field(default_factory=dict)  # "evaluations/train_loss" -> [length]; all that is no loop's
     grids: dict = field(default_factory=dict)  # the same with more axes
     not_shown: dict = field(default_factory=dict)  # curves that no chart knows -> their shape
@@ -37,6 +55,7 @@ class Band:
 def read_run(path):
     run = Run(path)
     with open_file(path) as file:
+        run.config = text_of(file.attrs.get("config", ""))
         for name in _names(file, "curves"):
             run.curves[name] = read(dataset(file, f"/curves/{name}", None, "iuf")).astype(numpy.float64)
         run.batches = _batches(file)
@@ -46,25 +65,39 @@ def read_run(path):
                 raise ReportError(f"{path}: {column.name} has shape {list(column.shape)}, expected one number")
             kind, _, item = name.partition("/")
             run.ledger.setdefault(kind, {})[item or kind] = float(read(column, ...).reshape(-1)[0])
-    ends = [name for name, curve in run.curves.items() if name.endswith("/test_accuracy") and curve.ndim == 2]
-    for acquisition in sorted(name.rpartition("/")[0] for name in ends):
-        loop = {}
-        for curve in LOOP_CURVES:
-            name = f"{acquisition}/{curve}"
-            if name not in run.curves:
-                raise ReportError(f"{path}: there is no dataset /curves/{name}, though /curves/{acquisition} has others")
-            loop[curve] = run.curves.pop(name)
-            shape = loop["labelled"].shape
-            if loop[curve].ndim != 2 or loop[curve].shape != shape or not loop[curve].size:
-                raise ReportError(f"{path}: /curves/{name} has shape {list(loop[curve].shape)}, expected "
-                                  f"[repeats, cycles], the same for all of /curves/{acquisition}")
-        run.loops[acquisition] = loop
+    _take_loops(run)
     for name, curve in list(run.curves.items()):
         if curve.ndim > 1 and curve.size:
             run.grids[name] = run.curves.pop(name)
         elif curve.ndim != 1 or not len(curve):
             run.not_shown[name] = list(run.curves.pop(name).shape)
     return run
+
+
+def _take_loops(run):
+    """Moves the curves of loops from `run.curves` to `run.loops`, the metric's under the name "metric"."""
+    found = {}
+    for name, curve in run.curves.items():
+        acquisition, _, last = name.rpartition("/")
+        if last in METRICS and curve.ndim == 2:
+            found[acquisition] = METRICS[last]
+    if len(set(found.values())) > 1:
+        raise ReportError(f"{run.path}: some acquisitions have the curve {' and others '.join(sorted(METRICS))}; a loop "
+                          "has one metric")
+    for acquisition, metric in sorted(found.items()):
+        run.metric, loop = metric, {}
+        for curve in (metric.curve, *LOOP_CURVES):
+            name = f"{acquisition}/{curve}"
+            if name not in run.curves:
+                raise ReportError(f"{run.path}: there is no dataset /curves/{name}, though /curves/{acquisition} has others")
+            loop["metric" if curve == metric.curve else curve] = run.curves.pop(name)
+        shape = loop["labelled"].shape
+        for curve, values in loop.items():
+            if values.ndim != 2 or values.shape != shape or not values.size:
+                name = f"{acquisition}/{metric.curve if curve == 'metric' else curve}"
+                raise ReportError(f"{run.path}: /curves/{name} has shape {list(values.shape)}, expected "
+                                  f"[repeats, cycles], the same for all of /curves/{acquisition}")
+        run.loops[acquisition] = loop
 
 
 def _batches(file):
@@ -103,7 +136,7 @@ def band_of(values):
 
 def last_cycle(loop):
     """Index of the last cycle that any repeat has finished; None where none has."""
-    done = numpy.flatnonzero(numpy.isfinite(loop["test_accuracy"]).any(axis=0))
+    done = numpy.flatnonzero(numpy.isfinite(loop["metric"]).any(axis=0))
     return int(done[-1]) if len(done) else None
 
 

@@ -95,7 +95,7 @@ def percent(share):
 
 def is_share(name):
     """Whether a curve of this name is told in percent."""
-    return name.endswith("accuracy") or "recall_at" in name.replace(" ", "_")
+    return name.endswith("accuracy") or any(share in name.replace(" ", "_") for share in ("recall_at", "average_precision"))
 
 
 def quantity(value, unit):

@@ -1,4 +1,4 @@
-"""The command thresher-table: the accuracies of `loop` runs at some numbers of labels, as Markdown."""
+"""The command thresher-table: the accuracies, or average precisions, of `loop` runs at some numbers of labels, as Markdown."""
 
 import argparse
 import sys
@@ -10,8 +10,8 @@ from thresher_report.runs import mean_and_spread, read_run
 
 
 def cell(loop, labels):
-    """Mean ± standard deviation over repeats of the test accuracy with `labels` labels, and its range."""
-    found = loop["test_accuracy"][loop["labelled"] == labels]
+    """Mean ± standard deviation over repeats of the test metric with `labels` labels, and its range."""
+    found = loop["metric"][loop["labelled"] == labels]
     mean, spread, count = mean_and_spread(100 * found)
     if not count:
         return "-"
@@ -20,8 +20,8 @@ def cell(loop, labels):
     return f"{mean:.1f} ± {spread:.1f} ({numpy.nanmin(100 * found):.1f} to {numpy.nanmax(100 * found):.1f})"
 
 
-def table(loops, at):
-    rows = [["test accuracy [%] with", *(f"{labels} labels" for labels in at)], ["---"] * (1 + len(at))]
+def table(loops, at, metric):
+    rows = [[f"{metric.name} [%] with", *(f"{labels} labels" for labels in at)], ["---"] * (1 + len(at))]
     rows += [[name, *(cell(loop, labels) for labels in at)] for name, loop in loops.items()]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
@@ -33,16 +33,20 @@ def main(arguments=None):
     parser.add_argument("--at", type=int, nargs="+", required=True, metavar="LABELS", help="numbers of labels to show")
     options = parser.parse_args(arguments)
     try:
-        loops = {}
+        loops, metric = {}, None
         for run, name in zip(options.runs, short_names(options.runs)):
             kind, path = kind_of(run)
-            found = read_run(path).loops if kind == "run" else {}
+            opened = read_run(path) if kind == "run" else None
+            found = opened.loops if opened else {}
             if not found:
                 raise ReportError(f"{run}: is no run of loop; a table is made of active-learning cycles")
+            if metric not in (None, opened.metric):
+                raise ReportError(f"{run}: has {opened.metric.name}, but {options.runs[0]} has {metric.name}; a table has one metric")
+            metric = opened.metric
             loops |= {f"{name}: {acquisition}" if len(options.runs) > 1 else acquisition: loop
                       for acquisition, loop in found.items()}
     except ReportError as problem:
         print(f"thresher-table: {problem}", file=sys.stderr)
         return 1
-    print(table(loops, options.at))
+    print(table(loops, options.at, metric))
     return 0
