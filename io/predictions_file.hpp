@@ -1,8 +1,8 @@
 #pragma once
 
 // What models said of a pool: per row any of class outputs [S, C], an embedding [d], losses by
-// role. Written by all ranks into one file, read block by block; made by Thresher or by any other
-// framework.
+// role, the best boxes of a detector. Written by all ranks into one file, read block by block; made
+// by Thresher or by any other framework.
 
 #include <cstdint>
 #include <map>
@@ -15,6 +15,7 @@
 #include "io/provenance.hpp"
 #include "io/shared_file.hpp"
 #include "src/base/collective.hpp"
+#include "src/detection/found_boxes.hpp"
 #include "src/pool/blocks.hpp"
 #include "src/pool/quarantine.hpp"
 
@@ -31,7 +32,8 @@ struct PredictionsInfo {
     std::int64_t embedding_size = 0;        ///< 0: none
     std::vector<std::string> loss_roles;    ///< "learner", "reference", "online"
     bool consistent_samples = true;         ///< sample s of every row is made by one model
-    bool has_ids = false;                   ///< false: ids are rows
+    BoxShape boxes;
+    bool has_ids = false;  ///< false: ids are rows
     std::vector<std::string> class_names;
     std::string strategy;         ///< how they were made; empty where unknown
     std::string inputs_checksum;  ///< of the pool they were made from; empty where unknown
@@ -39,7 +41,7 @@ struct PredictionsInfo {
 
     std::int64_t bytes_per_row() const {
         return 4 * (samples * classes + embedding_size +
-                    static_cast<std::int64_t>(loss_roles.size())) +
+                    static_cast<std::int64_t>(loss_roles.size()) + boxes.numbers()) +
                (has_ids ? 8 : 0);
     }
 };
@@ -51,9 +53,11 @@ struct PredictionBlock {
     std::span<const float> outputs;     ///< [rows, S, C] of PredictionsInfo::output_kind
     std::span<const float> embeddings;  ///< [rows, d]
     std::map<std::string, std::span<const float>> losses;  ///< role -> [rows]
+    FoundBoxes found{};
 };
 
-/// Writes /log_probs, /embeddings and /losses of one predictions file, each rank its own rows.
+/// Writes /log_probs, /embeddings, /losses and /box_* of one predictions file, each rank its own
+/// rows.
 class PredictionsWriter {
   public:
     /// `info` says what will be written (path, rows, samples, ..., output_kind none or log_probs).
@@ -93,12 +97,14 @@ class PredictionsReader {
     virtual double seconds_waiting() const = 0;
     /// Rows met so far that the file sets apart itself (/quarantine), whose probabilities are
     /// negative or do not sum to 1 within 1e-3, or whose outputs hold a NaN or +inf (log_probs:
-    /// above 0 by 1e-3). Each row once.
+    /// above 0 by 1e-3), or of whose boxes one has no distribution, a score or flip that is not in
+    /// [0, 1] or numbers beyond the last. Each row once.
     virtual const std::vector<QuarantinedRow>& quarantine() const = 0;
 };
 
 /// Checks the file's shapes and types; throws FileError listing every problem. /log_probs, /logits
-/// or /probabilities are [N, S, C], or [N, C] for S = 1. Local.
+/// or /probabilities are [N, S, C], or [N, C] for S = 1; /box_scores [N, M] and /box_log_probs
+/// [N, M, K] come together, /box_flips [N, M] with them. Local.
 PredictionsInfo describe_predictions(const std::string& path);
 
 /// Opens `path` for `rank` of `ranks`; `block_rows` 0: a few MiB, less where a rank would have no

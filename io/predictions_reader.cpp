@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <numeric>
 #include <optional>
 #include <unordered_map>
@@ -11,48 +9,9 @@
 #include "io/predictions_layout.hpp"
 #include "io/quarantine_table.hpp"
 #include "io/read_ahead.hpp"
-#include "src/acquisition/outputs.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::io {
-
-std::string output_dataset(OutputKind kind) {
-    switch (kind) {
-        case OutputKind::log_probs:
-            return "/log_probs";
-        case OutputKind::logits:
-            return "/logits";
-        case OutputKind::probabilities:
-            return "/probabilities";
-        case OutputKind::none:
-            break;
-    }
-    fail("predictions without class outputs have no dataset for them");
-}
-
-std::string what_is_wrong(OutputKind kind, std::span<const float> row, std::int64_t classes) {
-    const auto width = static_cast<std::size_t>(classes);
-    for (std::size_t begin = 0; begin < row.size(); begin += width) {
-        double sum = 0.0;
-        float largest = -std::numeric_limits<float>::infinity();
-        for (float value : row.subspan(begin, width)) {
-            if (std::isnan(value)) return "the outputs hold a NaN";
-            if (kind == OutputKind::probabilities && value < 0.0F) {
-                return fmt::format("probability {} is negative", value);
-            }
-            largest = std::max(largest, value);
-            sum += static_cast<double>(value);
-        }
-        if (std::isinf(largest)) return "the outputs hold an infinity, or are all -inf";
-        if (kind == OutputKind::probabilities && std::abs(sum - 1.0) > kSumTolerance) {
-            return fmt::format("probabilities sum to {:.6g}, not to 1", sum);
-        }
-        if (kind == OutputKind::log_probs && static_cast<double>(largest) > kSumTolerance) {
-            return fmt::format("log-probability {} is above 0", largest);
-        }
-    }
-    return {};
-}
 
 namespace {
 
@@ -71,10 +30,11 @@ struct OpenPredictions {
             info.loss_roles.push_back(role);
             losses.push_back(std::move(*loss));
         }
+        find_boxes();
         if (info.rows == 0 && problems.empty()) {
             problems.push_back(
-                fmt::format("there is none of /log_probs, /logits, /probabilities, /embeddings and "
-                            "/losses/<role>, or it is empty; the file has {}",
+                fmt::format("there is none of /log_probs, /logits, /probabilities, /embeddings, "
+                            "/losses/<role> and /box_scores, or it is empty; the file has {}",
                             fmt::join(file.list("/"), ", ")));
         }
         fail_with_problems(path, "predictions file", problems);
@@ -120,6 +80,33 @@ struct OpenPredictions {
         count_rows(*embeddings);
     }
 
+    void find_boxes() {
+        const auto find = [&](const char* name, std::optional<hdf5::Dataset>& dataset,
+                              std::size_t axes, const char* expected) {
+            if (!file.is_dataset(name)) return;
+            dataset.emplace(file.dataset(name));
+            const auto& shape = dataset->shape();
+            if (shape.size() != axes || !is_float(*dataset) || shape[1] < 1 ||
+                (box_scores && shape[1] != info.boxes.most)) {
+                refuse(*dataset, expected);
+                return dataset.reset();
+            }
+            info.boxes.most = shape[1];
+            count_rows(*dataset);
+        };
+        find(kBoxScores, box_scores, 2, "f32 [N, M]");
+        find(kBoxLogProbs, box_log_probs, 3, "f32 [N, M, K], M as /box_scores has it");
+        find(kBoxFlips, box_flips, 2, "f32 [N, M], M as /box_scores has it");
+        if (box_log_probs) info.boxes.classes = box_log_probs->shape()[2];
+        info.boxes.flips = box_flips.has_value();
+        if (box_log_probs && info.boxes.classes < 2)
+            refuse(*box_log_probs, "a class and the background at least");
+        if (problems.empty() && info.boxes.most > 0 && !(box_scores && box_log_probs)) {
+            problems.push_back(fmt::format("{} is missing; boxes have scores and log-probabilities",
+                                           box_scores ? kBoxLogProbs : kBoxScores));
+        }
+    }
+
     void find_column(const std::string& name, std::optional<hdf5::Dataset>& column) {
         if (!file.is_dataset(name)) return;
         column.emplace(file.dataset(name));
@@ -152,7 +139,7 @@ struct OpenPredictions {
 
     hdf5::File file;
     PredictionsInfo info;
-    std::optional<hdf5::Dataset> outputs, embeddings, ids;
+    std::optional<hdf5::Dataset> outputs, embeddings, ids, box_log_probs, box_scores, box_flips;
     std::vector<hdf5::Dataset> losses;  ///< as info.loss_roles
     std::vector<std::string> problems;
     std::string counted;
@@ -163,7 +150,19 @@ struct Buffer {
     std::vector<std::int64_t> ids;
     std::vector<float> outputs, embeddings;
     std::vector<std::vector<float>> losses;
+    std::vector<float> box_log_probs, box_scores, box_flips;
     std::vector<QuarantinedRow> bad;
+
+    /// Of all of its rows, or of `count` from `first` on.
+    FoundBoxes found(const BoxShape& shape, std::size_t first, std::size_t count) const {
+        const auto part = [&](const std::vector<float>& values, std::int64_t width) {
+            if (values.empty()) return std::span<const float>();
+            return std::span(values).subspan(first * static_cast<std::size_t>(width),
+                                             count * static_cast<std::size_t>(width));
+        };
+        return {shape, part(box_log_probs, shape.most * shape.classes),
+                part(box_scores, shape.most), part(box_flips, shape.most)};
+    }
 };
 
 class Reader final : public PredictionsReader {
@@ -222,6 +221,7 @@ class Reader final : public PredictionsReader {
         for (std::size_t i = 0; i < buffer.losses.size(); ++i) {
             block.losses[open_.info.loss_roles[i]] = buffer.losses[i];
         }
+        block.found = buffer.found(open_.info.boxes, 0, buffer.ids.size());
     }
 
     void fill(RowRange rows, Buffer& buffer) const {
@@ -231,25 +231,31 @@ class Reader final : public PredictionsReader {
         buffer.rows = rows;
         buffer.ids.resize(count);
         read_ids(rows, buffer.ids);
-        if (open_.embeddings) {
-            buffer.embeddings.resize(count * static_cast<std::size_t>(info.embedding_size));
-            open_.embeddings->read(rows, buffer.embeddings);
-        }
         buffer.losses.resize(open_.losses.size());
         for (std::size_t i = 0; i < open_.losses.size(); ++i) {
             buffer.losses[i].resize(count);
             open_.losses[i].read(rows, buffer.losses[i]);
         }
-        if (open_.outputs) {
-            buffer.outputs.resize(count * width);
-            open_.outputs->read(rows, buffer.outputs);
-        }
+        const auto read = [&](const std::optional<hdf5::Dataset>& dataset,
+                              std::vector<float>& values) {
+            if (!dataset) return;
+            values.resize(count * static_cast<std::size_t>(dataset->elements_per_row()));
+            dataset->read(rows, values);
+        };
+        read(open_.outputs, buffer.outputs);
+        read(open_.embeddings, buffer.embeddings);
+        read(open_.box_log_probs, buffer.box_log_probs);
+        read(open_.box_scores, buffer.box_scores);
+        read(open_.box_flips, buffer.box_flips);
         buffer.bad.clear();
         for (std::size_t i = 0; i < count; ++i) {
             std::string reason = what_was_wrong(buffer.ids[i]);
             if (reason.empty() && open_.outputs) {
                 const std::span<const float> row(buffer.outputs.data() + i * width, width);
                 reason = what_is_wrong(info.output_kind, row, info.classes);
+            }
+            if (reason.empty() && info.boxes.most > 0) {
+                reason = what_is_wrong(buffer.found(info.boxes, i, 1));
             }
             if (!reason.empty()) buffer.bad.push_back({buffer.ids[i], std::move(reason)});
         }

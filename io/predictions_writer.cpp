@@ -24,6 +24,11 @@ class PredictionsWriter::Body {
                 outputs_.emplace(open(output_dataset(info_.output_kind)));
             }
             if (info_.embedding_size > 0) embeddings_.emplace(open("/embeddings"));
+            if (info_.boxes.most > 0) {
+                box_log_probs_.emplace(open(kBoxLogProbs));
+                box_scores_.emplace(open(kBoxScores));
+            }
+            if (info_.boxes.flips) box_flips_.emplace(open(kBoxFlips));
             for (const std::string& role : info_.loss_roles)
                 losses_.emplace(role, open("/losses/" + role));
         });
@@ -41,6 +46,10 @@ class PredictionsWriter::Body {
         put(ids_, block.ids, 1, hdf5::Type::int64);
         put(outputs_, block.outputs, info_.samples * info_.classes, hdf5::Type::float32);
         put(embeddings_, block.embeddings, info_.embedding_size, hdf5::Type::float32);
+        const BoxShape& boxes = info_.boxes;
+        put(box_log_probs_, block.found.log_probs, boxes.most * boxes.classes, hdf5::Type::float32);
+        put(box_scores_, block.found.scores, boxes.most, hdf5::Type::float32);
+        put(box_flips_, block.found.flips, boxes.most, hdf5::Type::float32);
         for (auto& [role, dataset] : losses_) {
             const auto values = block.losses.find(role);
             THRESHER_CHECK(
@@ -55,6 +64,9 @@ class PredictionsWriter::Body {
         ids_.reset();
         outputs_.reset();
         embeddings_.reset();
+        box_log_probs_.reset();
+        box_scores_.reset();
+        box_flips_.reset();
         losses_.clear();
         writer_.finish([&](hdf5::File& file) { write_quarantine(file, quarantine); });
     }
@@ -96,6 +108,17 @@ class PredictionsWriter::Body {
             make("/embeddings", {info.rows, info.embedding_size}, "features of each row", "",
                  kFloat);
         }
+        if (info.boxes.most > 0) {
+            make(kBoxLogProbs, {info.rows, info.boxes.most, info.boxes.classes},
+                 "by row and box, of each class and last of the background; NaN: no more boxes",
+                 "nat", kFloat);
+            make(kBoxScores, {info.rows, info.boxes.most},
+                 "of each box, falling; NaN: no more boxes", "", kFloat);
+        }
+        if (info.boxes.flips) {
+            make(kBoxFlips, {info.rows, info.boxes.most},
+                 "1 - overlap of each box with what is found in the mirrored image", "", kFloat);
+        }
         for (const std::string& role : info.loss_roles) {
             make("/losses/" + role, {info.rows}, "cross-entropy of each row by this model", "nat",
                  kFloat);
@@ -105,6 +128,7 @@ class PredictionsWriter::Body {
     PredictionsInfo info_;
     SharedWriter writer_;
     std::optional<hdf5::Dataset> ids_, outputs_, embeddings_;
+    std::optional<hdf5::Dataset> box_log_probs_, box_scores_, box_flips_;
     std::map<std::string, hdf5::Dataset> losses_;
 };
 

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "src/acquisition/aggregation.hpp"
+#include "src/detection/found_boxes.hpp"
 #include "src/pool/boxes.hpp"
 
 namespace thresher {
@@ -36,6 +38,8 @@ struct PredictionView {
     std::int64_t embedding_size = 0;                       ///< d
     std::span<const std::int64_t> targets{};               ///< [n]; -1 = unknown
     std::span<const LabelledBox> boxes{};                  ///< [n, most of a row]
+    FoundBoxes found{};                                    ///< by a detector
+    BoxAggregation aggregation{};                          ///< where `found` is read
     OtherRows others{};
 };
 
@@ -44,6 +48,7 @@ struct Acquisition {
     /// What it reads; check_fits() knows each word:
     /// "log_probs", "embeddings", "losses/learner", "losses/reference": datasets of a predictions
     /// file; "samples": S >= 2; "consistent-samples": sample s of every row by one model;
+    /// "boxes", "box-flips": FoundBoxes, the latter with flips;
     /// "targets": the pool's; "labelled", "neighbours", "target-predictions": OtherRows.
     std::vector<std::string_view> needs;
     std::string_view direction;  ///< which values of the quantity described get the high scores

@@ -26,6 +26,11 @@ void score_gradient_norm(const PredictionView& predictions, std::span<float> sco
 void score_distance_to_labelled(const PredictionView& predictions, std::span<float> scores);
 void score_typicality(const PredictionView& predictions, std::span<float> scores);
 
+void score_box_entropy(const PredictionView& predictions, std::span<float> scores);
+void score_box_margin(const PredictionView& predictions, std::span<float> scores);
+void score_box_least_confidence(const PredictionView& predictions, std::span<float> scores);
+void score_box_flip(const PredictionView& predictions, std::span<float> scores);
+
 void score_hard_learner(const PredictionView& predictions, std::span<float> scores);
 void score_easy_reference(const PredictionView& predictions, std::span<float> scores);
 void score_learnability(const PredictionView& predictions, std::span<float> scores);

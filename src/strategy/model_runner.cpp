@@ -1,14 +1,18 @@
 #include "src/strategy/model_runner.hpp"
 
+#include <ATen/ops/isfinite.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "src/acquisition/outputs.hpp"
+#include "src/detection/mirror.hpp"
 #include "src/detection/presence.hpp"
 #include "src/models/tensors.hpp"
 #include "src/models/token_reader.hpp"
+#include "src/strategy/box_outputs.hpp"
 
 namespace thresher {
 namespace {
@@ -50,6 +54,23 @@ void store(const Arrival& arrival) {
     }
 }
 
+/// Which images have a detector's outputs throughout: NaN would be taken for nothing found.
+std::vector<bool> has_numbers(const ModelOutputs& outputs) {
+    const auto of_rows = [](const at::Tensor& values) {
+        return at::isfinite(values).flatten(1).all(1);
+    };
+    const at::Tensor both = of_rows(outputs.logits).logical_and(of_rows(outputs.boxes)).cpu();
+    const bool* const first = both.const_data_ptr<bool>();
+    return std::vector<bool>(first, first + both.numel());
+}
+
+/// Row `row` of `all`, which has `width` numbers of each; empty where it is.
+std::span<float> row_of(std::span<float> all, std::int64_t row, std::int64_t width) {
+    return all.empty() ? all
+                       : all.subspan(static_cast<std::size_t>(row * width),
+                                     static_cast<std::size_t>(width));
+}
+
 }  // namespace
 
 ModelRunner::ModelRunner(const Model& model, const PoolInfo& pool, std::int64_t micro_batch)
@@ -61,6 +82,54 @@ ModelRunner::ModelRunner(const Model& model, const PoolInfo& pool, std::int64_t 
 
 std::int64_t ModelRunner::classes() const {
     return model_->spec().classes + (model_->spec().detector ? 1 : 0);
+}
+
+std::int64_t ModelRunner::most_boxes() const {
+    return detect_ ? detect_options(model_->spec()).most : 0;
+}
+
+void ModelRunner::store_found(const at::Tensor& inputs, ModelOutputs& outputs, std::int64_t begin,
+                              const ModelResults& results) {
+    outputs.logits = outputs.logits.to(at::kCPU, at::kFloat).contiguous();
+    const std::vector<ImageDetections> found = (*detect_)(outputs);
+    std::vector<bool> usable = has_numbers(outputs);
+    std::vector<ImageDetections> mirrored;
+    if (!results.box_flips.empty()) {
+        constexpr std::int64_t kAcross = 3;  // of n, channels, height, width
+        const ModelOutputs seen = model_->forward(inputs.flip({kAcross}));
+        mirrored = (*detect_)(seen);
+        const std::vector<bool> also = has_numbers(seen);
+        for (std::size_t i = 0; i < usable.size(); ++i) usable[i] = usable[i] && also[i];
+    }
+    const std::int64_t most = results.boxes, size = outputs.logits[0].numel();
+    constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        const std::int64_t row = begin + static_cast<std::int64_t>(i);
+        if (!results.log_probs.empty()) {
+            const auto to =
+                results.log_probs.subspan(static_cast<std::size_t>(row * results.stride),
+                                          static_cast<std::size_t>(classes()));
+            presence(found[i], classes() - 1, to);
+            if (!usable[i]) std::fill(to.begin(), to.end(), kNan);
+        }
+        if (results.box_scores.empty()) continue;
+        const BoxOutputs to{row_of(results.box_log_probs, row, most * classes()),
+                            row_of(results.box_scores, row, most)};
+        const std::span<float> flips = row_of(results.box_flips, row, most);
+        std::fill(flips.begin(), flips.end(), kNan);
+        if (!usable[i]) {
+            store_no_number(to);
+            continue;
+        }
+        store_boxes(found[i],
+                    {outputs.logits.const_data_ptr<float>() + static_cast<std::int64_t>(i) * size,
+                     static_cast<std::size_t>(size)},
+                    outputs.logits.size(2), to);
+        if (flips.empty()) continue;
+        mirror_disagreement(found[i], mirrored[i],
+                            static_cast<double>(model_->spec().input_shape[2]),
+                            flips.first(std::min(flips.size(), found[i].scores.size())));
+    }
 }
 
 void ModelRunner::run(const Block& block, MaskKeys keys, const ModelResults& results) {
@@ -76,16 +145,11 @@ void ModelRunner::run(const Block& block, MaskKeys keys, const ModelResults& res
         };
         const at::Tensor inputs = reader_.read(
             part(block.inputs, row_bytes).first(static_cast<std::size_t>(count * row_bytes)));
-        if (!results.log_probs.empty() || !results.embeddings.empty()) {
+        if (!results.log_probs.empty() || !results.embeddings.empty() ||
+            !results.box_scores.empty()) {
             ModelOutputs outputs = model_->forward(inputs);
-            if (!results.log_probs.empty() && detect_) {
-                const std::span<float> to = part(results.log_probs, results.stride);
-                std::int64_t row = 0;
-                for (const ImageDetections& found : (*detect_)(outputs)) {
-                    presence(found, width - 1,
-                             to.subspan(static_cast<std::size_t>(row++ * results.stride),
-                                        static_cast<std::size_t>(width)));
-                }
+            if (detect_ && (!results.log_probs.empty() || !results.box_scores.empty())) {
+                store_found(inputs, outputs, begin, results);
             } else if (!results.log_probs.empty()) {
                 waiting.push_back({std::move(outputs.logits),
                                    part(results.log_probs, results.stride), results.stride, width});

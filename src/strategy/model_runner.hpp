@@ -15,6 +15,10 @@
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
 
+namespace at {
+class Tensor;
+}
+
 namespace thresher {
 
 /// Where results go; an empty span is not wanted.
@@ -27,6 +31,10 @@ struct ModelResults {
     std::span<float> captions;    ///< [n, d], the embeddings of the captions
     std::span<float> sampled;     ///< log-probabilities [n, samples, classes] of stochastic passes
     std::int64_t samples = 0;
+    /// Of a detector: [n, boxes, classes], [n, boxes] and, which takes another pass over the
+    /// mirrored images, [n, boxes], all as in FoundBoxes.
+    std::span<float> box_log_probs{}, box_scores{}, box_flips{};
+    std::int64_t boxes = 0;
 };
 
 class ModelRunner {
@@ -39,10 +47,17 @@ class ModelRunner {
     /// Of log_probs; of a detector one more than it tells apart.
     std::int64_t classes() const;
 
+    /// Detections of an image at most; 0 where the model is no detector.
+    std::int64_t most_boxes() const;
+
     /// `keys` say what the masks of stochastic passes depend on; its ids are set here. Local.
     void run(const Block& block, MaskKeys keys, const ModelResults& results);
 
   private:
+    /// What a detector finds in the rows from `begin` on.
+    void store_found(const at::Tensor& inputs, ModelOutputs& outputs, std::int64_t begin,
+                     const ModelResults& results);
+
     std::unique_ptr<Model> model_;
     InputReader reader_;
     std::optional<Detect> detect_;  ///< of a detector

@@ -88,6 +88,15 @@ void check_strategies(const std::vector<const StrategyInfo*>& strategies,
                       "consistent masks were asked for, which are those of strategy monte-carlo, "
                       "but the strategy is {}; add monte-carlo, or leave them out",
                       fmt::join(names, ", "));
+    THRESHER_CHECK_AS(UsageError, options.boxes >= 0,
+                      "{} boxes per image were asked for; give 1 or more, or 0 for the default of "
+                      "{}",
+                      options.boxes, kDefaultBoxes);
+    THRESHER_CHECK_AS(UsageError,
+                      contains(names, "boxes") || (options.boxes == 0 && !options.box_flips),
+                      "boxes per image, or box flips, were asked for, which strategy boxes makes, "
+                      "but the strategy is {}; add boxes, or leave them out",
+                      fmt::join(names, ", "));
 }
 
 /// Refuses a model that cannot do what a strategy wants of it.
@@ -101,6 +110,10 @@ void check_ability(Model& model, const GivenModel& given, const StrategyInfo& st
     THRESHER_CHECK_AS(UsageError, strategy.name != "loss" || !model.spec().detector,
                       "strategy loss makes losses of classes, but {} ({}) finds objects; use "
                       "strategy deterministic or embedding",
+                      given.title, name);
+    THRESHER_CHECK_AS(UsageError, strategy.name != "boxes" || model.spec().detector,
+                      "strategy boxes looks at the boxes that a detector finds, but {} ({}) finds "
+                      "none; give an ssd or a retinanet, or use strategy deterministic",
                       given.title, name);
     if (strategy.name == "monte-carlo") {
         THRESHER_CHECK_AS(UsageError, model.has_dropout(),
@@ -135,6 +148,12 @@ bool is_number(const Predictions& predictions, std::size_t row) {
     for (const float value : part(predictions.embeddings, predictions.embedding_size)) {
         if (!std::isfinite(value)) return false;
     }
+    const BoxShape& boxes = predictions.box_shape;
+    const auto scores = part(predictions.box_scores, boxes.most);
+    const auto of_boxes = part(predictions.box_log_probs, boxes.most * boxes.classes);
+    for (std::size_t i = 0; i < scores.size() && !std::isnan(scores[i]); ++i) {
+        if (std::isnan(of_boxes[i * static_cast<std::size_t>(boxes.classes)])) return false;
+    }
     return std::none_of(predictions.losses.begin(), predictions.losses.end(),
                         [row](const auto& losses) { return std::isnan(losses.second[row]); });
 }
@@ -147,7 +166,7 @@ struct Predictor::Role {
     ModelRunner runner;
     std::int64_t samples = 0;              ///< of Monte-Carlo dropout; 0: none
     std::optional<std::int64_t> sample{};  ///< of the predictions, that one pass in eval mode fills
-    bool losses = false, embeddings = false;
+    bool losses = false, embeddings = false, boxes = false;
     std::vector<float> scratch{};             ///< log-probabilities where only losses are asked for
     std::vector<float> images{}, captions{};  ///< embeddings that losses of pairs are made of
 };
@@ -185,6 +204,13 @@ Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
                 role->sample = member++;
                 shape_.samples = member;
                 shape_.classes = classes;
+            } else if (contains(strategy->produces, "boxes")) {
+                role->boxes = true;
+                shape_.boxes = {options.boxes > 0 ? options.boxes : kDefaultBoxes, classes,
+                                options.box_flips};
+                THRESHER_CHECK_AS(UsageError, shape_.boxes.most <= role->runner.most_boxes(),
+                                  "{} boxes per image were asked for, but {} finds at most {}",
+                                  shape_.boxes.most, entry.title, role->runner.most_boxes());
             } else if (contains(strategy->produces, "embeddings")) {
                 role->embeddings = true;
                 shape_.embedding_size = role->runner.model().embedding_size();
@@ -218,6 +244,11 @@ void Predictor::predict(const Block& block, Predictions& predictions) {
     const std::span<float> log_probs =
         sized(predictions.log_probs, shape_.samples * shape_.classes);
     const std::span<float> embeddings = sized(predictions.embeddings, shape_.embedding_size);
+    const BoxShape& boxes = predictions.box_shape = shape_.boxes;
+    const std::span<float> box_log_probs =
+        sized(predictions.box_log_probs, boxes.most * boxes.classes);
+    const std::span<float> box_scores = sized(predictions.box_scores, boxes.most);
+    const std::span<float> box_flips = sized(predictions.box_flips, boxes.flips ? boxes.most : 0);
     predictions.losses.clear();
     predictions.quarantined.clear();
     for (const auto& role : roles_) {
@@ -233,6 +264,12 @@ void Predictor::predict(const Block& block, Predictions& predictions) {
             results.stride = classes;
         }
         if (role->embeddings) results.embeddings = embeddings;
+        if (role->boxes) {
+            results.boxes = boxes.most;
+            results.box_log_probs = box_log_probs;
+            results.box_scores = box_scores;
+            results.box_flips = box_flips;
+        }
         if (pair_losses) {
             const std::int64_t size = role->runner.model().embedding_size();
             results.captions = sized(role->captions, size);

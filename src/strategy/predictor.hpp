@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "src/detection/found_boxes.hpp"
 #include "src/models/mask_keys.hpp"
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
@@ -28,8 +29,12 @@ struct Predictions {
     std::vector<float> embeddings;          ///< [n, d]; empty unless asked for
     std::map<std::string, std::vector<float>>
         losses;  ///< role -> [n]; NaN where the row is quarantined
+    BoxShape box_shape;
+    std::vector<float> box_log_probs, box_scores, box_flips;  ///< of FoundBoxes
     /// Rows of this block without a usable target, or of which a model made no number.
     std::vector<QuarantinedRow> quarantined;
+
+    FoundBoxes found() const { return {box_shape, box_log_probs, box_scores, box_flips}; }
 };
 
 /// The models a predictor may use; null where there is none. Its constructor alone reads them.
@@ -46,12 +51,16 @@ struct PredictorOptions {
     std::int64_t micro_batch = 0;   ///< rows a forward pass; 0 = chosen for the model
     std::int64_t samples = 0;       ///< passes of monte-carlo; 0 = kDefaultSamples
     bool consistent_masks = false;  ///< monte-carlo: one mask a pass, for all rows of the pool
+    std::int64_t boxes = 0;         ///< boxes: the best of an image; 0 = kDefaultBoxes
+    bool box_flips = false;         ///< boxes: also look at the mirrored images
     std::uint64_t seed = 0;         ///< monte-carlo
     std::uint32_t round = 0;        ///< monte-carlo: another round draws other masks
 };
 
 /// Passes of monte-carlo where none are asked for.
 inline constexpr std::int64_t kDefaultSamples = 20;
+/// Boxes of an image that strategy boxes keeps where no number is asked for.
+inline constexpr std::int64_t kDefaultBoxes = 20;
 
 /// What predict() will fill, known before the first block.
 struct PredictionsShape {
@@ -60,9 +69,10 @@ struct PredictionsShape {
     std::vector<std::string> loss_roles;    ///< "learner", "reference", "online"
     /// Sample s of every row is made by one model: no row has masks of its own.
     bool consistent_samples = true;
+    BoxShape boxes{};
 
     std::int64_t bytes_per_row() const {
-        return 4 * (samples * classes + embedding_size + std::ssize(loss_roles));
+        return 4 * (samples * classes + embedding_size + std::ssize(loss_roles) + boxes.numbers());
     }
 };
 

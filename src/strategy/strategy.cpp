@@ -26,6 +26,15 @@ const std::vector<StrategyInfo>& strategies() {
          false,
          "one pass in eval mode by each of S models",
          "Lakshminarayanan, Pritzel and Blundell 2017 (arXiv 1612.01474); Beluch et al. 2018"},
+        {"boxes",
+         {"boxes"},
+         {"learner"},
+         false,
+         "the best boxes that a detector finds in each image, with the distribution over classes "
+         "and background of each; with --box-flips also how far it moves where the image is "
+         "mirrored",
+         "Roy, Unmesh and Namboodiri 2018; flips: Jeong et al. 2019 (CSD), Kao et al. 2018 (arXiv "
+         "1801.05124)"},
         {"embedding",
          {"embeddings"},
          {"learner"},

@@ -12,7 +12,7 @@ namespace thresher {
 struct StrategyInfo {
     std::string_view name;
     std::vector<std::string_view>
-        produces;  ///< datasets of a predictions file: "log_probs", "losses/learner"
+        produces;  ///< as Acquisition::needs has it: "log_probs", "losses/learner", "boxes"
     std::vector<std::string_view> roles;  ///< models it uses; at least one of them must be given
     bool needs_targets;
     std::string_view description, source;
