@@ -33,11 +33,11 @@ done
 mkdir -p "$out"
 quiet=(--threads 1 --log-level warning --progress none)
 
-# scenes NAME ITEMS COUNT SEED OPTION...: sandals, dresses, boots, bags and trousers, the first common and the last rare unless the shares say otherwise.
+# scenes NAME ITEMS COUNT SEED OPTION...: of sandals, dresses, boots, bags and trousers. Those of a loop are lopsided: the first common, the last rare, one class a scene.
 scenes() {
     unless_made "$out/$1.h5" thresher derive --pool "$out/items/$2.h5" --scenes "$3" --seed "$4" --scene-classes 5,3,9,8,1 "${@:5}" -o "$out/$1.h5" "${quiet[@]}"
 }
-lopsided=(--class-shares ".48,.27,.14,.07,.04" --junk 0.3)
+lopsided=(--class-shares ".48,.27,.14,.07,.04" --junk 0.3 --alike 1)
 unless_made "$out/items/test.h5" thresher derive --pool quickstart/clean.h5 --split agent=20000,train=15000,reward=10000,test=rest -o "$out/items" "${quiet[@]}"
 scenes agent agent 800 4 "${lopsided[@]}"
 scenes train train 400 1 "${lopsided[@]}"
