@@ -209,6 +209,19 @@ class Numbers(ReportTest):
             self.assertEqual(table_main([self.make_loop("one"), self.make_loop("two", test_accuracy=[[0.5, 0.9], [0.7, 0.9]]), "--at", "20"]), 0)
         self.assertEqual(out.getvalue().splitlines()[2:], ["| one: entropy | 70.0 ± 14.1 (60.0 to 80.0) |", "| two: entropy | 90.0 ± 0.0 (90.0 to 90.0) |"])
 
+    def test_a_table_compares_with_one_row_repeat_by_repeat(self):
+        runs = [self.make_loop("one"), self.make_loop("two", test_accuracy=[[0.5, 0.9], [0.7, 0.9]])]
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out):
+            self.assertEqual(table_main([*runs, "--at", "20", "30", "--against", "one: entropy"]), 0)
+        # At 20 labels 60 and 80 against 90 and 90: 30 and 10 points, whose deviation is 10 sqrt 2; t is 12.706 for one degree of freedom.
+        self.assertEqual(out.getvalue().splitlines()[-3:], [
+            "| test accuracy [points] above one: entropy with | 20 labels | 30 labels |", "| --- | --- | --- |",
+            "| two: entropy | +20.0 [-107.1, +147.1] | - |"])
+        with contextlib.redirect_stderr(err):
+            self.assertEqual(table_main([*runs, "--at", "20", "--against", "random"]), 1)
+        self.assertIn("no row has this name; there are one: entropy, two: entropy", err.getvalue())
+
     def test_cycles_that_have_not_run_are_left_out(self):
         late = {name: [[1.0, 2.0], [3.0, NAN]] for name in ("labelled", "test_loss", "seconds")}
         text = self.report(self.make_loop(test_accuracy=[[0.5, 0.6], [0.7, NAN]], **late))
