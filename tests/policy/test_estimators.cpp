@@ -2,6 +2,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "src/base/check.hpp"
@@ -354,6 +355,13 @@ TEST_CASE("tables and subsets that cannot be used say why", "[lookup]") {
     EstimatorOptions options;
     options.temperature = 0.0;
     CHECK_THROWS_WITH(TableMetric(table, "accuracy", "knn", items, options), contains("above 0"));
+}
+
+TEST_CASE("a candidate may have a class that is impossible", "[lookup]") {
+    const float never = -std::numeric_limits<float>::infinity(), half = std::log(0.5F);
+    const Items items = make_items({1, 2, {1.0F, 2.0F}, {0.0F}, {0.0F, never, half, half}});
+    CHECK(items.uncertainty[0] == 0.0);
+    CHECK(std::abs(items.uncertainty[1] - std::log(2.0)) < 1e-6);
 }
 
 TEST_CASE("facts of candidates that are no numbers are refused by name", "[lookup]") {

@@ -75,8 +75,13 @@ Items make_items(const CandidateFacts& facts) {
     items.features = features;
     check_finite(features, dimensions, "feature", "candidate");
     check_finite(labelled_features, dimensions, "feature", "labelled point");
-    check_finite(log_probs, classes, "log-probability", "candidate");
     for (const float value : log_probs) items.probabilities.push_back(std::exp(double{value}));
+    for (std::int64_t i = 0; i < std::ssize(log_probs); ++i) {  // -inf is a probability of 0
+        const auto at = static_cast<std::size_t>(i);
+        THRESHER_CHECK(std::isfinite(items.probabilities[at]),
+                       "log-probability {} of candidate {} is {}", i % classes, i / classes,
+                       log_probs[at]);
+    }
     for (std::int64_t i = 0; i < items.rows; ++i) {
         items.uncertainty.push_back(entropy_of(std::span(items.probabilities)
                                                    .subspan(static_cast<std::size_t>(i * classes),
