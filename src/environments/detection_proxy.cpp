@@ -1,8 +1,6 @@
 #include "src/environments/detection_proxy.hpp"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/mse_loss.h>
 #include <ATen/ops/sigmoid.h>
@@ -20,150 +18,17 @@
 #include "src/detection/average_precision.hpp"
 #include "src/detection/detected_images.hpp"
 #include "src/detection/presence.hpp"
-#include "src/models/detector/detector_spec.hpp"
-#include "src/models/detector/heads.hpp"
-#include "src/models/detector/trunk.hpp"
-#include "src/models/input_reader.hpp"
+#include "src/environments/detection_learner.hpp"
 #include "src/random/permutation.hpp"
 #include "src/training/detection_loss.hpp"
 #include "src/training/evaluate_detector.hpp"
-#include "src/training/flat_tensors.hpp"
 #include "src/training/optimizer.hpp"
 
 namespace thresher {
 namespace {
 
-/// Images a forward pass, where nothing is trained.
-constexpr std::int64_t kMicroBatch = 32;
-
 /// Draws of Stream::proxy: an order for each epoch of each repeat, and mirrorings.
 constexpr std::uint32_t kEpochs = 1U << 16U, kMirrors = 1U << 30U;
-
-using Features = std::vector<at::Tensor>;  ///< by level, [n, channels, height, width]
-
-Features rows_of(const Features& all, const at::Tensor& rows) {
-    Features some;
-    for (const at::Tensor& level : all) {
-        some.push_back(at::index_select(level, 0, rows).contiguous(at::MemoryFormat::ChannelsLast));
-    }
-    return some;
-}
-
-at::Tensor tensor_of(const std::vector<std::int64_t>& values) {
-    return at::from_blob(const_cast<std::int64_t*>(values.data()), {std::ssize(values)}, at::kLong);
-}
-
-/// Images of one part of an environment: what the heads see of them, or the trunk.
-struct Images {
-    std::int64_t rows = 0, most_boxes = 0;
-    Features features;
-    std::vector<LabelledBox> boxes;  ///< [rows, most_boxes]
-
-    std::vector<LabelledBox> boxes_of(const std::vector<std::int64_t>& some) const {
-        std::vector<LabelledBox> chosen;
-        for (const std::int64_t row : some) {
-            const auto first = boxes.begin() + row * most_boxes;
-            chosen.insert(chosen.end(), first, first + most_boxes);
-        }
-        return chosen;
-    }
-};
-
-/// The boxes of mirrored images.
-std::vector<LabelledBox> mirrored(std::vector<LabelledBox> boxes, double width) {
-    for (LabelledBox& box : boxes) {
-        if (!box.is_object()) continue;
-        const float x0 = box.x0;
-        box.x0 = static_cast<float>(width) - box.x1;
-        box.x1 = static_cast<float>(width) - x0;
-    }
-    return boxes;
-}
-
-/// With more places for boxes in a row.
-std::vector<LabelledBox> widened(const std::vector<LabelledBox>& boxes, std::int64_t rows,
-                                 std::int64_t most) {
-    std::vector<LabelledBox> wide(static_cast<std::size_t>(rows * most));
-    const std::int64_t width = rows == 0 ? 0 : std::ssize(boxes) / rows;
-    for (std::int64_t row = 0; row < rows; ++row) {
-        std::copy_n(boxes.begin() + row * width, width, wide.begin() + row * most);
-    }
-    return wide;
-}
-
-/// The anchor that stands where each stands in the mirrored image, [anchors].
-std::vector<std::int64_t> mirrored_anchors(const ModelSpec& spec) {
-    std::vector<std::int64_t> mirror;
-    const std::vector<FeatureLevel> levels = detector_levels(spec);
-    std::int64_t first = 0;
-    for (std::size_t l = 0; l < levels.size(); ++l) {
-        const std::int64_t width = levels[l].width, shapes = std::ssize(spec.detector->anchors[l]);
-        for (std::int64_t y = 0; y < levels[l].height; ++y) {
-            for (std::int64_t x = 0; x < width; ++x) {
-                for (std::int64_t s = 0; s < shapes; ++s) {
-                    mirror.push_back(first + (y * width + width - 1 - x) * shapes + s);
-                }
-            }
-        }
-        first += levels[l].height * width * shapes;
-    }
-    return mirror;
-}
-
-/// Copies the tensors whose names begin with `scope`.
-void copy_scope(const Model& from, const std::string& scope, const Builder& to) {
-    const c10::NoGradGuard no_grad;
-    for (const auto& [source, target] :
-         {std::pair{from.parameters(), to.parameters}, std::pair{from.buffers(), to.buffers}}) {
-        for (const NamedTensor& entry : target) {
-            if (!entry.name.starts_with(scope)) continue;
-            const auto found =
-                std::find_if(source.begin(), source.end(),
-                             [&](const NamedTensor& other) { return other.name == entry.name; });
-            THRESHER_CHECK(found != source.end(), "the detector has no tensor {}", entry.name);
-            NamedTensor(entry).tensor.copy_(found->tensor);
-        }
-    }
-}
-
-/// A detector in training, or its heads alone.
-class Learner {
-  public:
-    Learner(const ModelSpec& spec, std::uint64_t seed, bool full, const Model* start)
-        : builder_(seed) {
-        if (full) {
-            builder_.scope = "trunk.";
-            trunk_ = make_trunk(spec, builder_);
-        }
-        builder_.scope = "heads.";
-        heads_ = make_heads(spec, builder_);
-        if (start != nullptr) copy_scope(*start, "", builder_);
-        flat_.emplace(trainable(builder_.parameters));
-    }
-
-    ModelOutputs forward(const Features& features, bool training) {
-        pass_.training = training;
-        return (*heads_)(trunk_ ? (*trunk_)(features.front(), pass_) : features, pass_);
-    }
-
-    FlatTensors& parameters() { return *flat_; }
-    /// Parameters and running statistics become (1 - rate) of what they are and rate of the
-    /// other's.
-    void approach(Learner& other, double rate) {
-        flat_->values().lerp_(other.flat_->values(), rate);
-        for (std::size_t i = 0; i < builder_.buffers.size(); ++i) {
-            builder_.buffers[i].tensor.copy_(other.builder_.buffers[i].tensor);
-        }
-    }
-    double flops() const { return pass_.flops; }
-
-  private:
-    Builder builder_;
-    std::unique_ptr<Trunk> trunk_;
-    std::unique_ptr<Heads> heads_;
-    std::optional<FlatTensors> flat_;
-    Pass pass_;
-};
 
 void check_options(const DetectionProxyOptions& options) {
     const auto check = [](bool fine, std::string_view what, double value,
@@ -194,8 +59,8 @@ struct DetectionProxy::Body {
     ModelSpec spec;
     std::string name;
     std::int64_t labelled, candidates;
-    Images known;  ///< labelled set, then candidates, then both mirrored
-    Images reward, test;
+    ImageSet known;  ///< labelled set, then candidates, then both mirrored
+    ImageSet reward, test;
     std::vector<std::int64_t> mirror;  ///< mirrored_anchors()
     std::unique_ptr<Model> start;
     DetectionLoss loss;
@@ -212,66 +77,16 @@ struct DetectionProxy::Body {
           start(detector.clone()),
           loss(spec),
           detect(spec, detect_options(spec)) {
-        known = images_of(parts.labelled);
-        append(known, images_of(parts.candidates));
-        mirror_known(parts);
-        reward = images_of(parts.reward);
-        test = images_of(parts.test);
+        const ImageReader reader(detector, options.full);
+        known = reader.read(parts.labelled, false);
+        known.append(reader.read(parts.candidates, false));
+        known.append(reader.read(parts.labelled, true));
+        known.append(reader.read(parts.candidates, true));
+        reward = reader.read(parts.reward, false);
+        test = reader.read(parts.test, false);
     }
 
     std::int64_t images() const { return labelled + candidates; }
-
-    /// What the heads see of images, or the images.
-    Features features_of(const at::Tensor& inputs) const {
-        if (options.full) return {inputs};
-        const c10::NoGradGuard no_grad;
-        Builder builder(std::nullopt);
-        builder.scope = "trunk.";
-        const std::unique_ptr<Trunk> trunk = make_trunk(spec, builder);
-        copy_scope(*start, "trunk.", builder);
-        Features all;
-        Pass pass;
-        for (std::int64_t begin = 0; begin < inputs.size(0); begin += kMicroBatch) {
-            const Features some = (*trunk)(
-                inputs.narrow(0, begin, std::min(kMicroBatch, inputs.size(0) - begin)), pass);
-            all.resize(some.size());
-            for (std::size_t l = 0; l < some.size(); ++l) {
-                all[l] = all[l].defined() ? at::cat({all[l], some[l]}) : some[l];
-            }
-        }
-        return all;
-    }
-
-    at::Tensor inputs_of(const MemoryPool& pool) const {
-        return InputReader(spec, pool.info.element_type, pool.info.scale, "cpu").read(pool.inputs);
-    }
-
-    Images images_of(const MemoryPool& pool) const {
-        Images images{pool.info.rows, pool.info.most_boxes, {}, pool.boxes};
-        if (images.rows > 0) images.features = features_of(inputs_of(pool));
-        return images;
-    }
-
-    static void append(Images& all, const Images& more) {
-        const std::int64_t most = std::max(all.most_boxes, more.most_boxes);
-        all.boxes = widened(all.boxes, all.rows, most);
-        const std::vector<LabelledBox> boxes = widened(more.boxes, more.rows, most);
-        all.boxes.insert(all.boxes.end(), boxes.begin(), boxes.end());
-        for (std::size_t l = 0; l < all.features.size(); ++l) {
-            all.features[l] = at::cat({all.features[l], more.features[l]});
-        }
-        all.most_boxes = most;
-        all.rows += more.rows;
-    }
-
-    void mirror_known(const DetectionParts& parts) {
-        Images other = known;
-        const auto width = static_cast<double>(spec.input_shape[2]);
-        other.boxes = mirrored(known.boxes, width);
-        const at::Tensor inputs = at::cat({inputs_of(parts.labelled), inputs_of(parts.candidates)});
-        other.features = features_of(inputs.flip({3}).contiguous(at::MemoryFormat::ChannelsLast));
-        append(known, other);
-    }
 
     std::vector<std::int64_t> training_rows(std::span<const std::int32_t> subset) const {
         std::vector<std::int64_t> rows(static_cast<std::size_t>(labelled));
@@ -298,7 +113,8 @@ struct DetectionProxy::Body {
         return batch;
     }
 
-    at::Tensor supervised_loss(Learner& learner, const std::vector<std::int64_t>& batch) const {
+    at::Tensor supervised_loss(DetectionLearner& learner,
+                               const std::vector<std::int64_t>& batch) const {
         const ModelOutputs outputs =
             learner.forward(rows_of(known.features, tensor_of(batch)), true);
         return loss(outputs, known.boxes_of(batch)).mean();
@@ -310,7 +126,7 @@ struct DetectionProxy::Body {
 
     /// How far the learner is from what `teacher` says of the mirrored images of `batch`, over the
     /// anchors for which that finds an object.
-    at::Tensor consistency_loss(Learner& learner, Learner& teacher,
+    at::Tensor consistency_loss(DetectionLearner& learner, DetectionLearner& teacher,
                                 const std::vector<std::int64_t>& batch) const {
         std::vector<std::int64_t> others;
         for (const std::int64_t row : batch) others.push_back((row + images()) % (2 * images()));
@@ -328,7 +144,8 @@ struct DetectionProxy::Body {
     }
 
     /// The same of what the learner itself says now, made sure.
-    at::Tensor pseudo_label_loss(Learner& learner, const std::vector<std::int64_t>& batch) const {
+    at::Tensor pseudo_label_loss(DetectionLearner& learner,
+                                 const std::vector<std::int64_t>& batch) const {
         const ModelOutputs outputs =
             learner.forward(rows_of(known.features, tensor_of(batch)), true);
         return difference(outputs, {outputs.logits.detach(), {}, outputs.boxes.detach()}, true);
@@ -362,13 +179,14 @@ struct DetectionProxy::Body {
         return options.consistency * std::exp(-5.0 * (1.0 - t) * (1.0 - t));
     }
 
-    std::unique_ptr<Learner> new_learner(std::int64_t repeat) const {
-        return std::make_unique<Learner>(spec, options.seed + static_cast<std::uint64_t>(repeat),
-                                         options.full, options.warm ? start.get() : nullptr);
+    std::unique_ptr<DetectionLearner> new_learner(std::int64_t repeat) const {
+        return std::make_unique<DetectionLearner>(
+            spec, options.seed + static_cast<std::uint64_t>(repeat), options.full,
+            options.warm ? start.get() : nullptr);
     }
 
-    std::unique_ptr<Learner> train(std::span<const std::int32_t> subset,
-                                   std::int64_t repeat) const {
+    std::unique_ptr<DetectionLearner> train(std::span<const std::int32_t> subset,
+                                            std::int64_t repeat) const {
         const c10::AutoGradMode gradients_on(true);
         const std::vector<std::int64_t> rows = training_rows(subset);
         std::vector<std::int64_t> others;
@@ -378,7 +196,7 @@ struct DetectionProxy::Body {
         const bool semi = options.supervision != Supervision::supervised &&
                           options.consistency > 0.0 && !others.empty();
         auto learner = new_learner(repeat);
-        std::unique_ptr<Learner> teacher;
+        std::unique_ptr<DetectionLearner> teacher;
         if (semi && options.supervision == Supervision::mean_teacher) teacher = new_learner(repeat);
         FlatTensors& parameters = learner->parameters();
         const at::Tensor gradient = at::zeros_like(parameters.values());
@@ -411,7 +229,7 @@ struct DetectionProxy::Body {
         return learner;
     }
 
-    const Images& part(Part which) const {
+    const ImageSet& part(Part which) const {
         return which == Part::reward ? reward : which == Part::test ? test : known;
     }
     /// Rows of part(which).
@@ -427,20 +245,20 @@ struct DetectionProxy::Body {
 
     /// Calls visit(outputs, rows) for micro-batches of the rows.
     template <class Visit>
-    void run(Learner& learner, const Images& images, const std::vector<std::int64_t>& rows,
-             const Visit& visit) const {
+    void run(DetectionLearner& learner, const ImageSet& images,
+             const std::vector<std::int64_t>& rows, const Visit& visit) const {
         const c10::NoGradGuard no_grad;
-        for (std::size_t begin = 0; begin < rows.size(); begin += kMicroBatch) {
+        for (std::size_t begin = 0; begin < rows.size(); begin += kProxyMicroBatch) {
             const std::vector<std::int64_t> some(
                 rows.begin() + static_cast<std::ptrdiff_t>(begin),
                 rows.begin() +
-                    static_cast<std::ptrdiff_t>(std::min(begin + kMicroBatch, rows.size())));
+                    static_cast<std::ptrdiff_t>(std::min(begin + kProxyMicroBatch, rows.size())));
             visit(learner.forward(rows_of(images.features, tensor_of(some)), false), some);
         }
     }
 
-    ProxyMetrics judge(Learner& learner, Part judged_on) const {
-        const Images& images = part(judged_on);
+    ProxyMetrics judge(DetectionLearner& learner, Part judged_on) const {
+        const ImageSet& images = part(judged_on);
         const std::vector<std::int64_t> rows = rows_in(judged_on);
         DetectedImages seen;
         double losses = 0.0;
@@ -542,7 +360,7 @@ std::vector<float> DetectionProxy::log_probs(std::span<const std::int32_t> subse
 
 double DetectionProxy::flops(std::int64_t, Part judged_on) const {
     const auto learner = body_->new_learner(0);
-    const auto of_one = [&](const Images& images) {
+    const auto of_one = [&](const ImageSet& images) {
         const double before = learner->flops();
         body_->run(*learner, images, {0}, [](const ModelOutputs&, const auto&) {});
         return learner->flops() - before;
