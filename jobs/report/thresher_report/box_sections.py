@@ -105,8 +105,7 @@ class BoxSections:
         cells = []
         for i, (image, one) in enumerate(zip(images, found)):
             told = f"{len(one.classes) or 'no'} {'box' if len(one.classes) == 1 else 'boxes'}"
-            marks = tuple(sheets.Mark(tuple(corners), int(c)) for corners, c in zip(one.corners, one.classes))
-            cells.append(sheets.Cell(image, [told if names is None else f"{names[i]}: {told}"], False, marks))
+            cells.append(sheets.Cell(image, [told if names is None else f"{names[i]}: {told}"], False, sheets.annotated(one)))
         return cells
 
     # What loops picked
