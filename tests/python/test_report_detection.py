@@ -274,7 +274,7 @@ class Loops(DetectionReport):
 class Boxes(DetectionReport):
     def test_boxes_are_counted_by_class_and_size(self):
         found = self.report(self.make_pool())
-        self.assertIn("4 images with 5 boxes of 2 classes; 1 images (25.0 %) have none.", found.text)
+        self.assertIn("4 images with 5 boxes of 2 classes; without a box: 1 (25.0 %).", found.text)
         # Row 0 was 200 x 100 and has half its size: 10 x 10 becomes 400, 5 x 10 becomes 200, both small; 10 x 40 becomes 1600,
         # medium. Row 1: 100 x 100 = 10000, large. Row 2: 40 x 50 = 2000, medium.
         self.assertIn(["cat", "3", "60.0 %", "2", "2", "0", "1", "0", "0"], found.rows)

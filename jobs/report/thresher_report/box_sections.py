@@ -62,8 +62,8 @@ class BoxSections:
                 continue
             own, survey, classes = (of[pool.path] for of in (self.pool_boxes, self.box_surveys, self.box_classes))
             name, total = self.inputs.names[pool.path], int(survey.boxes.sum())
-            told = (f"{survey.rows:,} images with {total:,} boxes of {int((survey.boxes > 0).sum())} classes; {len(survey.empty):,} images "
-                    f"({style.percent(len(survey.empty) / survey.rows)}) have none.")
+            told = (f"{survey.rows:,} images with {total:,} boxes of {int((survey.boxes > 0).sum())} classes; without a box: "
+                    f"{len(survey.empty):,} ({style.percent(len(survey.empty) / survey.rows)}).")
             parts = [page.paragraph(told)]
             if total:
                 series = [(f"pool {name}", survey.boxes)]

@@ -200,7 +200,7 @@ def comparison(name, curves, target, metric="accuracy"):
     """curves: (label, updates [n], accuracy [seeds, n], operations [n])."""
     figure = _figure(WIDTH, 3.9)
     panels = figure.subplots(1, 2)
-    told = []
+    title, told = metric if metric.startswith("mAP") else metric.capitalize(), []
     for panel, by_compute in zip(panels, (False, True)):
         ends = []
         for index, (label, updates, accuracy, operations) in enumerate(curves):
@@ -215,14 +215,14 @@ def comparison(name, curves, target, metric="accuracy"):
         panel.axhline(target, color=style.SOFT, linewidth=1.0, linestyle=(0, (2, 3)))
         panel.set_ylim(bottom=max(0.0, target - 0.15))
         panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
-        panel.set_title(f"{metric[0].upper()}{metric[1:]} by " + ("compute, everything charged" if by_compute else "update"))
+        panel.set_title(f"{title} by " + ("compute, everything charged" if by_compute else "update"))
         panel.set_xlabel("GFLOP" if by_compute else "update")
         panel.xaxis.set_major_locator(MaxNLocator(5))
         panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
         if by_compute:
             _label_lines(panel, ends)
     seeds = max(len(accuracy) for _, _, accuracy, _ in curves)
-    return _finish(figure, name, f"{metric[0].upper()}{metric[1:]} against updates and compute: " + "; ".join(told) + ".",
+    return _finish(figure, name, f"{title} against updates and compute: " + "; ".join(told) + ".",
                    f"Lines: mean over {seeds} seeds. Bands: from the lowest to the highest seed. Dotted: the target.")
 
 

@@ -10,7 +10,7 @@ from thresher_report.boxes import CROWD
 from thresher_report.files import ReportError
 
 OVERLAP = 0.5  # from which an object is found
-SHOWN = 6  # images of a kind
+CROWDED = 6.0  # objects an image from which on images are shown larger
 
 
 @dataclass
@@ -187,7 +187,7 @@ def table_rows(judged, class_name):
 TABLE = ("class", "objects", "found", "missed", "false alarms", "precision", "recall")
 
 
-def choose(judged, count=SHOWN, seed=0):
+def choose(judged, count, seed=0):
     """[(heading, rows)]: the worst images, the best ones and, of the others, some at random; no image twice."""
     errors, mistakes = judged.errors, judged.missed + judged.false
     rows = numpy.arange(len(errors))
@@ -220,8 +220,9 @@ def cells(rows, judged, detections, pool_boxes, row_ids):
 
 
 def sheet(name, judged, detections, pool_boxes, row_ids, classes):
-    groups = [(heading, cells(rows, judged, detections, pool_boxes, row_ids)) for heading, rows in choose(judged)]
-    return sheets.contact_sheet(f"{name}-detections", f"Annotated and detected boxes, of scores from {judged.score:.3g}", groups, 3, classes,
+    columns = 3 if judged.objects.mean() > CROWDED else 4
+    groups = [(heading, cells(rows, judged, detections, pool_boxes, row_ids)) for heading, rows in choose(judged, 2 * columns)]
+    return sheets.contact_sheet(f"{name}-detections", f"Annotated and detected boxes, of scores from {judged.score:.3g}", groups, columns, classes,
                                 "Thin: found. Thick and named: missed (solid) or false (dashed).")
 
 

@@ -77,7 +77,7 @@ def _draw(axes, mark, classes, height, small):
     halo = [withStroke(linewidth=width + 1.4, foreground="white", alpha=0.75), Normal()]
     axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=width,
                              linestyle=DASHES if mark.dashed else "-", path_effects=halo))
-    text = " ".join(part for part in ("" if mark.is_faint else classes.tag(mark.class_index), mark.text) if part)
+    text = ": ".join(part for part in ("" if mark.is_faint else classes.tag(mark.class_index), mark.text) if part)
     if not text:
         return
     # Solid boxes are told at their upper left corner, above where they are low; dashed ones within the lower right.
