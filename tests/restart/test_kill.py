@@ -13,6 +13,7 @@ import h5py
 import numpy
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "jobs"))
+import test_detectors  # noqa: E402
 from support import JobTest, curves  # noqa: E402
 
 KILLS = int(os.environ.get("THRESHER_KILLS", "10"))
@@ -70,6 +71,18 @@ class Kill(JobTest):
         with h5py.File(self.path("whole.h5")) as whole, h5py.File(self.path("killed.h5")) as killed:
             numpy.testing.assert_array_equal(killed["log_probs"][:], whole["log_probs"][:])
         self.assertFalse(list(pathlib.Path(self.path("killed")).rglob("*.tmp")))
+
+    def test_detector(self):
+        pool = test_detectors.Detectors.scenes(self, rows=64)
+
+        def command(run):
+            return ("train", "--pool", pool, "--validation-pool", pool, "--model", "ssd", "--optimizer", "adamw", "--augment", "boxes",
+                    "--epochs", 25, "--batch-size", 8, "--checkpoint-every", 0.2, "--run", self.path(run))
+
+        seconds = self.undisturbed(*command("whole"))
+        self.torture(17, seconds, "killed/model.pt", *command("killed"))
+        self.assertEqual(curves(self.path("killed/run.h5")), curves(self.path("whole/run.h5")))
+        self.assertEqual(pathlib.Path(self.path("killed/model.pt")).read_bytes(), pathlib.Path(self.path("whole/model.pt")).read_bytes())
 
     def test_prioritised(self):
         pool = self.make_pool(rows=3000, shape=(1, 28, 28))

@@ -7,9 +7,9 @@ from thresher_report import boxes, charts, picks, style
 from thresher_report.runs import band_of
 
 MOST_SHARES = 8  # classes in the table by cycle
-PANELS = (("classes", "Classes of the objects, effective number"), ("objects", "Objects in an image, mean"),
-          ("empty", "Images without an object"), ("length", "Size of an object (root of its area), mean"),
-          ("distance", "Difference (rms) to the nearest other pick"))
+PANELS = (("classes", "Classes of objects, effective number"), ("objects", "Objects in an image"),
+          ("empty", "Images without an object"), ("length", "Size of an object, root of its area"),
+          ("distance", "Difference (rms) to the nearest pick"))
 
 
 class Picked:
@@ -74,10 +74,11 @@ def chart(name, curves, pool, pixels):
             handles["the whole pool"] = panel.axhline(pool[what], color=style.INK, linewidth=1.2, linestyle=(0, (2, 3)))
         panel.set_title(title, fontsize=9.5)
         panel.set_xlabel("cycle")
-        panel.set_ylim(bottom=0.0)
+        low, high = panel.get_ylim()
+        panel.set_ylim(max(0.0, low - 0.3 * (high - low)), high + 0.1 * (high - low))
         panel.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         if what == "empty":
-            panel.set_ylim(top=max(0.05, panel.get_ylim()[1]))
+            panel.set_ylim(0.0, max(0.05, panel.get_ylim()[1]))
             panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
         if what == "length":
             panel.set_ylabel(f"pixels of {pixels}", fontsize=8.5)
@@ -86,7 +87,7 @@ def chart(name, curves, pool, pixels):
     told = "; ".join(f"{title}: " + ", ".join(f"{acquisition} {_mean(values[what]):.3g}" for acquisition, values in curves.items())
                      for what, title in PANELS)
     return charts._finish(figure, f"{name}-box-picks", f"What was picked, means over cycles and repeats. {told}.",
-                          "Lines: mean over repeats. Bands: from the lowest to the highest repeat.")
+                          "Axes need not begin at 0. Lines: mean over repeats. Bands: from the lowest to the highest repeat.")
 
 
 def _mean(values):

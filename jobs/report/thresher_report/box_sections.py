@@ -62,8 +62,8 @@ class BoxSections:
                 continue
             own, survey, classes = (of[pool.path] for of in (self.pool_boxes, self.box_surveys, self.box_classes))
             name, total = self.inputs.names[pool.path], int(survey.boxes.sum())
-            told = (f"{survey.rows:,} images with {total:,} boxes of {int((survey.boxes > 0).sum())} classes; {len(survey.empty):,} images "
-                    f"({style.percent(len(survey.empty) / survey.rows)}) have none.")
+            told = (f"{survey.rows:,} images with {total:,} boxes of {int((survey.boxes > 0).sum())} classes; without a box: "
+                    f"{len(survey.empty):,} ({style.percent(len(survey.empty) / survey.rows)}).")
             parts = [page.paragraph(told)]
             if total:
                 series = [(f"pool {name}", survey.boxes)]
@@ -105,8 +105,7 @@ class BoxSections:
         cells = []
         for i, (image, one) in enumerate(zip(images, found)):
             told = f"{len(one.classes) or 'no'} {'box' if len(one.classes) == 1 else 'boxes'}"
-            marks = tuple(sheets.Mark(tuple(corners), int(c)) for corners, c in zip(one.corners, one.classes))
-            cells.append(sheets.Cell(image, [told if names is None else f"{names[i]}: {told}"], False, marks))
+            cells.append(sheets.Cell(image, [told if names is None else f"{names[i]}: {told}"], False, sheets.annotated(one)))
         return cells
 
     # What loops picked

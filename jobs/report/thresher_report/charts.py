@@ -150,7 +150,7 @@ def _draw_steps(panel, values, smooth):
 
 
 METRICS = (("loss", "Loss when evaluated, nats"), ("accuracy", "Accuracy when evaluated"),
-           ("average_precision", "mAP at overlap .5 when evaluated"),
+           ("average_precision", "Validation mAP at overlap .5"),
            *((f"recall_at_{k}", f"Recall at {k} when evaluated") for k in (1, 5, 10)),
            ("alignment", "Alignment of pairs when evaluated"))
 STEP_TITLES = {"steps/noisy_share": "Share of rows trained on whose label or caption is wrong",
@@ -166,7 +166,7 @@ def training_curves(name, curves, detector=False):
     drawings = []
     metrics, loss_title = dict(METRICS), "Loss by update, nats"
     if detector:  # whose loss is of classes and corners
-        metrics |= {"loss": "Loss of an image when evaluated", "accuracy": "Anchors on objects classified right"}
+        metrics |= {"loss": "Loss of an image when evaluated", "accuracy": "Anchors on objects classified right, training"}
         loss_title = "Loss of an image by update"
     updates = left.pop("evaluations/update", None)
     for metric, title in metrics.items():
@@ -200,7 +200,7 @@ def comparison(name, curves, target, metric="accuracy"):
     """curves: (label, updates [n], accuracy [seeds, n], operations [n])."""
     figure = _figure(WIDTH, 3.9)
     panels = figure.subplots(1, 2)
-    told = []
+    title, told = metric if metric.startswith("mAP") else metric.capitalize(), []
     for panel, by_compute in zip(panels, (False, True)):
         ends = []
         for index, (label, updates, accuracy, operations) in enumerate(curves):
@@ -215,14 +215,14 @@ def comparison(name, curves, target, metric="accuracy"):
         panel.axhline(target, color=style.SOFT, linewidth=1.0, linestyle=(0, (2, 3)))
         panel.set_ylim(bottom=max(0.0, target - 0.15))
         panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
-        panel.set_title(f"{metric[0].upper()}{metric[1:]} by " + ("compute, everything charged" if by_compute else "update"))
+        panel.set_title(f"{title} by " + ("compute, everything charged" if by_compute else "update"))
         panel.set_xlabel("GFLOP" if by_compute else "update")
         panel.xaxis.set_major_locator(MaxNLocator(5))
         panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
         if by_compute:
             _label_lines(panel, ends)
     seeds = max(len(accuracy) for _, _, accuracy, _ in curves)
-    return _finish(figure, name, f"{metric[0].upper()}{metric[1:]} against updates and compute: " + "; ".join(told) + ".",
+    return _finish(figure, name, f"{title} against updates and compute: " + "; ".join(told) + ".",
                    f"Lines: mean over {seeds} seeds. Bands: from the lowest to the highest seed. Dotted: the target.")
 
 
@@ -264,10 +264,11 @@ def class_shares(name, names, series, what="rows"):
     shown = numpy.arange(len(names))
     caption = "Share of the labelled rows with each label." if what == "rows" else f"Share of the {what} of each class."
     if len(names) > MOST_CLASSES:
+        caption += f" The {MOST_CLASSES} of {len(names)} classes " + (
+            "whose shares differ most are shown." if len(shares) > 1 else "with the largest shares are shown.")
         rest = [share for _, share in shares[1:]] or [numpy.zeros(len(names))]
         difference = numpy.max([abs(share - shares[0][1]) for share in rest], axis=0)
         shown = numpy.sort(numpy.argsort(-difference, kind="stable")[:MOST_CLASSES])
-        caption += f" The {MOST_CLASSES} of {len(names)} classes whose shares differ most are shown."
     labels = [names[i] if len(names[i]) <= 18 else names[i][:17] + "…" for i in shown]
     crowded = sum(map(len, labels)) > 100 or len(labels) > 14
     legend_columns = max(1, min(len(shares), 110 // (6 + max(len(label) for label, _ in shares))))

@@ -259,7 +259,8 @@ class _Report(BoxSections):
                 share = style.is_share(name)
                 tell = style.percent if share else style.number
                 best = numpy.nan if not numpy.isfinite(curve).any() else (numpy.nanmax if share else numpy.nanmin)(curve)
-                rows.append((name, tell(curve[-1]), tell(best), len(curve)))
+                told = "training, anchors on objects classified right" if detector and name == "train accuracy" else name
+                rows.append((told, tell(curve[-1]), tell(best), len(curve)))
                 if name in ("validation accuracy", "validation average precision"):
                     told = name if name.endswith("accuracy") else "validation mAP at overlap .5"
                     self._fact(style.percent(curve[-1]), f"{told} of {run.name} at the end")

@@ -10,7 +10,7 @@ from thresher_report.boxes import CROWD
 from thresher_report.files import ReportError
 
 OVERLAP = 0.5  # from which an object is found
-SHOWN = 8  # images of a kind
+CROWDED = 6.0  # objects an image from which on images are shown larger
 
 
 @dataclass
@@ -98,15 +98,15 @@ HIT, FALSE, ASIDE = 1, 0, -1
 
 
 def match(found, classes, truth, truth_classes, flags):
-    """For each detection, which come by falling score, HIT, FALSE or ASIDE (it shows what is set aside: difficult, crowds).
+    """For each detection, which come by falling score, HIT, FALSE or ASIDE (it shows what is set aside: difficult, crowds); and
+    for each object whether it was found.
 
     In turn each takes the free object of its class that it overlaps most, where that is half or more."""
-    verdicts = numpy.full(len(found), FALSE)
-    if not len(truth):
-        return verdicts
+    verdicts, free = numpy.full(len(found), FALSE), flags == 0
+    if not len(truth) or not len(found):
+        return verdicts, numpy.zeros(len(truth), dtype=bool)
     shared = overlaps(found, truth, flags & CROWD > 0)
     shared[classes[:, None] != truth_classes[None, :]] = 0.0
-    free = flags == 0
     for i in numpy.flatnonzero(shared.max(axis=1) >= OVERLAP):
         mine = numpy.where(free, shared[i], 0.0)
         best = mine.argmax()
@@ -114,7 +114,7 @@ def match(found, classes, truth, truth_classes, flags):
             verdicts[i], free[best] = HIT, False
         elif (shared[i][flags != 0] >= OVERLAP).any():
             verdicts[i] = ASIDE
-    return verdicts
+    return verdicts, (flags == 0) & ~free
 
 
 @dataclass
@@ -158,7 +158,7 @@ def judge(detections, pool_boxes, row_ids, score=None):
     for row, one in enumerate(pool_boxes.all_rows()):
         own = detections.of(row_ids[row])
         truth = one.corners * numpy.tile(one.back, 2)
-        verdicts.append(match(detections.boxes[own], detections.classes[own], truth, one.classes, one.flags))
+        verdicts.append(match(detections.boxes[own], detections.classes[own], truth, one.classes, one.flags)[0])
         places.append(numpy.arange(own.start, own.stop))
         rows.append(numpy.full(len(verdicts[-1]), row))
         objects.append(int(one.counting().sum()))
@@ -187,7 +187,7 @@ def table_rows(judged, class_name):
 TABLE = ("class", "objects", "found", "missed", "false alarms", "precision", "recall")
 
 
-def choose(judged, count=SHOWN, seed=0):
+def choose(judged, count, seed=0):
     """[(heading, rows)]: the worst images, the best ones and, of the others, some at random; no image twice."""
     errors, mistakes = judged.errors, judged.missed + judged.false
     rows = numpy.arange(len(errors))
@@ -196,20 +196,23 @@ def choose(judged, count=SHOWN, seed=0):
     left = numpy.setdiff1d(rows, worst)
     best = left[numpy.lexsort((left, -judged.objects[left], errors[left]))][:each]
     left = numpy.setdiff1d(left, best)
-    some = numpy.sort(numpy.random.default_rng(seed).choice(left, min(each, len(left)), replace=False)) if len(left) else left
+    some = numpy.sort(numpy.random.default_rng(seed).choice(left, min(count, len(left)), replace=False)) if len(left) else left
     return [(heading, list(chosen)) for heading, chosen in (("The most wrong", worst), ("The least wrong", best),
                                                             ("Of the others, at random", some)) if len(chosen)]
 
 
 def cells(rows, judged, detections, pool_boxes, row_ids):
+    """What was found, and what found it, is faint; what was missed or is false stands out."""
     images, found = pool_boxes.images(rows)
     made = []
     for row, image, one in zip(rows, images, found):
         own = detections.of(row_ids[row])
-        marks = [sheets.Mark(tuple(corners), int(c)) for corners, c in zip(one.corners, one.classes)]
-        for box, c, score in zip(detections.boxes[own], detections.classes[own], detections.scores[own]):
-            if score >= judged.score:
-                marks.append(sheets.Mark(tuple(box / numpy.tile(one.back, 2)), int(c), True, f"{score:.2f}".lstrip("0")))
+        own = slice(own.start, own.start + int((detections.scores[own] >= judged.score).sum()))
+        back = numpy.tile(one.back, 2)
+        verdicts, is_found = match(detections.boxes[own], detections.classes[own], one.corners * back, one.classes, one.flags)
+        marks = [*sheets.annotated(one, is_found | (one.flags != 0))]
+        marks += [sheets.Mark(tuple(box / back), int(c), True, f"{score:.2f}".lstrip("0"), bool(verdict != FALSE)) for box, c, score, verdict
+                  in zip(detections.boxes[own], detections.classes[own], detections.scores[own], verdicts)]
         lines = [f"id {row_ids[row]}: {judged.hits[row]} of {judged.objects[row]} found",
                  f"{judged.missed[row]} missed, {judged.false[row]} false"]
         made.append(sheets.Cell(image, lines, False, tuple(marks)))
@@ -217,8 +220,10 @@ def cells(rows, judged, detections, pool_boxes, row_ids):
 
 
 def sheet(name, judged, detections, pool_boxes, row_ids, classes):
-    groups = [(heading, cells(rows, judged, detections, pool_boxes, row_ids)) for heading, rows in choose(judged)]
-    return sheets.contact_sheet(f"{name}-detections", f"Annotated and detected boxes, of scores from {judged.score:.3g}", groups, 4, classes)
+    columns = 3 if judged.objects.mean() > CROWDED else 4
+    groups = [(heading, cells(rows, judged, detections, pool_boxes, row_ids)) for heading, rows in choose(judged, 2 * columns)]
+    return sheets.contact_sheet(f"{name}-detections", f"Annotated and detected boxes, of scores from {judged.score:.3g}", groups, columns, classes,
+                                "Thin: found. Thick and named: missed (solid) or false (dashed).")
 
 
 @charts.styled

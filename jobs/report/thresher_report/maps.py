@@ -116,12 +116,14 @@ def class_chart(found):
     axes.barh(places, found.precision[order], 0.42 if found.is_coco else 0.62, label="mean over overlaps .5 to .95", **style.bar(1))
     for place, c in zip(places, order):
         end = found.precision_50[c] if found.is_coco else found.precision[c]
-        axes.annotate(points(found.precision[c]), (end, place), (5, 0), textcoords="offset points", va="center", fontsize=9.0)
+        told = points(found.precision[c]) + (f" (at .5: {points(found.precision_50[c])})" if found.is_coco else "")
+        axes.annotate(told, (end, place), (5, 0), textcoords="offset points", va="center", fontsize=9.0)
     if numpy.isfinite(found.mean):
         axes.axvline(found.mean, color=style.SOFT, linewidth=1.0, linestyle=(0, (2, 3)))
     axes.set_yticks(places, [f"{found.names[c]}  ({found.objects[c]:,})" for c in order], color=style.INK)
     axes.set_ylim(-0.6, len(order) - 0.4)
-    axes.set_xlim(0.0, 1.08)
+    axes.set_xlim(0.0, 1.2 if found.is_coco else 1.08)
+    axes.set_xticks(numpy.linspace(0.0, 1.0, 6))
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
