@@ -55,6 +55,7 @@ class Loop {
             const ModelSpec spec = options.model.spec(pool_.info());
             check_fits(spec, test_pool_.info(), options.test_pool);
             finds_objects_ = spec.detector.has_value();
+            check_class_weights(options.choice.aggregate.class_weights, spec.classes);
             if (!options.reference.empty())
                 reference_ = load_model(options.reference, pool_.info(), job.device());
             const std::int64_t wanted = options.initial + (options.cycles - 1) * options.k;

@@ -55,6 +55,7 @@ io::PredictionsInfo describe_output(const PredictOptions& options, const PoolInf
     if (std::cmp_equal(pool.class_names.size(), shape.classes)) info.class_names = pool.class_names;
     info.embedding_size = shape.embedding_size;
     info.loss_roles = shape.loss_roles;
+    info.boxes = shape.boxes;
     info.block_rows = pool.block_rows;
     info.consistent_samples = shape.consistent_samples;
     info.strategy = fmt::format("{}", fmt::join(options.strategy.predictor.strategies, ","));
@@ -99,7 +100,8 @@ int run_predict(Job& job) {
                 pool.info().has_ids ? block.ids : std::span<const std::int64_t>{},
                 predictions.log_probs,
                 predictions.embeddings,
-                {}};
+                {},
+                predictions.found()};
             for (const auto& [role, losses] : predictions.losses) out.losses[role] = losses;
             writer.write(out);
             quarantine.insert(quarantine.end(), predictions.quarantined.begin(),

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "io/scores_file.hpp"
+#include "jobs/options/aggregate_options.hpp"
 #include "jobs/steps/score_source.hpp"
 #include "jobs/verbs.hpp"
 #include "src/acquisition/acquisition.hpp"
@@ -36,7 +37,9 @@ std::vector<QuarantinedRow> rows_without_score(const ShardScores& shard) {
 int run_score(Job& job) {
     ScoreSourceOptions source;
     std::string output;
+    AggregateOptions aggregate;
     add_score_source_options(job.options(), source, false);
+    add_aggregate_options(job.options(), aggregate);
     job.options().add_option("-o,--output", output, "Scores file to write")->required();
     job.start();
     THRESHER_CHECK_AS(UsageError, !source.acquisitions.empty(),
@@ -52,6 +55,7 @@ int run_score(Job& job) {
     job.check_output(output, {source.predictions, source.pool.path});
 
     const auto needs = needs_of(source.acquisitions);
+    check_aggregation(aggregate, needs);
     const auto stream = open_stream(job, source, needs);
     const auto target = open_target_stream(job, source, needs);
     const std::vector<std::uint8_t> labelled = mark_ids(
@@ -59,7 +63,7 @@ int run_score(Job& job) {
         fmt::format("{}", fmt::join(source.labelled, ", ")));
     const ShardScores shard =
         score_stream(job, *stream, source.acquisitions, source.strategy.predictor.round,
-                     {labelled, target.get()});
+                     {labelled, target.get(), aggregate.aggregation()});
     std::vector<QuarantinedRow> quarantine =
         gather_reasons(job.collective(), shard.quarantine, rows_without_score(shard));
     check_bad_rows(job.collective(), quarantine, shard.total_rows, job.max_bad());
@@ -72,6 +76,9 @@ int run_score(Job& job) {
         own.scores[name] = scores;
         const Acquisition& acquisition = find_acquisition(name);
         descriptions[name] = fmt::format("{}: {}", acquisition.description, acquisition.formula);
+        if (acquisition.reads("boxes")) {
+            descriptions[name] += fmt::format("; A = {}", aggregate.text());
+        }
     }
     const io::ScoresTransfer transfer = io::write_scores(
         output, own, descriptions,

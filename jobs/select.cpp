@@ -51,8 +51,11 @@ void check_options(const SelectOptions& options) {
     THRESHER_CHECK_AS(UsageError, !source.acquisitions.empty() || !source.scores.empty(),
                       "--acquisition is missing; thresher list acquisitions shows the known ones");
     if (source.scores.empty()) {
-        return check_choice(options.choice, source.acquisitions.front(), options.k);
+        check_choice(options.choice, source.acquisitions.front(), options.k);
+        return check_aggregation(options.choice.aggregate,
+                                 needs_of_choice(options.choice, source.acquisitions.front()));
     }
+    check_aggregation(options.choice.aggregate, {});  // of scores that are there already
     THRESHER_CHECK_AS(
         UsageError, source.predictions.empty(),
         "--scores and --predictions were both given; scores are read from one of them");
@@ -125,8 +128,9 @@ Outcome choose_from_stream(Job& job, const SelectOptions& options, std::uint32_t
     check_costs(job, options.choice, stream->total_rows());
     check_policy(job, options.choice, acquisition);
     const Marks marks = mark_rows(job, options, {stream->owned_rows(), stream->ids()});
-    Choice choice = choose(job, *stream, options.choice, acquisition, options.k, round,
-                           marks.excluded, {marks.labelled, target.get()});
+    Choice choice =
+        choose(job, *stream, options.choice, acquisition, options.k, round, marks.excluded,
+               {marks.labelled, target.get(), options.choice.aggregate.aggregation()});
     return {std::move(choice), acquisition, stream->total_rows(),
             sum_flops(job.collective(), stream->flops())};
 }
@@ -136,6 +140,10 @@ io::Batch make_batch(const SelectOptions& options, const Outcome& outcome,
     const Selection& selection = outcome.choice.selection;
     const bool jointly = options.source.scores.empty() && picks_jointly(outcome.acquisition);
     io::Batch batch = describe_batch(options.choice, outcome.acquisition, selector, jointly);
+    if (options.source.scores.empty() && !jointly &&
+        find_acquisition(outcome.acquisition).reads("boxes")) {
+        batch.settings["aggregate"] = options.choice.aggregate.text();
+    }
     batch.ids = selection.ids;
     batch.scores = selection.scores;
     for (const double p : selection.inclusion) {

@@ -36,6 +36,10 @@ void add_loop_options(CLI::App& app, LoopOptions& options) {
         ->check(CLI::NonNegativeNumber);
     app.add_flag("--consistent-masks", options.consistent_masks,
                  "The same dropout mask for all rows of a pass");
+    app.add_option(
+           "--boxes-per-image", options.boxes_per_image,
+           fmt::format("box-*: the best boxes of each image; {} unless given", kDefaultBoxes))
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--target-pool", options.target_pool,
                    "epig: pool of what the model will be used for");
     app.add_option("--initial", options.initial, "Random rows labelled before the first cycle")
@@ -89,9 +93,18 @@ std::vector<Method> LoopOptions::methods() const {
 }
 
 void check_loop_options(const LoopOptions& options) {
+    std::vector<std::string_view> needs;
     for (const Method& method : options.methods()) {
         check_choice(method.choice, method.acquisition, options.k);
+        const auto more = needs_of_choice(method.choice, method.acquisition);
+        needs.insert(needs.end(), more.begin(), more.end());
     }
+    check_aggregation(options.choice.aggregate, needs);
+    THRESHER_CHECK_AS(UsageError,
+                      options.boxes_per_image == 0 ||
+                          std::find(needs.begin(), needs.end(), "boxes") != needs.end(),
+                      "--boxes-per-image is for acquisitions that read boxes, and --acquisitions "
+                      "names none; leave it out, or add one such as box-entropy");
     const std::string& agent = options.choice.agent;
     const bool by_policy = std::find(options.acquisitions.begin(), options.acquisitions.end(),
                                      kPolicy) != options.acquisitions.end();
@@ -145,6 +158,7 @@ std::map<std::string, std::string> LoopOptions::settings(const TrainOptions& tra
         choice.candidates, choice.candidates_by, choice.similarity, choice.joint.configurations,
         choice.joint.exact_rows, choice.joint.margin_factor);
     settings["samples"] = fmt::format("{}{}", samples, consistent_masks ? " consistent" : "");
+    settings["boxes"] = fmt::format("{} an image, {}", boxes_per_image, choice.aggregate.text());
     settings["initial"] = std::to_string(initial);
     settings["k"] = std::to_string(k);
     settings["cycles"] = std::to_string(cycles);

@@ -28,6 +28,7 @@ struct LoopOptions {
     ChoiceOptions choice;
     std::int64_t samples = 0;
     bool consistent_masks = false;
+    std::int64_t boxes_per_image = 0;  ///< 0: the default of strategy boxes
     std::int64_t agent_updates = 100;  ///< of a policy that is trained on the way, in a cycle
     std::int64_t initial = 0, k = 0, cycles = 0, repeats = 1;
     bool resume = false;

@@ -49,6 +49,11 @@ void add_strategy_options(CLI::App& app, StrategyOptions& options) {
         ->check(CLI::NonNegativeNumber);
     app.add_flag("--consistent-masks", predictor.consistent_masks,
                  "monte-carlo: one mask a pass for the whole pool");
+    app.add_option("--boxes-per-image", predictor.boxes,
+                   fmt::format("boxes: the best of each image; {} unless given", kDefaultBoxes))
+        ->check(CLI::NonNegativeNumber);
+    app.add_flag("--box-flips", predictor.box_flips,
+                 "boxes: also compare each with what is found in the mirrored image");
     app.add_option("--round", predictor.round, "Another round draws other random numbers")
         ->check(CLI::Range(0U, ~0U));
     app.add_option("--micro-batch", predictor.micro_batch,

@@ -23,7 +23,7 @@ struct StrategyOptions {
 };
 
 /// Adds --learner, --reference, --online, --ensemble, --strategy, --samples, --consistent-masks,
-/// --round and --micro-batch.
+/// --boxes-per-image, --box-flips, --round and --micro-batch.
 void add_strategy_options(CLI::App& app, StrategyOptions& options);
 
 /// Loads the models and makes a predictor of them, under the job's seed. Throws UsageError where

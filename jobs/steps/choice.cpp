@@ -49,6 +49,7 @@ bool picks_jointly(const std::string& acquisition) {
 
 void add_choice_options(CLI::App& app, ChoiceOptions& options) {
     add_selector_options(app, options.selector);
+    add_aggregate_options(app, options.aggregate);
     app.add_option("--balance", options.balance,
                    "A share of the batch for each class: by targets, or by predictions")
         ->check(CLI::IsMember({"none", "targets", "predictions"}));

@@ -7,6 +7,7 @@
 
 #include "io/batch_file.hpp"
 #include "io/policy_file.hpp"
+#include "jobs/options/aggregate_options.hpp"
 #include "jobs/options/selector_options.hpp"
 #include "jobs/steps/score_source.hpp"
 #include "src/acquisition/joint/joint.hpp"
@@ -16,6 +17,7 @@ namespace thresher::jobs {
 struct ChoiceOptions {
     SelectorOptions selector;
     JointOptions joint;
+    AggregateOptions aggregate;
     std::string similarity = "cosine";
     std::int64_t candidates = 0;  ///< 0: all rows
     std::string candidates_by = "random";
@@ -34,7 +36,7 @@ inline constexpr std::string_view kPolicy = "policy";
 /// Whether an acquisition picks a batch as a whole, without a selector.
 bool picks_jointly(const std::string& acquisition);
 
-/// Adds the options of selectors, of joint acquisitions and of policies.
+/// Adds the options of selectors, of joint acquisitions, of boxes and of policies.
 void add_choice_options(CLI::App& app, ChoiceOptions& options);
 
 /// Throws UsageError unless the size of the batch, its budget and its selector go together. Local.

@@ -45,6 +45,11 @@ std::unique_ptr<Predictor> predictor_for(const LoopOptions& options, const Metho
     const bool consistent =
         std::find(needs.begin(), needs.end(), "consistent-samples") != needs.end();
     strategy.predictor.consistent_masks = sampled && (options.consistent_masks || consistent);
+    const auto reads = [&](std::string_view need) {
+        return std::find(needs.begin(), needs.end(), need) != needs.end();
+    };
+    strategy.predictor.boxes = reads("boxes") ? options.boxes_per_image : 0;
+    strategy.predictor.box_flips = reads("box-flips");
     strategy.predictor.seed = seed;
     strategy.predictor.round = round;
     return std::make_unique<Predictor>(models, pool, strategy.predictor);
@@ -70,8 +75,9 @@ Picked pick_next(Job& job, const LoopOptions& options, const Method& method, con
         mark_ids(collective, track.ids, {stream->owned_rows(), stream->ids()}, options.pool.path);
     const std::optional<io::TrainedPolicy> agent =
         train_agent_of(job, options, method, track, *stream, labelled, round, checkpoints);
-    const Choice choice = choose(job, *stream, method.choice, method.acquisition, options.k, round,
-                                 labelled, {labelled, target.get()}, agent ? &*agent : nullptr);
+    const Choice choice = choose(
+        job, *stream, method.choice, method.acquisition, options.k, round, labelled,
+        {labelled, target.get(), method.choice.aggregate.aggregation()}, agent ? &*agent : nullptr);
     for (const auto& [role, flops] : sum_flops(collective, stream->flops())) {
         checkpoints.ledger["flops/scoring_" + role] += flops;
     }

@@ -41,6 +41,7 @@ class FileStream final : public PredictionStream {
         }
         shape_.embedding_size = info.embedding_size;
         shape_.loss_roles = info.loss_roles;
+        shape_.boxes = info.boxes;
         if (pool != nullptr) {
             THRESHER_CHECK_AS(UsageError, pool->info().rows == info.rows,
                               "{} has {} rows, but {} predictions are in {}; give the pool they "
@@ -74,6 +75,7 @@ class FileStream final : public PredictionStream {
         view.embeddings = block.embeddings;
         view.embedding_size = shape_.embedding_size;
         view.losses = std::move(block.losses);
+        view.found = block.found;
         if (has_targets_) {
             targets_.resize(static_cast<std::size_t>(rows.size()));
             pool_->read_targets(rows, targets_);
@@ -163,6 +165,7 @@ class ModelStream final : public PredictionStream {
         view.embeddings = predictions_.embeddings;
         view.embedding_size = predictions_.embedding_size;
         for (const auto& [role, losses] : predictions_.losses) view.losses[role] = losses;
+        view.found = predictions_.found();
         return true;
     }
 
@@ -217,6 +220,8 @@ std::vector<std::string> PredictionStream::available() const {
         if (shape_.consistent_samples) words.emplace_back("consistent-samples");
     }
     if (shape_.embedding_size > 0) words.emplace_back("embeddings");
+    if (shape_.boxes.most > 0) words.emplace_back("boxes");
+    if (shape_.boxes.flips) words.emplace_back("box-flips");
     for (const std::string& role : shape_.loss_roles) words.push_back("losses/" + role);
     if (has_targets_) words.emplace_back("targets");
     if (label_classes_ > 0) words.emplace_back("class-counts");

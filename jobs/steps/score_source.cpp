@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "io/scores_file.hpp"
+#include "jobs/options/aggregate_options.hpp"
 #include "src/acquisition/acquisition.hpp"
 #include "src/acquisition/joint/joint.hpp"
 #include "src/base/agreement.hpp"
@@ -61,6 +62,7 @@ std::unique_ptr<Predictor> predictor_for(Job& job, StrategyOptions strategy,
     if (monte_carlo && contains(needs, "consistent-samples")) {
         strategy.predictor.consistent_masks = true;
     }
+    if (contains(needs, "box-flips")) strategy.predictor.box_flips = true;
     return make_predictor(job, strategy, pool);
 }
 
@@ -164,6 +166,7 @@ std::vector<std::string> strategies_for(std::span<const std::string_view> needs,
                                                           : "deterministic");
     }
     if (contains(needs, "embeddings")) strategies.emplace_back("embedding");
+    if (contains(needs, "boxes")) strategies.emplace_back("boxes");
     const bool losses = std::any_of(needs.begin(), needs.end(), [](std::string_view need) {
         return need.substr(0, 7) == "losses/";
     });
@@ -229,8 +232,12 @@ ShardScores score_stream(Job& job, PredictionStream& stream,
     if (any_rank(collective, !comparisons.labelled.empty())) available.emplace_back("labelled");
     if (comparisons.target != nullptr) available.emplace_back("target-predictions");
     for (const std::string& name : acquisitions) check_fits(find_acquisition(name), available);
-    const OtherRowsInMemory others =
-        find_other_rows(job, stream, needs_of(acquisitions), comparisons);
+    const auto needs = needs_of(acquisitions);
+    if (contains(needs, "boxes")) {
+        check_class_weights(comparisons.aggregation.class_weights,
+                            stream.shape().boxes.classes - 1);
+    }
+    const OtherRowsInMemory others = find_other_rows(job, stream, needs, comparisons);
 
     ShardScores shard;
     agree(collective, [&] {
@@ -243,6 +250,7 @@ ShardScores score_stream(Job& job, PredictionStream& stream,
         view.seed = job.common().seed;
         view.round = round;
         view.others = others.view();
+        view.aggregation = comparisons.aggregation;
         RowRange rows;
         while (stream.next(view, rows)) {
             give_up_if_others_failed(collective);

@@ -63,10 +63,11 @@ std::vector<std::string> strategies_for(std::span<const std::string_view> needs,
 std::vector<std::string_view> needs_of(const std::vector<std::string>& acquisitions);
 
 /// What rows are compared with: labelled rows (a mark for each own row, or empty), and the stream
-/// of a target pool (or null).
+/// of a target pool (or null); and how the boxes of a row are.
 struct Comparisons {
     std::span<const std::uint8_t> labelled;
     PredictionStream* target = nullptr;
+    BoxAggregation aggregation{};
 };
 
 /// Scores all rows of a stream by pointwise acquisitions. Throws UsageError where one does not fit

@@ -4,6 +4,7 @@
 // line in the table of acquisition.cpp; the guard, `thresher list` and the error texts follow from
 // the table.
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -51,6 +52,9 @@ struct Acquisition {
     /// "boxes", "box-flips": FoundBoxes, the latter with flips;
     /// "targets": the pool's; "labelled", "neighbours", "target-predictions": OtherRows.
     std::vector<std::string_view> needs;
+    bool reads(std::string_view need) const {
+        return std::find(needs.begin(), needs.end(), need) != needs.end();
+    }
     std::string_view direction;  ///< which values of the quantity described get the high scores
     std::string_view description, formula, source;
     std::string_view cost;  ///< of one row, in time and memory beyond the predictions
