@@ -37,8 +37,9 @@ class BlockSlices final : public BlockSource {
                                static_cast<std::size_t>(count) * width);
         };
         const std::int64_t first = block_.rows.begin + done_;
-        slice = {{first, first + count}, part(block_.inputs), part(block_.targets),
-                 part(block_.ids),       part(block_.tokens), part(block_.image_ids)};
+        slice = {{first, first + count}, part(block_.inputs),     part(block_.targets),
+                 part(block_.ids),       part(block_.tokens),     part(block_.image_ids),
+                 part(block_.boxes),     part(block_.image_sizes)};
         done_ += count;
         return true;
     }

@@ -94,6 +94,24 @@ class Detectors(JobTest):
                     self.assertTrue(((precision >= 0) & (precision <= 1)).all())
         self.assertEqual(runs[0], runs[1])
 
+    def test_class_balance_knows_the_boxes_that_it_chooses_from(self):
+        pool, labelled = self.scenes(rows=40), self.path("labelled.txt")
+        with h5py.File(pool) as file:
+            offsets, classes = file["box_offsets"][:], file["box_classes"][:]
+        counts = [numpy.bincount(classes[begin:end], minlength=2) for begin, end in zip(offsets, offsets[1:])]
+        known, expected, left = counts[3] + counts[7], [], set(range(40)) - {3, 7}
+        for _ in range(8):
+            best = max(sorted(left), key=lambda row: round(float(numpy.log1p(counts[row] / (1 + known)).sum()), 12))
+            expected.append(best)
+            left.remove(best)
+            known = known + counts[best]
+        with open(labelled, "w") as file:
+            file.write("3\n7\n")
+        for ranks in (0, 3):
+            self.run_ok("select", "--pool", pool, "--acquisition", "class-balance", "-k", 8, "--labelled", labelled,
+                        "-o", self.path(f"batch{ranks}.h5"), ranks=ranks)
+            self.assertEqual(self.batch(f"batch{ranks}.h5")[0].tolist(), expected)
+
     def test_a_policy_is_trained_on_retrained_detectors_and_picks_in_a_loop(self):
         pool, reward, test = self.scenes(rows=80), self.scenes("reward.h5", rows=24, seed=1), self.scenes("test.h5", rows=24, seed=2)
         detector = self.train_detector(pool, "detector", "--epochs", 4)
