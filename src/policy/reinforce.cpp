@@ -12,6 +12,9 @@ namespace thresher {
 
 namespace {
 
+/// How far below random batches a batch counts whose size no table knows, at the least.
+constexpr double kDeviationsOfUnknown = 2.0;
+
 constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
 constexpr std::uint32_t kRandomBatches = 0xFFFFFFFF;  // in place of an update
 constexpr std::int64_t kPatience = 10;                // updates whose gradient is not finite
@@ -145,6 +148,18 @@ std::vector<double> Reinforce::finite_metrics_of(
     const TrainingEnvironment& environment,
     const std::vector<std::vector<std::int32_t>>& batches) const {
     std::vector<double> metrics = metric_of(environment, batches);
+    if (!head_.exact) {
+        // Of a size that the table does not know: worse than all it knows, and the more so the
+        // further it is from b, so that the policy comes back to where it can learn.
+        const Spread& random = random_[static_cast<std::size_t>(&environment - &environments_[0])];
+        const auto b = static_cast<double>(options_.picks);
+        for (std::size_t i = 0; i < metrics.size(); ++i) {
+            if (std::isfinite(metrics[i])) continue;
+            const double away = std::abs(static_cast<double>(batches[i].size()) - b) / b;
+            metrics[i] = random.mean - kDeviationsOfUnknown * (1.0 + away) * random.deviation;
+        }
+        return metrics;
+    }
     const Spread finite = spread_of_finite(metrics);
     const bool any = std::any_of(metrics.begin(), metrics.end(),
                                  [](double metric) { return std::isfinite(metric); });

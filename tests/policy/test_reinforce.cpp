@@ -119,6 +119,28 @@ TEST_CASE("a stream learns to label what pays, and keeps to its budget") {
     CHECK(value / (200.0 * labels) > 0.5);  // a random candidate is worth 0
 }
 
+TEST_CASE("a stream comes back to the sizes that a table knows") {
+    // Labels are worth more than their price, but of 20 candidates only batches of 3 to 8 are
+    // known.
+    const CandidateSet candidates = some_candidates(20, 2);
+    Formula known([&](auto subset) {
+        const auto size = std::ssize(subset);
+        double sum = 0.0;
+        for (const std::int32_t i : subset) sum += 10.0 + double{candidates.features[index(2 * i)]};
+        return size < 3 || size > 8 ? std::nan("") : sum;
+    });
+    const TrainingEnvironment environments[]{{"stream", candidates, &known}};
+    ReinforceOptions options = short_training(5);
+    options.updates = 300;
+    const Reinforce training = trained("label-or-not", environments, options);
+    const Rollouts drawn =
+        draw_batches(training.policy(), candidates, {.rollouts = 200, .picks = 5, .seed = 9});
+    const auto inside =
+        std::count_if(drawn.picks.begin(), drawn.picks.end(),
+                      [](const auto& picks) { return picks.size() >= 3 && picks.size() <= 8; });
+    CHECK(inside > 150);
+}
+
 TEST_CASE("the sequential head learns not to pick copies, by their distance alone") {
     // Ten pairs of copies: a batch is worth the number of different pairs in it.
     CandidateSet candidates;
