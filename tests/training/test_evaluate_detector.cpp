@@ -1,5 +1,6 @@
 // What a detector is worth over ranks: an untrained one will do.
 
+#include "src/base/narrow.hpp"
 #include "src/training/evaluate_detector.hpp"
 
 #include <c10/core/GradMode.h>
@@ -130,7 +131,8 @@ TEST_CASE("boxes are compared in pixels of the original images, where their size
     pool.info.has_image_sizes = true;
     const auto times = static_cast<std::int32_t>(std::ceil(40.0 / std::sqrt(area)));
     REQUIRE(times * times * area < 96.0 * 96.0);
-    pool.image_sizes = {kSide * times, kSide * times, kSide, kSide};
+    const auto own = narrow<std::int32_t>(kSide), large = narrow<std::int32_t>(kSide * times);
+    pool.image_sizes = {large, large, own, own};
     CHECK(sizes()[0] == kNoObjects);
     CHECK(sizes()[1] > 0.0);
     CHECK(sizes()[2] == kNoObjects);

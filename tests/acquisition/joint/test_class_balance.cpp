@@ -44,7 +44,10 @@ TEST_CASE("class-balance evens out a lopsided pool") {
 
 TEST_CASE("counts that do not fit the rows are refused") {
     const std::vector<float> counts{1, 0, 0, 1};
-    const JointRows rows{.rows = 3, .class_counts = counts, .label_classes = 2};
+    JointRows rows;
+    rows.rows = 3;
+    rows.class_counts = counts;
+    rows.label_classes = 2;
     const auto alone = make_local_collective();
     CHECK_THROWS_WITH(
         select_jointly(*alone, *find_joint_acquisition("class-balance"), rows, {.k = 1}),
