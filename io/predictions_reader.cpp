@@ -87,7 +87,7 @@ struct OpenPredictions {
             dataset.emplace(file.dataset(name));
             const auto& shape = dataset->shape();
             if (shape.size() != axes || !is_float(*dataset) || shape[1] < 1 ||
-                (box_scores && shape[1] != info.boxes.most)) {
+                (info.boxes.most > 0 && shape[1] != info.boxes.most)) {
                 refuse(*dataset, expected);
                 return dataset.reset();
             }

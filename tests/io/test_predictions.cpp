@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "io/hdf5/file.hpp"
@@ -143,4 +144,124 @@ TEST_CASE("predictions of the wrong shape are refused with every reason") {
     write_outputs(directory / "x.h5", "/x", {1}, {1.0F});
     CHECK(
         contains(message_of([&] { describe_predictions(directory / "x.h5"); }), "the file has x"));
+}
+
+namespace {
+
+/// Two boxes a row at most, of two classes and the background.
+PredictionsInfo describe_boxes(const std::string& path, std::int64_t rows, bool flips) {
+    PredictionsInfo info;
+    info.path = path;
+    info.rows = rows;
+    info.boxes = {2, 3, flips};
+    return info;
+}
+
+void write_boxes(const PredictionsInfo& info, const std::vector<float>& log_probs,
+                 const std::vector<float>& scores, const std::vector<float>& flips) {
+    const auto alone = make_local_collective();
+    PredictionsWriter writer(info, {}, Overwrite::no, *alone, {});
+    PredictionBlock block{{0, info.rows}, {}, {}, {}, {}, {}};
+    block.found = {info.boxes, log_probs, scores, flips};
+    writer.write(block);
+    writer.finish();
+}
+
+}  // namespace
+
+TEST_CASE("boxes read back bit by bit, those that are not there as well, on any number of ranks") {
+    const TemporaryDirectory directory;
+    constexpr std::int64_t kRows = 9;
+    const float nan = std::nanf("");
+    std::vector<float> log_probs, scores, flips;
+    for (int row = 0; row < kRows; ++row) {
+        for (int box = 0; box < 2; ++box) {
+            const bool there = box < row % 3;
+            scores.push_back(there ? 1.0F / static_cast<float>(row + box + 1) : nan);
+            flips.push_back(there ? 0.1F * static_cast<float>(row) : nan);
+            for (int c = 0; c < 3; ++c)
+                log_probs.push_back(there ? -0.1F * static_cast<float>(row + c) : nan);
+        }
+    }
+    for (const bool with_flips : {false, true}) {
+        const auto info =
+            describe_boxes(directory / (with_flips ? "flips.h5" : "boxes.h5"), kRows, with_flips);
+        write_boxes(info, log_probs, scores, with_flips ? flips : std::vector<float>());
+        const PredictionsInfo found = describe_predictions(info.path);
+        CHECK(found.rows == kRows);
+        CHECK(found.output_kind == OutputKind::none);
+        CHECK(found.boxes.most == 2);
+        CHECK(found.boxes.classes == 3);
+        CHECK(found.boxes.flips == with_flips);
+        CHECK(found.bytes_per_row() == 4 * (with_flips ? 10 : 8));
+        for (const int ranks : {1, 3}) {
+            std::vector<float> all_log_probs, all_scores, all_flips;
+            const auto append = [](auto& to, const auto& from) {
+                to.insert(to.end(), from.begin(), from.end());
+            };
+            for (int rank = 0; rank < ranks; ++rank) {
+                const auto reader = open_predictions(info.path, rank, ranks, 2);
+                PredictionBlock block;
+                while (reader->next(block)) {
+                    append(all_log_probs, block.found.log_probs);
+                    append(all_scores, block.found.scores);
+                    append(all_flips, block.found.flips);
+                }
+                CHECK(reader->quarantine().empty());
+            }
+            const auto same = [](const std::vector<float>& a, const std::vector<float>& b) {
+                return a.size() == b.size() &&
+                       std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+            };
+            CHECK(same(all_log_probs, log_probs));
+            CHECK(same(all_scores, scores));
+            CHECK((with_flips ? same(all_flips, flips) : all_flips.empty()));
+        }
+    }
+}
+
+TEST_CASE("images with boxes that cannot be used are set apart") {
+    const TemporaryDirectory directory;
+    const float nan = std::nanf(""), inf = std::numeric_limits<float>::infinity();
+    const auto info = describe_boxes(directory / "boxes.h5", 6, true);
+    write_boxes(info, {0,   -inf, -inf, nan, nan, nan,   // as it should be
+                       0,   0,    0,    0,   0,   0,     // a box behind none
+                       nan, 0,    0,    nan, nan, nan,   // no distribution
+                       0,   0,    0,    0,   0,   0,     // a score above 1
+                       0,   0,    0,    0,   0,   0,     // no flip
+                       1,   0,    0,    nan, nan, nan},  // a log-probability above 0
+                {0.5F, nan, nan, 0.5F, 0.5F, nan, 0.5F, 1.5F, 0.5F, 0.4F, 0.5F, nan},
+                {1.0F, nan, nan, 0.5F, 0.5F, nan, 0.5F, 0.5F, 0.5F, nan, 0.0F, nan});
+    const auto reader = open_predictions(info.path, 0, 1, 6);
+    PredictionBlock block;
+    CHECK(reader->next(block));
+    const auto& bad = reader->quarantine();
+    REQUIRE(bad.size() == 5);
+    CHECK(bad[0].id == 1);
+    CHECK(bad[0].reason == "box 1 follows one that is not there");
+    CHECK(bad[1].reason == "the outputs hold a NaN");
+    CHECK(bad[2].reason == "the score of box 1 is 1.5, not 0 to 1");
+    CHECK(bad[3].reason == "the flip of box 1 is nan, not 0 to 1");
+    CHECK(bad[4].reason == "log-probability 1 is above 0");
+}
+
+TEST_CASE("boxes of shapes that do not fit each other are refused") {
+    const TemporaryDirectory directory;
+    const auto make = [&](const char* name,
+                          std::vector<std::pair<const char*, std::vector<std::int64_t>>> datasets) {
+        hdf5::File file = hdf5::File::create(directory / name);
+        for (auto& [dataset, shape] : datasets)
+            file.create_dataset({.name = dataset, .type = hdf5::Type::float32, .shape = shape});
+        file.close();
+        return message_of([&] { describe_predictions(directory / name); });
+    };
+    CHECK(contains(make("most.h5", {{"/box_scores", {4, 2}}, {"/box_log_probs", {4, 3, 5}}}),
+                   "/box_log_probs is f32 of shape [4, 3, 5], expected f32 [N, M, K], M as "
+                   "/box_scores has it"));
+    CHECK(contains(make("rows.h5", {{"/box_scores", {4, 2}}, {"/box_log_probs", {3, 2, 5}}}),
+                   "/box_log_probs has 3 rows, /box_scores has 4"));
+    CHECK(contains(make("alone.h5", {{"/box_scores", {4, 2}}}), "/box_log_probs is missing"));
+    CHECK(contains(make("flips.h5", {{"/box_flips", {4, 2}}}), "/box_scores is missing"));
+    CHECK(contains(make("class.h5", {{"/box_scores", {4, 2}}, {"/box_log_probs", {4, 2, 1}}}),
+                   "a class and the background at least"));
 }

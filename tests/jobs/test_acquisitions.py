@@ -8,7 +8,7 @@ import numpy
 
 from support import JobTest
 
-ROWS, SAMPLES, CLASSES, WIDTH = 1203, 3, 4, 6
+ROWS, SAMPLES, CLASSES, WIDTH, BOXES = 1203, 3, 4, 6, 5
 
 
 class Acquisitions(JobTest):
@@ -24,6 +24,14 @@ class Acquisitions(JobTest):
             file.create_dataset("embeddings", data=random.normal(0, 1, (rows, WIDTH)).astype("f4"))
             for role in ("learner", "reference"):
                 file.create_dataset(f"losses/{role}", data=random.exponential(1, rows).astype("f4"))
+            boxes = random.normal(0, 2, (rows, BOXES, CLASSES))
+            boxes -= numpy.log(numpy.exp(boxes).sum(2, keepdims=True))
+            none = numpy.arange(BOXES) >= random.integers(0, BOXES + 1, (rows, 1))  # after the last box of a row
+            boxes[none] = numpy.nan
+            shares = -numpy.sort(-random.random((2, rows, BOXES)))
+            shares[:, none] = numpy.nan
+            for field, data in (("log_probs", boxes), ("scores", shares[0]), ("flips", shares[1])):
+                file.create_dataset(f"box_{field}", data=data.astype("f4"))
         return self.path(name)
 
     def make_ids(self, name, ids):
@@ -62,7 +70,8 @@ class Acquisitions(JobTest):
         learner, reference = (("--" + role, self.train(pool, role, "--epochs", epochs, "--dropout", 0.5))
                               for role, epochs in (("learner", 1), ("reference", 2)))
         samples = ("--samples", 3)
-        asked = dict.fromkeys(self.names("acquisitions") + self.names("joint"), learner)
+        names = [name for name in self.names("acquisitions") if not name.startswith("box-")]  # of detectors: test_detectors.py
+        asked = dict.fromkeys(names + self.names("joint"), learner)
         asked |= dict.fromkeys(("bald", "average-kl", "mean-std", "variation-ratio", "vote-entropy", "expected-entropy",
                                 "batchbald"), learner + samples)
         asked |= {"epig": learner + samples + ("--target-pool", pool), "easy-reference": reference,

@@ -156,6 +156,108 @@ class Detectors(JobTest):
         self.assert_fails(2, ["--proxy-hidden"], *images, *rest, "--detector", model, "--proxy-hidden", 4)
         self.assert_fails(2, ["--proxy-full"], "table", "build", "--proxy-full", "-o", self.path("t.h5"))
 
+    def test_single_boxes_from_file_or_model_make_the_same_scores_on_any_number_of_ranks(self):
+        pool = self.scenes()
+        self.run_ok("train", "--pool", pool, "--model", "retinanet", "--optimizer", "adamw", "--learning-rate", 0.003,
+                    "--batch-size", 8, "--epochs", 4, "--run", self.path("run"))
+        model = self.path("run/model.pt")
+        most, fields = 60, ("box_log_probs", "box_scores", "box_flips")
+        predict = ("predict", "--pool", pool, "--learner", model, "--strategy", "boxes", "--boxes-per-image", most)
+        found = []
+        for ranks in (0, 2, 3, 4):
+            self.run_ok(*predict, "--box-flips", "-o", self.path(f"boxes{ranks}.h5"), ranks=ranks)
+            with h5py.File(self.path(f"boxes{ranks}.h5")) as file:
+                found.append({name: file[name][:] for name in fields})
+        for other in found[1:]:
+            for name in fields:
+                self.assertEqual(other[name].tobytes(), found[0][name].tobytes(), name)
+        log_probs, scores, flips = (found[0][name].astype("f8") for name in fields)
+        self.assertEqual(log_probs.shape, (48, most, 3))
+        there = ~numpy.isnan(scores)
+        self.assertTrue((there[:, :-1] >= there[:, 1:]).all() and there.any() and not there.all())
+        self.assertTrue((numpy.isnan(log_probs).all(2) == ~there).all() and (numpy.isnan(flips) == ~there).all())
+        numpy.testing.assert_allclose(numpy.exp(log_probs).sum(2)[there], 1, atol=1e-5)
+        # The score of a box is that of one of its classes by itself, against nothing.
+        sigmoids = 1 / (1 + numpy.exp(log_probs[:, :, 2:] - log_probs[:, :, :2]))
+        numpy.testing.assert_allclose(numpy.abs(sigmoids - scores[:, :, None]).min(2)[there], 0, atol=1e-5)
+
+        # The acquisitions once more, and every way to them.
+        ordered = numpy.sort(numpy.exp(log_probs), 2)
+        of_boxes = {"box-entropy": -(numpy.exp(log_probs) * log_probs).sum(2), "box-margin": 1 - (ordered[:, :, 2] - ordered[:, :, 1]),
+                    "box-least-confidence": 1 - ordered[:, :, 2], "box-flip": flips}
+        weights = numpy.where(log_probs[:, :, 0] >= log_probs[:, :, 1], 1, 4)
+        ways = {("--aggregate", "mean"): lambda a: numpy.nansum(a, 1) / numpy.maximum(there.sum(1), 1),
+                ("--aggregate", "sum"): lambda a: numpy.nansum(a, 1),
+                ("--aggregate", "top-n", "--aggregate-top", 2): lambda a: numpy.array(
+                    [numpy.sort(row[~numpy.isnan(row)])[::-1][:2].mean() if (~numpy.isnan(row)).any() else 0 for row in a]),
+                ("--class-weights", "1,4"): lambda a: numpy.where(there, a * weights, 0).max(1),
+                (): lambda a: numpy.where(there, a, 0).max(1)}
+        names = ",".join(of_boxes)
+        for options, aggregate in ways.items():
+            made = []
+            for source, ranks in ((("--predictions", self.path("boxes0.h5")), 0), (("--predictions", self.path("boxes0.h5")), 3),
+                                  (("--pool", pool, "--learner", model, "--boxes-per-image", most), 2)):
+                self.run_ok("score", *source, "--acquisition", names, *options, "-o", self.path("s.h5"), "--overwrite", ranks=ranks)
+                with h5py.File(self.path("s.h5")) as file:
+                    made.append({name: file[f"scores/{name}"][:] for name in of_boxes})
+            for name, values in of_boxes.items():
+                numpy.testing.assert_allclose(made[0][name], aggregate(values), rtol=1e-5, atol=1e-6, err_msg=f"{name} {options}")
+                for other in made[1:]:
+                    self.assertEqual(other[name].tobytes(), made[0][name].tobytes(), (name, options))
+        best = numpy.argsort(-made[0]["box-flip"], kind="stable")[:5]
+        for source, ranks in ((("--predictions", self.path("boxes0.h5")), 3), (("--pool", pool, "--learner", model,
+                                                                              "--boxes-per-image", most), 4)):
+            self.run_ok("select", *source, "--acquisition", "box-flip", "-k", 5, "-o", self.path("b.h5"), "--overwrite", ranks=ranks)
+            with h5py.File(self.path("b.h5")) as file:
+                numpy.testing.assert_array_equal(file["ids"][:], best)
+                self.assertEqual(file.attrs["aggregate"], "max")
+
+    def test_a_loop_picks_by_single_boxes(self):
+        pool, test = self.scenes(), self.scenes("test.h5", rows=24, seed=1)
+        names = ("random", "box-entropy", "box-flip")
+        runs = []
+        for ranks in (0, 3):
+            run = self.path(f"loop{ranks}")
+            self.run_ok("loop", "--pool", pool, "--test-pool", test, "--model", "ssd", "--optimizer", "adamw",
+                        "--learning-rate", 0.003, "--batch-size", 8, "--epochs", 2, "--initial", 8, "-k", 4, "--cycles", 2,
+                        "--acquisitions", ",".join(names), "--aggregate", "top-n", "--aggregate-top", 2, "--class-weights", "1,2",
+                        "--boxes-per-image", 8, "--reproducible", "--run", run, ranks=ranks)
+            with h5py.File(run + "/run.h5") as file:
+                runs.append([file[f"cycles/{name}/0/0/batch_ids"][:].tolist() for name in names] + [curves(run + "/run.h5")])
+        self.assertEqual(runs[0], runs[1])
+        self.assertNotEqual(runs[0][0], runs[0][1])
+        self.assertNotEqual(runs[0][1], runs[0][2])
+
+    def test_boxes_that_are_not_there_are_refused(self):
+        pool = self.scenes(rows=16)
+        model = self.train_detector(pool, "run", "--epochs", 1)
+        out = ("-o", self.path("o.h5"))
+        on_pool = ("--pool", pool, "--learner", model)
+        self.run_ok("predict", *on_pool, "--strategy", "boxes", "-o", self.path("boxes.h5"))
+        on_file = ("--predictions", self.path("boxes.h5"))
+        self.assertIn("up to 20 a row x 2 classes and background", self.run_ok("info", self.path("boxes.h5")).out)
+        self.assert_fails(2, ["box-flip", "needs box-flips", "--box-flips", "box-entropy, box-margin"], "score", *on_file,
+                          "--acquisition", "box-flip", *out, ranks=2)
+        self.assert_fails(2, ["entropy", "needs log_probs", "hold boxes"], "score", *on_file, "--acquisition", "entropy", *out)
+        self.assert_fails(2, ["--class-weights has 3", "2 classes"], "score", *on_file, "--acquisition", "box-entropy",
+                          "--class-weights", "1,1,1", *out, ranks=2)
+        self.assert_fails(2, ["--class-weights has -1"], "score", *on_file, "--acquisition", "box-entropy", "--class-weights", "1,-1",
+                          *out)
+        self.assert_fails(2, ["no acquisition here reads boxes", "box-flip"], "select", *on_pool, "--acquisition", "entropy", "-k", 2,
+                          "--aggregate", "mean", *out)
+        self.assert_fails(2, ["--aggregate-top", "top-n"], "score", *on_file, "--acquisition", "box-entropy", "--aggregate-top", 2,
+                          *out)
+        self.assert_fails(2, ["at most 200"], "predict", *on_pool, "--strategy", "boxes", "--boxes-per-image", 201, *out)
+        self.assert_fails(2, ["deterministic; add boxes"], "predict", *on_pool, "--strategy", "deterministic", "--box-flips", *out)
+        self.assert_fails(2, ["--boxes-per-image", "box-entropy"], "loop", "--pool", pool, "--test-pool", pool, "--model", "ssd",
+                          "--initial", 4, "-k", 2, "--cycles", 2, "--acquisitions", "entropy", "--boxes-per-image", 3, "--run",
+                          self.path("loop"))
+        plain = self.make_pool(rows=40)
+        learner = self.train(plain, "learner", "--epochs", 1)
+        for verb in (("predict", "--strategy", "boxes"), ("score", "--acquisition", "box-entropy")):
+            self.assert_fails(2, ["strategy boxes", "mlp", "ssd or a retinanet"], *verb, "--pool", plain, "--learner", learner, *out,
+                              ranks=2)
+
 
 if __name__ == "__main__":
     unittest.main()

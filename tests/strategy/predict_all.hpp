@@ -29,11 +29,15 @@ inline Predictions predict_all(const ModelRoles& models, const MemoryPool& pool,
             CHECK(part.embedding_size == predictor.shape().embedding_size);
             append(whole.log_probs, part.log_probs);
             append(whole.embeddings, part.embeddings);
+            append(whole.box_log_probs, part.box_log_probs);
+            append(whole.box_scores, part.box_scores);
+            append(whole.box_flips, part.box_flips);
             append(whole.quarantined, part.quarantined);
             for (const auto& [role, losses] : part.losses) append(whole.losses[role], losses);
         }
         whole.samples = predictor.shape().samples;
         whole.classes = predictor.shape().classes;
+        whole.box_shape = predictor.shape().boxes;
         whole.embedding_size = predictor.shape().embedding_size;
     }
     return whole;
