@@ -30,8 +30,8 @@ class Acquisitions(JobTest):
             boxes[none] = numpy.nan
             shares = -numpy.sort(-random.random((2, rows, BOXES)))
             shares[:, none] = numpy.nan
-            for name, data in (("log_probs", boxes), ("scores", shares[0]), ("flips", shares[1])):
-                file.create_dataset(f"box_{name}", data=data.astype("f4"))
+            for field, data in (("log_probs", boxes), ("scores", shares[0]), ("flips", shares[1])):
+                file.create_dataset(f"box_{field}", data=data.astype("f4"))
         return self.path(name)
 
     def make_ids(self, name, ids):

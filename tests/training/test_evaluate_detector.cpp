@@ -1,6 +1,5 @@
 // What a detector is worth over ranks: an untrained one will do.
 
-#include "src/base/narrow.hpp"
 #include "src/training/evaluate_detector.hpp"
 
 #include <c10/core/GradMode.h>
@@ -130,13 +129,13 @@ TEST_CASE("boxes are compared in pixels of the original images, where their size
     // Originals so many times as large.
     pool.info.has_image_sizes = true;
     const auto times = static_cast<std::int32_t>(std::ceil(40.0 / std::sqrt(area)));
+    constexpr auto kSize = static_cast<std::int32_t>(kSide);
     REQUIRE(times * times * area < 96.0 * 96.0);
-    const auto own = narrow<std::int32_t>(kSide), large = narrow<std::int32_t>(kSide * times);
-    pool.image_sizes = {large, large, own, own};
+    pool.image_sizes = {kSize * times, kSize * times, kSize, kSize};
     CHECK(sizes()[0] == kNoObjects);
     CHECK(sizes()[1] > 0.0);
     CHECK(sizes()[2] == kNoObjects);
-    pool.image_sizes = {kSide * 100, kSide * 100, kSide, kSide};
+    pool.image_sizes = {kSize * 100, kSize * 100, kSize, kSize};
     CHECK(sizes()[1] == kNoObjects);
     CHECK(sizes()[2] > 0.0);
 }
