@@ -134,12 +134,12 @@ part_loop() {
     policies
     side_by_side cycle loop/rules scenes --acquisitions random,entropy,k-center,class-balance -- cycle loop/ours scenes --acquisitions policy --policy "$out/ours/policy.h5"
     cycle loop/paper scenes --acquisitions policy --policy "$out/paper/policy.h5"
-    run thresher-table "$out/loop/rules" "$out/loop/ours" "$out/loop/paper" --at 30 60 90 --against "rules: random"
+    run thresher-table "$out/loop/rules" "$out/loop/ours" "$out/loop/paper" --at 30 60 --against "rules: random"
     run thresher-report "$out/loop/rules" --pool "$out/train.h5" --figures "$out/figures" -o "$out/loop.html"
 }
 
 part_agents() {
-    local smaller=(--initial 40 -k 10)
+    local smaller=(--initial 40 -k 10 --cycles 3)
     policies
     side_by_side cycle agents/per-cycle scenes "${smaller[@]}" --acquisitions policy --agent per-cycle -- \
         cycle agents/single scenes "${smaller[@]}" --acquisitions policy --agent single --policy "$out/ours/policy.h5"
