@@ -20,6 +20,7 @@
 #include "src/base/log.hpp"
 #include "src/base/stop_flag.hpp"
 #include "src/random/philox.hpp"
+#include "src/training/batch_loss.hpp"
 #include "src/training/evaluate.hpp"
 #include "src/training/evaluate_detector.hpp"
 
@@ -54,6 +55,7 @@ class Loop {
                               "another model, or thresher select on its embeddings");
             const ModelSpec spec = options.model.spec(pool_.info());
             check_fits(spec, test_pool_.info(), options.test_pool);
+            if (spec.detector) check_teaches(test_pool_.info(), spec);
             finds_objects_ = spec.detector.has_value();
             check_class_weights(options.choice.aggregate.class_weights, spec.classes);
             if (!options.reference.empty())
@@ -87,8 +89,7 @@ class Loop {
             for (std::size_t a = 0; a < options_.acquisitions.size(); ++a) {
                 LoopTrack& track = state_.track(a, repeat);
                 if (track.ids.empty() && state_.pending.empty() &&
-                    !label(track,
-                           initial_rows(pool_, options_.initial, job_.common().seed, repeat))) {
+                    !label(track, first_rows(repeat))) {
                     return wait_for_person();
                 }
                 if (!state_.pending.empty()) {
@@ -111,6 +112,15 @@ class Loop {
     Collective& collective() { return job_.collective(); }
     ModelRoles models(const Model& learner) const {
         return {&learner, reference_.get(), nullptr, {}};
+    }
+
+    /// Collective.
+    std::vector<std::int64_t> first_rows(std::int64_t repeat) {
+        std::vector<std::int64_t> ids;
+        agree(collective(), [&] {
+            ids = initial_rows(pool_, options_.initial, job_.common().seed, repeat, finds_objects_);
+        });
+        return ids;
     }
 
     void begin_afresh() {
@@ -214,11 +224,13 @@ class Loop {
                                   methods_[a].choice.agent != "fixed";
         // All acquisitions of a repeat begin with the same rows, and so with the same model.
         const bool known = cycle == 0 && first_ && first_->repeat == repeat && !trains_agent;
-        if (!known) first_.reset();
-        const Trained trained = known ? Trained() : train(track, seed, title, trains_agent);
-        const std::shared_ptr<const Model> model = known ? first_->model : trained.model;
+        if (first_ && first_->repeat != repeat) first_.reset();
+        // What the model cost is charged to each acquisition, however the run was cut into parts.
+        const Trained trained = known ? Trained{first_->model, first_->flops, {}}
+                                      : train(track, seed, title, trains_agent);
+        const std::shared_ptr<const Model> model = trained.model;
         const Judgement found = known ? first_->found : judge(*model);
-        if (cycle == 0 && !known) first_ = First{repeat, model, found};
+        if (cycle == 0 && !known) first_ = First{repeat, model, trained.flops, found};
         Picked picked;
         if (cycle + 1 < options_.cycles) {
             const AgentCheckpoints checkpoints{
@@ -263,6 +275,7 @@ class Loop {
     struct First {
         std::int64_t repeat;
         std::shared_ptr<const Model> model;
+        std::map<std::string, double> flops;
         Judgement found;
     };
 

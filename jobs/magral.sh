@@ -6,7 +6,7 @@
 #     bars        detectors with all labels, 3 seeds: scenes, and blood cells
 #     proxy       what heads on frozen features tell of detectors trained whole: 30 subsets, 3 trainings each with common seeds
 #     tables      what lookup tables can tell, by their size, for batches of 10 and 30
-#     policies    policies of the paper's mode and of ours, trained on tables, in environments of their own and in fresh ones
+#     policies    policies of the paper's mode and of ours, trained on tables, and judged in the environments of their training
 #     loop        30 images labelled after the first 30: random, uncertainty, k-center, both policies, and an oracle that knows all boxes; 5 repeats
 #     agents      in a loop, a policy that never changes, one that learns on in every cycle, and a new one in every cycle
 #     semi        the proxy with and without semi-supervision
@@ -55,9 +55,10 @@ side_by_side() {
     while [ "$1" != -- ]; do first+=("$1") && shift; done
     shift
     "${first[@]}" &
-    local pid=$!
-    "$@"
-    wait "$pid"
+    local pid=$! failed=0
+    "$@" || failed=$?
+    wait "$pid" || failed=$?
+    return "$failed"
 }
 
 learn() {
@@ -74,10 +75,12 @@ bars() {
 part_bars() {
     bars scenes ssd test
     bars scenes retinanet test
-    [ -z "$bccd" ] || { bars bccd ssd bccd_test && bars bccd retinanet bccd_test; }
+    [ -n "$bccd" ] || return 0
+    bars bccd ssd bccd_test
+    bars bccd retinanet bccd_test
 }
 
-# The detector whose trunk the proxy takes: of scenes that no loop labels.
+# The detector whose trunk the proxy takes: trained on all scenes of the agent, candidates included, of which no loop labels any.
 base() {
     unless_made "$out/base/model.pt" thresher train --config jobs/configs/magral_scenes.toml --pool "$out/agent.h5" --validation-pool "$out/reward.h5" --epochs 15 "${quiet[@]}" \
         --run "$out/base" --resume
@@ -106,7 +109,7 @@ part_tables() {
     done
 }
 
-# policy NAME OPTION...: trained in one environment; judged there, and in four fresh ones.
+# policy NAME OPTION...: trained in one environment; judged there.
 policy() {
     unless_made "$out/$1/policy.h5" mpirun -n 2 --oversubscribe --bind-to none thresher policy train --config jobs/configs/magral_policy.toml "${@:2}" "${quiet[@]}" --run "$out/$1" --resume
 }

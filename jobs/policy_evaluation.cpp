@@ -203,9 +203,11 @@ int evaluate_policy(Job& job) {
     for (const std::string& name : options.choosers) check_chooser_or_search(name);
     THRESHER_CHECK_AS(UsageError, options.tables.empty() || options.own,
                       "--table names environments of a training; add --own");
-    THRESHER_CHECK_AS(UsageError, options.choice.rows.empty() || options.own,
-                      "--rows names the candidates of a training, so no environment with them is "
-                      "fresh; add --own");
+    THRESHER_CHECK_AS(
+        UsageError,
+        (options.choice.rows.empty() && options.choice.labelled_rows.empty()) || options.own,
+        "{} names rows of a training, so no environment with them is fresh; add --own",
+        options.choice.rows.empty() ? "--labelled-rows" : "--rows");
     check_tables(options);
     if (!options.output.empty()) {
         job.check_output(options.output, {options.policy, options.choice.pool.path});

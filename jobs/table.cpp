@@ -109,9 +109,14 @@ std::string describe_metric(const LookupTable& table, const std::string& metric)
         usable.quarantined > 0 ? fmt::format(", {} records quarantined", usable.quarantined) : "");
 }
 
-/// Whether subsets differ by more than seeds do.
+/// Whether subsets differ by more than seeds do, or why that cannot be told.
 std::string describe_trust(const LookupTable& table, const std::string& metric) {
-    const TableSpread spread = table_spread(table, metric);
+    TableSpread spread;
+    try {
+        spread = table_spread(table, metric);
+    } catch (const Error& error) {
+        return error.what();
+    }
     if (!spread.known()) {
         return fmt::format(
             "{}: one training of each subset, so what is noise is not known; build "
@@ -131,9 +136,20 @@ void print_fidelity(const Job& job, const LookupTable& table, const std::string&
                     nlohmann::json& facts) {
     const std::vector<double> coverage = class_coverage(table);
     for (const auto& [metric, values] : table.metrics) {
-        const UsableRecords usable = usable_records(table, metric);
-        if (usable.quarantined > 0 || coverage.empty()) continue;
-        const double r = rank_correlation(coverage, usable.values);
+        if (coverage.empty()) continue;
+        std::vector<double> of_finite, means;
+        for (std::size_t i = 0; i < coverage.size(); ++i) {
+            double mean = 0.0;
+            for (std::int64_t j = 0; j < table.repeats; ++j) {
+                mean += values[i * static_cast<std::size_t>(table.repeats) +
+                               static_cast<std::size_t>(j)] /
+                        static_cast<double>(table.repeats);
+            }
+            if (!std::isfinite(mean)) continue;
+            of_finite.push_back(coverage[i]);
+            means.push_back(mean);
+        }
+        const double r = rank_correlation(of_finite, means);
         facts["class_coverage"][metric] = r;
         job.print(
             fmt::format("class coverage, which knows the labels, goes with {} by a rank "
@@ -300,11 +316,6 @@ int check(Job& job, Options options) {
         job.print("\nfitted:" + summaries + "\n");
         for (const auto& [metric, values] : table.metrics) {
             job.print(describe_trust(table, metric));
-            const TableSpread spread = table_spread(table, metric);
-            facts["spread"][metric] = {{"over_subsets", spread.over_subsets},
-                                       {"over_seeds", spread.over_seeds},
-                                       {"reliability", spread.reliability},
-                                       {"informative", spread.informative()}};
         }
         print_fidelity(job, table, options.against, facts);
     });
@@ -324,6 +335,7 @@ int info(Job& job, const Options& options) {
                               table.repeats == 1 ? "" : "s"));
         for (const auto& [metric, values] : table.metrics) {
             job.print("  " + metric_or_reason(table, metric));
+            job.print("  " + describe_trust(table, metric));
         }
         for (const auto& [size, count] : sizes) {
             job.print(fmt::format("  {} candidates: {} records", size, count));

@@ -58,6 +58,12 @@ std::string checksum_of(const OpenEnvironment& open) {
         add(points->features);
         add(points->targets);
     }
+    if (open.images) {
+        for (const MemoryPool* part :
+             {&open.images->labelled, &open.images->candidates, &open.images->reward}) {
+            add(part->boxes);
+        }
+    }
     return io::checksum_of_bytes(bytes);
 }
 
@@ -137,8 +143,8 @@ void refuse_unused(const Job& job, const EnvironmentChoice& options) {
                                "--proxy-full", "--proxy-batch"}) {
         refuse_unless(images, job, option, "--environment images");
     }
-    for (const char* option :
-         {"--reward-points", "--test-points", "--repeat", "--proxy-hidden", "--proxy-noise"}) {
+    for (const char* option : {"--reward-points", "--test-points", "--repeat", "--repeat-noise",
+                               "--proxy-hidden", "--proxy-noise"}) {
         refuse_unless(!images, job, option, "environments of points");
     }
 }

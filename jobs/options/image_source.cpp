@@ -54,6 +54,13 @@ ImageSource::ImageSource(const io::PoolFile& pool, const EnvironmentChoice& opti
     THRESHER_CHECK_AS(UsageError, detector->spec().detector.has_value(),
                       "{} is no ssd or retinanet, whose trunk the proxy could take",
                       options.detector);
+    const std::string rewards = io::inputs_checksum(options.reward_pool);
+    THRESHER_CHECK_AS(UsageError,
+                      rewards != io::inputs_checksum(info.path) &&
+                          rewards != io::inputs_checksum(options.test_pool),
+                      "--reward-pool {} is the pool that is chosen from, or that of the results; "
+                      "rewards, results and candidates must be of different images",
+                      options.reward_pool);
     detector_name_ = io::inputs_checksum(options.detector);
     reward_ = all_images(options.reward_pool, detector->spec());
     test_ = all_images(options.test_pool, detector->spec());

@@ -17,13 +17,12 @@
 namespace thresher::jobs {
 
 std::vector<std::int64_t> initial_rows(const io::PoolFile& pool, std::int64_t count,
-                                       std::uint64_t seed, std::int64_t repeat) {
+                                       std::uint64_t seed, std::int64_t repeat, bool covering) {
     const KeyedPermutation order(pool.info().rows, seed, Stream::initial_labels,
                                  static_cast<std::uint32_t>(repeat));
     std::vector<std::int64_t> rows;
-    const bool has_boxes = pool.info().has_boxes;
-    for (std::int64_t i = 0; i < (has_boxes ? order.size() : count); ++i) rows.push_back(order(i));
-    if (has_boxes) {
+    for (std::int64_t i = 0; i < (covering ? order.size() : count); ++i) rows.push_back(order(i));
+    if (covering) {
         Boxes boxes;
         pool.read_boxes({0, pool.info().rows}, boxes);
         rows = covering_rows(rows, boxes, count);

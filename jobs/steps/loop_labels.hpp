@@ -12,10 +12,10 @@
 
 namespace thresher::jobs {
 
-/// Ids that are labelled before the first cycle of a repeat: the same for every acquisition. Of a
-/// pool with boxes they have a box of each class, where `count` rows can. Local.
+/// Ids that are labelled before the first cycle of a repeat: the same for every acquisition.
+/// `covering`: of a pool with boxes, with a box of each class, where `count` rows can. Local.
 std::vector<std::int64_t> initial_rows(const io::PoolFile& pool, std::int64_t count,
-                                       std::uint64_t seed, std::int64_t repeat);
+                                       std::uint64_t seed, std::int64_t repeat, bool covering);
 
 /// Adds ids with the pool's targets; of a pool with boxes, with main_class(), which agents go by.
 /// Rows whose target is unknown are labelled -1 and passed over in training. Throws the same error

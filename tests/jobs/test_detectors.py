@@ -147,13 +147,13 @@ class Detectors(JobTest):
         self.assertEqual(runs[0], runs[1])
 
     def test_without_consistency_semi_supervision_is_supervision(self):
-        pool, reward = self.scenes(rows=60), self.scenes("reward.h5", rows=16, seed=1)
+        pool, reward, test = self.scenes(rows=60), self.scenes("reward.h5", rows=16, seed=1), self.scenes("test.h5", rows=16, seed=2)
         detector = self.train_detector(pool, "detector", "--epochs", 2)
         found = {}
         for proxy, weight in (("supervised", 1), ("mean-teacher", 0), ("pseudo-label", 0), ("mean-teacher", 1)):
             table = self.path(f"{proxy}{weight}.h5")
             consistency = () if proxy == "supervised" else ("--consistency", weight)
-            self.run_ok("table", "build", "--environment", "images", "--pool", pool, "--reward-pool", reward, "--test-pool", reward,
+            self.run_ok("table", "build", "--environment", "images", "--pool", pool, "--reward-pool", reward, "--test-pool", test,
                         "--detector", detector, "--labelled", 6, "--candidates", 16, "--proxy-steps", 10, "--proxy-batch", 8,
                         "--threshold", 0.2, "--records", 3, "--subset-size", 4, "--proxy", proxy, *consistency, "-o", table)
             with h5py.File(table) as file:
@@ -179,7 +179,10 @@ class Detectors(JobTest):
         images = ("table", "build", "--environment", "images", "--pool", pool, "--labelled", 2, "--candidates", 4,
                   "--subset-size", 2, "--records", 2, "-o", self.path("t.h5"))
         self.assert_fails(2, ["--detector"], *images)
-        rest = ("--reward-pool", pool, "--test-pool", pool)
+        reward, test = self.scenes("reward.h5", rows=8, seed=1), self.scenes("test.h5", rows=8, seed=2)
+        rest = ("--reward-pool", reward, "--test-pool", test)
+        self.assert_fails(2, ["different images"], *images, "--reward-pool", pool, "--test-pool", test, "--detector", model)
+        self.assert_fails(2, ["uniform"], *start, "--pool", pool, "--model", "ssd", "--method", "hard-learner", "--online", "learner")
         self.assert_fails(2, ["unknown metric", "average-precision, negative-loss"], *images, *rest, "--detector", model,
                           "--metric", "accuracy")
         self.assert_fails(2, ["--proxy-hidden"], *images, *rest, "--detector", model, "--proxy-hidden", 4)

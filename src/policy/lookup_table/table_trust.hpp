@@ -22,7 +22,7 @@ struct TableSpread {
 
     bool known() const { return trainings >= 2; }
     /// Subsets differ by more than seeds do.
-    bool informative() const { return known() && over_subsets >= over_seeds; }
+    bool informative() const { return known() && over_subsets > 0.0 && over_subsets >= over_seeds; }
 };
 
 /// Over the records of which all trainings have a finite metric. Throws Error for a metric that the

@@ -172,6 +172,11 @@ CandidateScorer::CandidateScorer(const Method& method, const Scorers& scorers, c
     for (const Model* model : {scorers.online, scorers.reference}) {
         if (model != nullptr) {
             THRESHER_CHECK_AS(
+                UsageError, !model->spec().detector,
+                "method {} scores candidates by losses of classes or of pairs, but {} "
+                "finds objects; train it by method uniform",
+                method.name, model->spec().name);
+            THRESHER_CHECK_AS(
                 UsageError, form.resolution >= 1.0 || takes_any_size(model->spec()),
                 "scoring-resolution is {}, but a {} takes images of one size; score "
                 "with residual networks, or at resolution 1",
