@@ -23,14 +23,14 @@ class JointShard;
 /// What is known of the rows of one rank; spans that do not exist are empty. Ranks follow each
 /// other.
 struct JointRows {
-    std::int64_t rows = 0;                   ///< n
-    std::int64_t first_row = 0;              ///< global row of the first
-    std::span<const std::int64_t> ids;       ///< [n], or empty where ids equal rows
-    std::span<const float> log_probs;        ///< [n, S, C], natural logarithm; -inf is legal
-    std::int64_t samples = 0, classes = 0;   ///< S and C
-    std::span<const float> embeddings;       ///< [n, d]
-    std::int64_t embedding_size = 0;         ///< d
-    std::span<const float> class_counts{};   ///< [n, label_classes], of the labels
+    std::int64_t rows = 0;                  ///< n
+    std::int64_t first_row = 0;             ///< global row of the first
+    std::span<const std::int64_t> ids;      ///< [n], or empty where ids equal rows
+    std::span<const float> log_probs;       ///< [n, S, C], natural logarithm; -inf is legal
+    std::int64_t samples = 0, classes = 0;  ///< S and C
+    std::span<const float> embeddings;      ///< [n, d]
+    std::int64_t embedding_size = 0;        ///< d
+    std::span<const float> class_counts{};  ///< [n, label_classes], of the labels
     std::int64_t label_classes = 0;
     std::span<const std::uint8_t> excluded;  ///< [n], 1 = takes no part; or empty
     std::span<const std::uint8_t> labelled;  ///< [n], 1 = labelled already, never picked; or empty
