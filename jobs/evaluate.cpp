@@ -191,6 +191,8 @@ int run_evaluate(Job& job) {
     THRESHER_CHECK_AS(
         UsageError, options.detections.empty() || options.detections != options.output,
         "--detections and --output both name {}; give each its own file", options.output);
+    THRESHER_CHECK_AS(UsageError, options.metric != "coco" || !job.was_given("--iou"),
+                      "--iou is for voc07 and voc10; the metric coco has ten overlaps");
     for (const std::string& output : {options.output, options.detections}) {
         if (output.empty()) continue;
         job.check_output(output, {options.pool.path, options.model, options.categories});
@@ -204,10 +206,10 @@ int run_evaluate(Job& job) {
     bool zero_shot = false, pairs = false;
     agree(job.collective(), [&] {
         model = load_model(options.model, info, job.device());
-        THRESHER_CHECK_AS(
-            UsageError,
-            (options.output.empty() && options.detections.empty()) || model->spec().detector,
-            "--output and --detections are for detectors, but {} is none", options.model);
+        for (const char* option : {"--output", "--detections", "--metric", "--iou"}) {
+            THRESHER_CHECK_AS(UsageError, !job.was_given(option) || model->spec().detector,
+                              "{} is for detectors, but {} is none", option, options.model);
+        }
         source = io::make_block_reader(pool, job.collective().rank(), job.collective().size());
         if (!model->spec().towers) return;
         check_same_vocabulary(model->spec(), pool, options.model);

@@ -170,6 +170,7 @@ class Detectors(JobTest):
         self.assert_fails(1, ["scenes.h5", "--model ssd"], *start, "--pool", pool, "--model", "cnn")
         self.assert_fails(2, ["label smoothing"], *start, "--pool", pool, "--model", "ssd", "--label-smoothing", 0.1)
         self.assert_fails(2, ["trunk"], *start, "--pool", pool, "--model", "ssd", "--trunk", "vgg99")
+        self.assert_fails(2, ["--iou", "ten overlaps"], "evaluate", "--pool", pool, "--model", model, "--metric", "coco", "--iou", 0.7)
         self.assert_fails(1, ["plain.h5", "no boxes"], "evaluate", "--pool", plain, "--model", model)
         self.assert_fails(2, ["boxes", "--rows"], *start, "--pool", pool, "--model", "ssd", "--labels", plain)
         loop = ("loop", "--pool", pool, "--test-pool", pool, "--model", "ssd", "--initial", 4, "-k", 2, "--cycles", 2,
