@@ -163,7 +163,7 @@ part_cells() {
     [ -n "$bccd" ] || { echo "magral: no --bccd, so part cells is left out"; return; }
     policies
     side_by_side cycle cells/rules bccd --acquisitions random,entropy,k-center,class-balance -- cycle cells/ours bccd --acquisitions policy --policy "$out/ours/policy.h5"
-    run thresher-table "$out/cells/rules" "$out/cells/ours" --at 20 40 60 --against "rules: random"
+    run thresher-table "$out/cells/rules" "$out/cells/ours" --at 20 40 --against "rules: random"
     run thresher-report "$out/cells/rules" --pool "$out/bccd_train.h5" --figures "$out/figures" -o "$out/cells.html"
 }
 
