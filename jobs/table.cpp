@@ -134,27 +134,14 @@ std::string describe_trust(const LookupTable& table, const std::string& metric) 
 /// How the metrics go with what costs no training, and with those of another table.
 void print_fidelity(const Job& job, const LookupTable& table, const std::string& against,
                     nlohmann::json& facts) {
-    const std::vector<double> coverage = class_coverage(table);
     for (const auto& [metric, values] : table.metrics) {
-        if (coverage.empty()) continue;
-        std::vector<double> of_finite, means;
-        for (std::size_t i = 0; i < coverage.size(); ++i) {
-            double mean = 0.0;
-            for (std::int64_t j = 0; j < table.repeats; ++j) {
-                mean += values[i * static_cast<std::size_t>(table.repeats) +
-                               static_cast<std::size_t>(j)] /
-                        static_cast<double>(table.repeats);
-            }
-            if (!std::isfinite(mean)) continue;
-            of_finite.push_back(coverage[i]);
-            means.push_back(mean);
-        }
-        const double r = rank_correlation(of_finite, means);
-        facts["class_coverage"][metric] = r;
+        const std::optional<TableAgreement> found = compare_with_coverage(table, metric);
+        if (!found) continue;
+        facts["class_coverage"][metric] = found->rank_correlation;
         job.print(
             fmt::format("class coverage, which knows the labels, goes with {} by a rank "
                         "correlation of {:.2f}",
-                        metric, r));
+                        metric, found->rank_correlation));
     }
     if (against.empty()) return;
     const LookupTable other = io::read_lookup_table(against);

@@ -21,6 +21,7 @@
 #include "src/base/log.hpp"
 #include "src/base/stop_flag.hpp"
 #include "src/models/anchors.hpp"
+#include "src/models/detector/detector_spec.hpp"
 #include "src/models/model.hpp"
 #include "src/training/actors/actor.hpp"
 #include "src/training/actors/actor_feed.hpp"
@@ -68,8 +69,7 @@ void add_options(CLI::App& app, Options& options) {
 /// Whether the learner learns from targets, not from captions or boxes. Throws FileError.
 bool learns_targets(const Options& options) {
     if (options.init.empty()) {
-        const std::string& name = options.model.name;
-        return name != "two-tower" && name != "ssd" && name != "retinanet";
+        return options.model.name != "two-tower" && !is_detector(options.model.name);
     }
     const ModelSpec spec = read_model_spec(options.init);
     return !spec.towers && !spec.detector;

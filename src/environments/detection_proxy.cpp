@@ -65,6 +65,7 @@ struct DetectionProxy::Body {
     std::unique_ptr<Model> start;
     DetectionLoss loss;
     Detect detect;
+    double forward_flops = 0.0;  ///< of one image
 
     Body(const Model& detector, std::string detector_name, const DetectionParts& parts,
          const DetectionProxyOptions& chosen)
@@ -84,6 +85,9 @@ struct DetectionProxy::Body {
         known.append(reader.read(parts.candidates, true));
         reward = reader.read(parts.reward, false);
         test = reader.read(parts.test, false);
+        const auto learner = new_learner(0);
+        run(*learner, known, {0}, [](const ModelOutputs&, const auto&) {});
+        forward_flops = learner->flops();
     }
 
     std::int64_t images() const { return labelled + candidates; }
@@ -172,13 +176,6 @@ struct DetectionProxy::Body {
         return sum.div(found);
     }
 
-    /// w(t) of step `step`: Laine and Aila 2017.
-    double ramp_up(std::int64_t step) const {
-        const double length = options.ramp * static_cast<double>(options.steps);
-        const double t = length <= 0.0 ? 1.0 : std::min(1.0, static_cast<double>(step) / length);
-        return options.consistency * std::exp(-5.0 * (1.0 - t) * (1.0 - t));
-    }
-
     std::unique_ptr<DetectionLearner> new_learner(std::int64_t repeat) const {
         return std::make_unique<DetectionLearner>(
             spec, options.seed + static_cast<std::uint64_t>(repeat), options.full,
@@ -216,7 +213,8 @@ struct DetectionProxy::Body {
                 const std::vector<std::int64_t> batch = batch_of(others, step, stream + 1);
                 total = total + (teacher ? consistency_loss(*learner, *teacher, batch)
                                          : pseudo_label_loss(*learner, batch))
-                                    .mul(ramp_up(step));
+                                    .mul(consistency_weight(options.consistency, options.ramp, step,
+                                                            options.steps));
             }
             total.backward();
             const double left =
@@ -359,14 +357,8 @@ std::vector<float> DetectionProxy::log_probs(std::span<const std::int32_t> subse
 }
 
 double DetectionProxy::flops(std::int64_t, Part judged_on) const {
-    const auto learner = body_->new_learner(0);
-    const auto of_one = [&](const ImageSet& images) {
-        const double before = learner->flops();
-        body_->run(*learner, images, {0}, [](const ModelOutputs&, const auto&) {});
-        return learner->flops() - before;
-    };
     const DetectionProxyOptions& options = body_->options;
-    const double forward = of_one(body_->known);
+    const double forward = body_->forward_flops;
     const bool semi = options.supervision != Supervision::supervised && options.consistency > 0.0;
     const double step = static_cast<double>(options.batch_size) * forward *
                         (semi ? options.supervision == Supervision::mean_teacher ? 7.0 : 6.0 : 3.0);
@@ -377,13 +369,12 @@ double DetectionProxy::flops(std::int64_t, Part judged_on) const {
 
 std::string DetectionProxy::describe() const {
     const DetectionProxyOptions& options = body_->options;
-    constexpr const char* kNames[] = {"supervised", "pseudo-label", "mean-teacher"};
     std::string text = fmt::format(
         "{}, {} of {} ({}), {} steps of {}, learning rate {}, weight decay {}, {} trainings, seed "
         "{}",
-        kNames[static_cast<std::size_t>(options.supervision)], options.full ? "all" : "heads",
-        body_->spec.name, body_->name, options.steps, options.batch_size, options.learning_rate,
-        options.weight_decay, options.repeats, options.seed);
+        supervision_name(options.supervision), options.full ? "all" : "heads", body_->spec.name,
+        body_->name, options.steps, options.batch_size, options.learning_rate, options.weight_decay,
+        options.repeats, options.seed);
     if (options.warm) text += ", warm";
     if (options.supervision != Supervision::supervised) {
         text += fmt::format(", consistency {}, ramp {}, threshold {}", options.consistency,

@@ -139,9 +139,8 @@ class Training {
 
     /// w(t) of the candidates at a step.
     float consistency(std::int64_t step) const {
-        const double over = options_.ramp * static_cast<double>(options_.steps);
-        const double t = over <= 0.0 ? 1.0 : std::min(1.0, static_cast<double>(step) / over);
-        return static_cast<float>(options_.consistency * std::exp(-5.0 * (1.0 - t) * (1.0 - t)));
+        return static_cast<float>(
+            consistency_weight(options_.consistency, options_.ramp, step, options_.steps));
     }
 
     void learn_what_is_sure(std::int64_t step) {

@@ -5,10 +5,13 @@
 // group of subsets is trained side by side, one lane of the vectors each, so every subset goes
 // through the same arithmetic alone or in company. Compiled once an instruction set.
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace thresher {
@@ -19,6 +22,17 @@ enum class Supervision {
     pseudo_label,  ///< what it is sure of counts as labelled (Lee 2013)
     mean_teacher   ///< it should agree with a running mean of itself (Tarvainen and Valpola 2017)
 };
+
+std::string_view supervision_name(Supervision supervision);
+
+/// The weight w(t) of what is not labelled at a step: `consistency` when the ramp, a share of the
+/// steps, is over, and times exp(-5 (1 - t)^2) before (Laine and Aila 2017).
+inline double consistency_weight(double consistency, double ramp, std::int64_t step,
+                                 std::int64_t steps) {
+    const double length = ramp * static_cast<double>(steps);
+    const double t = length <= 0.0 ? 1.0 : std::min(1.0, static_cast<double>(step) / length);
+    return consistency * std::exp(-5.0 * (1.0 - t) * (1.0 - t));
+}
 
 struct LearnerOptions {
     std::int64_t hidden = 0;  ///< width of the hidden layer; 0: softmax regression

@@ -80,10 +80,16 @@ void check_options(const ProxyOptions& options) {
 
 }  // namespace
 
+std::string_view supervision_name(Supervision supervision) {
+    constexpr std::string_view kNames[] = {"supervised", "pseudo-label", "mean-teacher"};
+    return kNames[static_cast<std::size_t>(supervision)];
+}
+
 Supervision supervision_named(std::string_view name) {
-    if (name == "supervised") return Supervision::supervised;
-    if (name == "pseudo-label") return Supervision::pseudo_label;
-    if (name == "mean-teacher") return Supervision::mean_teacher;
+    for (const Supervision known :
+         {Supervision::supervised, Supervision::pseudo_label, Supervision::mean_teacher}) {
+        if (name == supervision_name(known)) return known;
+    }
     fail<UsageError>("unknown proxy \"{}\"; known: supervised, pseudo-label, mean-teacher", name);
 }
 
@@ -245,11 +251,10 @@ std::vector<float> PointProxy::log_probs(std::span<const std::int32_t> subset, P
 
 std::string PointProxy::describe() const {
     const LearnerOptions& learner = options_.learner;
-    constexpr const char* kNames[] = {"supervised", "pseudo-label", "mean-teacher"};
     std::string text = fmt::format(
         "{}, hidden {}, {} steps, learning rate {}, weight decay {}, {} trainings, seed {}",
-        kNames[static_cast<std::size_t>(learner.supervision)], learner.hidden, learner.steps,
-        learner.learning_rate, learner.weight_decay, options_.repeats, options_.seed);
+        supervision_name(learner.supervision), learner.hidden, learner.steps, learner.learning_rate,
+        learner.weight_decay, options_.repeats, options_.seed);
     if (options_.warm_steps > 0) text += fmt::format(", warm with {} steps", options_.warm_steps);
     if (learner.supervision == Supervision::pseudo_label) {
         text += fmt::format(", consistency {}, ramp {}, threshold {}", learner.consistency,

@@ -145,13 +145,13 @@ void Reinforce::measure_random() {
 }
 
 std::vector<double> Reinforce::finite_metrics_of(
-    const TrainingEnvironment& environment,
-    const std::vector<std::vector<std::int32_t>>& batches) const {
+    std::size_t place, const std::vector<std::vector<std::int32_t>>& batches) const {
+    const TrainingEnvironment& environment = environments_[place];
     std::vector<double> metrics = metric_of(environment, batches);
     if (!head_.exact) {
         // Of a size that the table does not know: worse than all it knows, and the more so the
         // further it is from b, so that the policy comes back to where it can learn.
-        const Spread& random = random_[static_cast<std::size_t>(&environment - &environments_[0])];
+        const Spread& random = random_[place];
         const auto b = static_cast<double>(options_.picks);
         for (std::size_t i = 0; i < metrics.size(); ++i) {
             if (std::isfinite(metrics[i])) continue;
@@ -223,7 +223,7 @@ void Reinforce::update() {
     const Draw draw = draw_for(updates_done_);
     const Rollouts rollouts = draw_batches(policy_, environment.candidates, draw);
     if (place == 0) note_picks(rollouts);
-    const std::vector<double> metrics = finite_metrics_of(environment, rollouts.picks);
+    const std::vector<double> metrics = finite_metrics_of(place, rollouts.picks);
     const std::vector<double> rewards = rewards_of(metrics, rollouts.picks);
     std::vector<float> gradient(policy_.parameters.size());
     const std::vector<float> advantages =
@@ -295,7 +295,7 @@ void Reinforce::refresh() {
     if (!refitted) return;
     for (std::size_t i = 0; i < memories_.size(); ++i) {
         if (memories_[i].size() == 0) continue;
-        memories_[i].metrics = finite_metrics_of(environments_[i], memories_[i].picks);
+        memories_[i].metrics = finite_metrics_of(i, memories_[i].picks);
     }
     measure_random();
     // Over the environments whose proposals were retrained; NaN where there is none.

@@ -111,10 +111,10 @@ class Reinforce {
     void refresh();
     /// Means and deviations of random batches, by which rewards are told.
     void measure_random();
-    /// Of batches, and the mean of the others where one is not finite.
+    /// Of batches in the environment of this place. Where one is not finite: the mean of the others
+    /// or, where batches have no fixed size, less than all that is known.
     std::vector<double> finite_metrics_of(
-        const TrainingEnvironment& environment,
-        const std::vector<std::vector<std::int32_t>>& batches) const;
+        std::size_t place, const std::vector<std::vector<std::int32_t>>& batches) const;
     /// Less the price of the labels, where batches have no fixed size.
     std::vector<double> rewards_of(std::span<const double> metrics,
                                    const std::vector<std::vector<std::int32_t>>& batches) const;

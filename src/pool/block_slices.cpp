@@ -37,9 +37,8 @@ class BlockSlices final : public BlockSource {
                                static_cast<std::size_t>(count) * width);
         };
         const std::int64_t first = block_.rows.begin + done_;
-        slice = {{first, first + count}, part(block_.inputs),     part(block_.targets),
-                 part(block_.ids),       part(block_.tokens),     part(block_.image_ids),
-                 part(block_.boxes),     part(block_.image_sizes)};
+        slice.rows = {first, first + count};
+        visit_columns([&](auto column, auto) { slice.*column = part(block_.*column); });
         done_ += count;
         return true;
     }

@@ -29,13 +29,7 @@ class ExampleBlocks final : public BlockSource {
         positions_.resize(static_cast<std::size_t>(block.rows.size()));
         std::iota(positions_.begin(), positions_.end(), block.rows.begin);
         source_.fetch(positions_, examples_);
-        block.inputs = examples_.inputs;
-        block.targets = examples_.targets;
-        block.ids = examples_.ids;
-        block.tokens = examples_.tokens;
-        block.image_ids = examples_.image_ids;
-        block.boxes = examples_.boxes;
-        block.image_sizes = examples_.image_sizes;
+        visit_columns([&](auto column, auto field) { block.*column = examples_.*field; });
         return true;
     }
 

@@ -81,6 +81,19 @@ void visit_fields(const Visit& visit) {
     visit(&Examples::image_sizes);
 }
 
+/// Calls visit(&Block::inputs, &Examples::inputs), and so on for every column of a block: what is
+/// added to Block is added here.
+template <class Visit>
+void visit_columns(const Visit& visit) {
+    visit(&Block::inputs, &Examples::inputs);
+    visit(&Block::targets, &Examples::targets);
+    visit(&Block::ids, &Examples::ids);
+    visit(&Block::tokens, &Examples::tokens);
+    visit(&Block::image_ids, &Examples::image_ids);
+    visit(&Block::boxes, &Examples::boxes);
+    visit(&Block::image_sizes, &Examples::image_sizes);
+}
+
 /// Examples by position in [0, size()); a whole pool, or chosen rows of one. Every rank sees all of
 /// them.
 class ExampleSource {

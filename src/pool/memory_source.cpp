@@ -36,13 +36,7 @@ class MemoryBlocks final : public BlockSource {
             return std::span(values).subspan(static_cast<std::size_t>(block.rows.begin * width),
                                              static_cast<std::size_t>(block.rows.size() * width));
         };
-        block.inputs = part(pool_.inputs);
-        block.targets = part(pool_.targets);
-        block.ids = part(pool_.ids);
-        block.tokens = part(pool_.tokens);
-        block.image_ids = part(pool_.image_ids);
-        block.boxes = part(pool_.boxes);
-        block.image_sizes = part(pool_.image_sizes);
+        visit_columns([&](auto column, auto field) { block.*column = part(pool_.*field); });
         return true;
     }
 

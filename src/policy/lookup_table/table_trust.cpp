@@ -24,6 +24,11 @@ double mean_of(std::span<const double> trainings) {
     return std::isfinite(mean) ? mean : std::nan("");
 }
 
+double mean_of(const LookupTable& table, std::span<const double> values, std::int64_t record) {
+    const auto r = static_cast<std::size_t>(table.repeats);
+    return mean_of(values.subspan(static_cast<std::size_t>(record) * r, r));
+}
+
 }  // namespace
 
 TableSpread table_spread(const LookupTable& table, const std::string& metric) {
@@ -60,17 +65,12 @@ TableAgreement compare_tables(const LookupTable& a, const std::string& metric_a,
                    "the tables are of other candidates; build both with the options of one "
                    "environment and one seed");
     const std::span<const double> of_a = values_of(a, metric_a), of_b = values_of(b, metric_b);
-    const auto value = [](const LookupTable& table, std::span<const double> values,
-                          std::int64_t record) {
-        const auto r = static_cast<std::size_t>(table.repeats);
-        return mean_of(values.subspan(static_cast<std::size_t>(record) * r, r));
-    };
     std::map<std::vector<std::int32_t>, double> known;
-    for (std::int64_t i = 0; i < a.size(); ++i) known[a.subsets.members(i)] = value(a, of_a, i);
+    for (std::int64_t i = 0; i < a.size(); ++i) known[a.subsets.members(i)] = mean_of(a, of_a, i);
     std::vector<double> left, right;
     for (std::int64_t i = 0; i < b.size(); ++i) {
         const auto other = known.find(b.subsets.members(i));
-        const double own = value(b, of_b, i);
+        const double own = mean_of(b, of_b, i);
         if (other == known.end() || std::isnan(other->second) || std::isnan(own)) continue;
         left.push_back(other->second);
         right.push_back(own);
@@ -99,6 +99,21 @@ std::vector<double> class_coverage(const LookupTable& table) {
         coverage.push_back(sum);
     }
     return coverage;
+}
+
+std::optional<TableAgreement> compare_with_coverage(const LookupTable& table,
+                                                    const std::string& metric) {
+    const std::vector<double> coverage = class_coverage(table);
+    if (coverage.empty()) return std::nullopt;
+    const std::span<const double> values = values_of(table, metric);
+    std::vector<double> of_finite, means;
+    for (std::int64_t i = 0; i < table.size(); ++i) {
+        const double mean = mean_of(table, values, i);
+        if (std::isnan(mean)) continue;
+        of_finite.push_back(coverage[static_cast<std::size_t>(i)]);
+        means.push_back(mean);
+    }
+    return TableAgreement{std::ssize(means), rank_correlation(of_finite, means)};
 }
 
 }  // namespace thresher

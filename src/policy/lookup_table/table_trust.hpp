@@ -4,6 +4,7 @@
 // the same subsets: what is to be known before a policy learns from it.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,5 +43,10 @@ TableAgreement compare_tables(const LookupTable& a, const std::string& metric_a,
 /// sum over classes c of log(1 + labels of class c in the subset), [R]: what costs no training, but
 /// knows the labels. Empty where the table does not say what they are. Local.
 std::vector<double> class_coverage(const LookupTable& table);
+
+/// How it goes with a metric, over the records whose trainings are all finite; nothing where it is
+/// empty. Throws Error for a metric that the table has not. Local.
+std::optional<TableAgreement> compare_with_coverage(const LookupTable& table,
+                                                    const std::string& metric);
 
 }  // namespace thresher
