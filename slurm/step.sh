@@ -31,28 +31,30 @@ walltime_left() {
     echo "$left"
 }
 
-# Ends the srun of a heterogeneous step that hangs although the step is over, as it can under Slurm 22.05, where the components
-# stop one and the same PMIx agent. Only where the controller answers, three times, that the step is gone.
-end_hanging_srun() {
-    local steps seen=0 gone=0
-    while kill -0 "$1" 2>/dev/null && [ "$gone" -lt 3 ]; do
-        sleep 2
-        steps=$(squeue --noheader --steps --jobs="$SLURM_JOB_ID" --format=%i 2>/dev/null) || continue
-        if [[ $steps =~ [.][0-9] ]]; then
-            seen=1 gone=0
-        else
-            gone=$((gone + seen))
-        fi
-    done
-    kill -KILL "$1" 2>/dev/null
-}
-
 # of_run NAME OTHERWISE: a number that the run tells of itself, or OTHERWISE where it cannot be asked. `parts`: how often it was
 # begun; `exit_code`: how its last part ended, -1 where it did not come to say.
 of_run() {
     local number
     number=$(thresher status "${run:?}" --json 2>/dev/null | sed -n "s/.*\"$1\":\(-\?[0-9]*\).*/\1/p")
     echo "${number:-$2}"
+}
+
+# end_hanging_srun PROCESS PARTS: ends the srun of a heterogeneous step that hangs although the step is over, as it can under Slurm
+# 22.05, where the components stop one and the same PMIx agent. Only where the controller answers, three times, that there is no
+# step, and the step was there: the controller listed it once, or the run has more parts than it had.
+end_hanging_srun() {
+    local steps began=0 gone=0
+    while kill -0 "$1" 2>/dev/null && [ "$gone" -lt 3 ]; do
+        sleep 2
+        steps=$(squeue --noheader --steps --jobs="$SLURM_JOB_ID" --format=%i 2>/dev/null) || continue
+        if [[ $steps =~ [.][0-9] ]]; then
+            began=1 gone=0
+        else
+            [ "$began" -eq 1 ] || [ "$(of_run parts 0)" -eq "$2" ] || began=1
+            gone=$((gone + began))
+        fi
+    done
+    kill -KILL "$1" 2>/dev/null
 }
 
 run_step() {
@@ -70,7 +72,7 @@ run_step() {
     step=$!
     # shellcheck disable=SC2064  # the process that is known now
     trap "kill -USR1 $step 2>/dev/null" USR1
-    [ -z "${SLURM_HET_SIZE:-}" ] || end_hanging_srun "$step" &
+    [ -z "${SLURM_HET_SIZE:-}" ] || end_hanging_srun "$step" "$parts" &
     # A signal ends a wait early; the last one gives the step's own code.
     while kill -0 "$step" 2>/dev/null; do
         wait "$step"
