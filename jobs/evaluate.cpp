@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "io/block_reader.hpp"
 #include "io/detections/metric_file.hpp"
 #include "jobs/options/pool_options.hpp"
@@ -171,14 +173,15 @@ nlohmann::json run_detector(Job& job, const Options& options, const Model& model
         });
     }
     if (!options.detections.empty()) write_detections(job, options.detections, found.own, ids);
-    job.print(fmt::format("{} images, {} objects, {} detections, loss {:.4f}\n", found.images,
-                          found.objects, found.detections, found.mean_loss));
+    const bool has_loss = !std::isnan(found.mean_loss);
+    job.print(fmt::format("{} images, {} objects, {} detections{}\n", found.images, found.objects,
+                          found.detections,
+                          has_loss ? fmt::format(", loss {:.4f}", found.mean_loss) : ""));
     print_detection_metric(job, found.metric, how, names);
     nlohmann::json facts = detection_facts(found.metric, how, names);
-    facts.update({{"images", found.images},
-                  {"objects", found.objects},
-                  {"detections", found.detections},
-                  {"loss", found.mean_loss}});
+    facts.update(
+        {{"images", found.images}, {"objects", found.objects}, {"detections", found.detections}});
+    if (has_loss) facts["loss"] = found.mean_loss;
     return facts;
 }
 

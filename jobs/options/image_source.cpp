@@ -10,6 +10,7 @@
 #include "src/base/check.hpp"
 #include "src/environments/covering_rows.hpp"
 #include "src/environments/image_points.hpp"
+#include "src/models/detector/detector_spec.hpp"
 #include "src/random/permutation.hpp"
 
 namespace thresher::jobs {
@@ -51,7 +52,7 @@ ImageSource::ImageSource(const io::PoolFile& pool, const EnvironmentChoice& opti
         THRESHER_CHECK_AS(UsageError, !value->empty(), "environment images needs {}", option);
     }
     std::unique_ptr<Model> detector = load_model(options.detector, info, "cpu");
-    THRESHER_CHECK_AS(UsageError, detector->spec().detector.has_value(),
+    THRESHER_CHECK_AS(UsageError, is_detector(detector->spec().name),
                       "{} is no ssd or retinanet, whose trunk the proxy could take",
                       options.detector);
     const std::string rewards = io::inputs_checksum(options.reward_pool);

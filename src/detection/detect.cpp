@@ -14,16 +14,22 @@
 #include "src/models/anchors.hpp"
 #include "src/models/detector/detector_spec.hpp"
 #include "src/models/tensors.hpp"
+#include "src/models/torchscript.hpp"
 #include "src/selection/ordered_key.hpp"
 
 namespace thresher {
 
 namespace {
 
-bool is_ssd(const ModelSpec& spec) { return spec.name == "ssd"; }
+/// Whether logits are of classes and background; else they are of a retinanet.
+bool is_softmax(const ModelSpec& spec) { return spec.name != "retinanet"; }
+
+/// Whether boxes are corners, as they are to be; else they are codes, seen from anchors.
+bool has_corners(const ModelSpec& spec) { return spec.name == kTorchScript; }
 
 std::vector<std::int64_t> level_sizes(const ModelSpec& spec) {
     std::vector<std::int64_t> sizes;
+    if (has_corners(spec)) return sizes;
     for (const FeatureLevel& level : detector_levels(spec)) {
         const auto& shapes = spec.detector->anchors[sizes.size()];
         sizes.push_back(level.height * level.width * std::ssize(shapes));
@@ -62,18 +68,23 @@ struct Detect::Candidates {
 };
 
 DetectOptions detect_options(const ModelSpec& spec) {
-    if (is_ssd(spec)) return {0.01, 0.45, 400, 200};
+    if (spec.name == "ssd") return {0.01, 0.45, 400, 200};
     if (spec.name == "retinanet") return {0.05, 0.5, 1000, 300};
-    fail("model {} is no detector; allowed: ssd, retinanet", spec.name);
+    // It has looked at scores and overlaps itself.
+    if (spec.detector && has_corners(spec))
+        return {0.0, 1.0, std::numeric_limits<std::int64_t>::max(), 300};
+    fail("model {} is no detector; allowed: ssd, retinanet, a TorchScript file", spec.name);
 }
 
 Detect::Detect(const ModelSpec& spec, const DetectOptions& options)
-    : Detect(spec, options, anchor_boxes(spec), level_sizes(spec)) {}
+    : Detect(spec, options, has_corners(spec) ? std::vector<float>{} : anchor_boxes(spec),
+             level_sizes(spec)) {}
 
 Detect::Detect(const ModelSpec& spec, const DetectOptions& options, std::vector<float> anchors,
                std::vector<std::int64_t> levels)
     : spec_(spec), options_(options), anchors_(std::move(anchors)), levels_(std::move(levels)) {
-    THRESHER_CHECK(spec.detector && is_detector(spec.name), "model {} is no detector", spec.name);
+    THRESHER_CHECK(spec.detector && (is_detector(spec.name) || has_corners(spec)),
+                   "model {} is no detector", spec.name);
     THRESHER_CHECK(4 * std::accumulate(levels_.begin(), levels_.end(), std::int64_t{0}) ==
                        std::ssize(anchors_),
                    "{} corners are not those of the anchors of levels of {}", anchors_.size(),
@@ -87,8 +98,9 @@ Detect::Detect(const ModelSpec& spec, const DetectOptions& options, std::vector<
 }
 
 std::vector<ImageDetections> Detect::operator()(const ModelOutputs& outputs) const {
-    const std::int64_t count = std::ssize(anchors_) / 4;
-    const std::int64_t columns = spec_.classes + (is_ssd(spec_) ? 1 : 0);
+    const std::int64_t count =
+        has_corners(spec_) ? outputs.boxes.size(1) : std::ssize(anchors_) / 4;
+    const std::int64_t columns = spec_.classes + (is_softmax(spec_) ? 1 : 0);
     const auto host = [&](const at::Tensor& tensor, std::int64_t wanted) {
         THRESHER_CHECK(tensor.dim() == 3 && tensor.size(1) == count && tensor.size(2) == wanted,
                        "a detector's outputs are [{}]; allowed: [n, {}, {}]",
@@ -110,8 +122,8 @@ std::vector<ImageDetections> Detect::operator()(const ModelOutputs& outputs) con
 
 ImageDetections Detect::detect(std::span<const float> logits, std::span<const float> codes) const {
     Candidates candidates;
-    if (is_ssd(spec_)) {
-        find_ssd(logits, candidates);
+    if (is_softmax(spec_)) {
+        find_softmax(logits, candidates);
     } else {
         find_retinanet(logits, candidates);
     }
@@ -125,10 +137,14 @@ ImageDetections Detect::detect(std::span<const float> logits, std::span<const fl
     ImageDetections all;
     for (const Candidates::Key& key : candidates.keys) {
         const std::size_t anchor = key.place() / classes;
+        const std::span<const float, 4> code(codes.data() + 4 * anchor, 4);
         std::array<float, 4> box{};
-        decode_box(std::span<const float, 4>(anchors_.data() + 4 * anchor, 4),
-                   std::span<const float, 4>(codes.data() + 4 * anchor, 4),
-                   is_ssd(spec_) ? kSsdCode : kRetinanetCode, box);
+        if (has_corners(spec_)) {
+            std::copy(code.begin(), code.end(), box.begin());
+        } else {
+            decode_box(std::span<const float, 4>(anchors_.data() + 4 * anchor, 4), code,
+                       is_softmax(spec_) ? kSsdCode : kRetinanetCode, box);
+        }
         for (std::size_t side = 0; side < 4; ++side) {
             box[side] = std::clamp(box[side], 0.0F, side % 2 == 0 ? width : height);
         }
@@ -155,7 +171,7 @@ ImageDetections Detect::detect(std::span<const float> logits, std::span<const fl
 }
 
 /// The best anchors of each class.
-void Detect::find_ssd(std::span<const float> logits, Candidates& candidates) const {
+void Detect::find_softmax(std::span<const float> logits, Candidates& candidates) const {
     const auto classes = static_cast<std::size_t>(spec_.classes), columns = classes + 1;
     // What is this far below the largest logit has no higher probability than the threshold.
     const double lowest = std::log(std::max(options_.score_threshold, 0.0)) - 1e-6;

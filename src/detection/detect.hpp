@@ -20,7 +20,8 @@ struct DetectOptions {
     std::int64_t most = 200;        ///< detections of an image
 };
 
-/// torchvision's for this kind of detector. Throws Error where `spec` is no detector's.
+/// torchvision's for this kind of detector; of a TorchScript file's all that it found, but no more
+/// than 300 of an image. Throws Error where `spec` is no detector's.
 DetectOptions detect_options(const ModelSpec& spec);
 
 /// Of one image, by falling score.
@@ -46,7 +47,7 @@ class Detect {
     struct Candidates;
 
     ImageDetections detect(std::span<const float> logits, std::span<const float> codes) const;
-    void find_ssd(std::span<const float> logits, Candidates& candidates) const;
+    void find_softmax(std::span<const float> logits, Candidates& candidates) const;
     void find_retinanet(std::span<const float> logits, Candidates& candidates) const;
 
     ModelSpec spec_;

@@ -10,6 +10,7 @@
 
 #include "src/base/check.hpp"
 #include "src/models/torchscript.hpp"
+#include "src/models/torchscript_detector.hpp"
 
 namespace thresher {
 namespace {
@@ -41,6 +42,7 @@ torch::jit::Module read_archive(const std::string& path, const std::string& devi
         "{}: there is no such model file; give the path of a .pt file, or the name of a "
         "built-in model",
         path);
+    define_torchvision_nms();
     torch::jit::ExtraFilesMap extra{{kSpecFile, ""}, {kTextModelFile, ""}};
     try {
         torch::jit::Module module = torch::jit::load(path, c10::Device(device), extra, false);
@@ -96,8 +98,9 @@ ModelSpec parse_spec(const std::string& path, const ExtraFiles& files) {
 
 std::string first_line(const std::exception& error) {
     const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-    const std::string text =
+    std::string text =
         torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
+    text.erase(0, text.find_first_not_of('\n'));
     // An error inside TorchScript comes as a traceback whose last line tells what happened.
     const std::string traceback = "The following operation failed";
     if (text.compare(0, traceback.size(), traceback) != 0) return text.substr(0, text.find('\n'));
@@ -148,6 +151,16 @@ std::unique_ptr<Model> load_model(const std::string& path, const PoolInfo& pool,
     }
     spec.scale = pool.scale;
     if (spec.name == kTorchScript) {
+        if (takes_images(archive)) {
+            THRESHER_CHECK(pool.classes > 0,
+                           "{}: a detector's labels are classes of the pool, but pool {} knows of "
+                           "none; give a pool of thresher import voc or coco",
+                           path, pool.path);
+            spec.detector.emplace();
+            spec.classes = pool.classes;
+            spec.mean = {0.0};
+            spec.std = {1.0};
+        }
         auto model = wrap_torchscript(std::move(archive), std::move(spec), device, path);
         check_fits(model->spec(), pool, path);
         return model;

@@ -13,6 +13,7 @@
 
 #include "src/base/check.hpp"
 #include "src/models/model_file.hpp"
+#include "src/models/torchscript_detector.hpp"
 #include "src/models/torchscript_dropout.hpp"
 
 namespace thresher {
@@ -53,6 +54,10 @@ class TorchScriptModel final : public Model {
     void learn_classes() {
         const c10::NoGradGuard no_grad;
         module_.eval();
+        if (spec_.detector) {
+            run(zeros(2));
+            return;
+        }
         const ModelOutputs outputs = run(zeros(2));
         const at::Tensor& logits = outputs.logits;
         THRESHER_CHECK(
@@ -114,6 +119,9 @@ class TorchScriptModel final : public Model {
         auto result = copy();
         result->module_.eval();
         result->training_ = false;
+        result->scoring_ = true;
+        // Detectors keep what they know of image sizes, which freezing would not see change.
+        if (spec_.detector) return result;
         // What LibTorch cannot copy is scored as it is, and cannot be sampled.
         try {
             result->module_ = with_keyed_dropout(result->module_);
@@ -125,12 +133,12 @@ class TorchScriptModel final : public Model {
             result->module_ = torch::jit::freeze(result->module_);
         } catch (const std::exception&) {
         }
-        result->scoring_ = true;
         return result;
     }
 
     /// Counts the layers that drop when it runs on two rows of zeros.
     bool has_dropout() override {
+        if (spec_.detector) return false;
         const c10::InferenceMode inference;
         const std::vector<std::int64_t> ids{0, 1};
         DropoutMasks masks({0, 0, ids, false}, 0);
@@ -178,8 +186,9 @@ class TorchScriptModel final : public Model {
 
     ModelOutputs run_counted(const at::Tensor& inputs) {
         ModelOutputs outputs = run(inputs);
-        THRESHER_CHECK(outputs.logits.dim() == 2 && outputs.logits.size(0) == inputs.size(0) &&
-                           outputs.logits.size(1) == spec_.classes,
+        THRESHER_CHECK(spec_.detector ||
+                           (outputs.logits.dim() == 2 && outputs.logits.size(0) == inputs.size(0) &&
+                            outputs.logits.size(1) == spec_.classes),
                        "{}: {} inputs gave logits of shape [{}]; expected [{}, {}]", path_,
                        inputs.size(0), fmt::join(outputs.logits.sizes(), ", "), inputs.size(0),
                        spec_.classes);
@@ -191,7 +200,9 @@ class TorchScriptModel final : public Model {
         // Profiled graphs change from run to run, and their bits might; the plain graph does not.
         const torch::jit::GraphOptimizerEnabledGuard plain_graph(false);
         try {
-            return unpack(module_.forward({inputs}), path_);
+            if (!spec_.detector) return unpack(module_.forward({inputs}), path_);
+            return read_detections(module_.forward({as_images(inputs)}), inputs.size(0),
+                                   spec_.classes, path_);
         } catch (const Error&) {
             throw;
         } catch (const std::exception& error) {

@@ -1,7 +1,7 @@
 #pragma once
 
 // The user's own model, as a TorchScript module whose forward takes the inputs and returns logits
-// [n, classes], or a dict with "logits" and "embedding".
+// [n, classes], or a dict with "logits" and "embedding"; or a detector (torchscript_detector.hpp).
 
 #include <memory>
 #include <string>
@@ -16,7 +16,8 @@ namespace thresher {
 
 inline constexpr const char* kTorchScript = "torchscript";
 
-/// Runs the module once, on two rows of zeros, to learn its classes. `path` names it in errors.
+/// Runs the module once, on two rows of zeros, to learn its classes; those of a detector are
+/// spec.classes. `path` names it in errors.
 /// Throws Error where it cannot take inputs of spec.input_shape or returns something else.
 std::unique_ptr<Model> wrap_torchscript(torch::jit::Module module, ModelSpec spec,
                                         const std::string& device, const std::string& path);

@@ -113,7 +113,8 @@ void check_ability(Model& model, const GivenModel& given, const StrategyInfo& st
                       given.title, name);
     THRESHER_CHECK_AS(UsageError, strategy.name != "boxes" || model.spec().detector,
                       "strategy boxes looks at the boxes that a detector finds, but {} ({}) finds "
-                      "none; give an ssd or a retinanet, or use strategy deterministic",
+                      "none; give an ssd, a retinanet or a TorchScript file of a detector, or use "
+                      "strategy deterministic",
                       given.title, name);
     if (strategy.name == "monte-carlo") {
         THRESHER_CHECK_AS(UsageError, model.has_dropout(),
@@ -126,8 +127,8 @@ void check_ability(Model& model, const GivenModel& given, const StrategyInfo& st
     }
     if (contains(strategy.produces, "embeddings")) {
         THRESHER_CHECK_AS(UsageError, model.embedding_size() > 0,
-                          "strategy embedding needs an embedding, but {} ({}) returns its logits "
-                          "alone; let its forward return a dict with \"logits\" and \"embedding\", "
+                          "strategy embedding needs an embedding, but {} ({}) returns none; "
+                          "let its forward return a dict with \"logits\" and \"embedding\", "
                           "or use a built-in model",
                           given.title, name);
     }

@@ -116,7 +116,8 @@ DetectionLoss::DetectionLoss(const ModelSpec& spec) : DetectionLoss(spec, anchor
 DetectionLoss::DetectionLoss(const ModelSpec& spec, std::vector<float> anchors)
     : body_(new Body{spec.name == "ssd", spec.classes, std::move(anchors)}) {
     THRESHER_CHECK(spec.detector && (spec.name == "ssd" || spec.name == "retinanet"),
-                   "model {} is no detector with a loss; allowed: ssd, retinanet", spec.name);
+                   "{} is no detector that can be trained here; allowed: ssd, retinanet",
+                   spec.name);
 }
 
 DetectionLoss::~DetectionLoss() = default;

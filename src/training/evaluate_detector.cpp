@@ -3,6 +3,8 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "src/base/tree_sum.hpp"
 #include "src/models/input_reader.hpp"
 #include "src/models/tensors.hpp"
+#include "src/models/torchscript.hpp"
 #include "src/pool/letter_box.hpp"
 #include "src/training/detection_loss.hpp"
 
@@ -38,18 +41,20 @@ class Evaluator {
         : pool_(pool),
           model_(model.scoring_form()),
           reader_(model.spec(), pool.element_type, pool.scale, model.device()),
-          detect_(model.spec(), detect),
-          loss_(model.spec()) {}
+          detect_(model.spec(), detect) {
+        if (model.spec().name != kTorchScript) loss_.emplace(model.spec());
+    }
 
-    /// Adds what is in the images of a block; returns the sum of their losses.
+    /// Adds what is in the images of a block; returns the sum of their losses, NaN where the model
+    /// has none.
     double add(const Block& block, DetectedImages& images) {
         const c10::InferenceMode inference;
         const std::int64_t most = model_->device() == "cpu" ? kMicroBatch : kMicroBatchGpu;
-        double loss = 0.0;
+        double loss = loss_ ? 0.0 : std::numeric_limits<double>::quiet_NaN();
         for (std::int64_t begin = 0; begin < block.rows.size(); begin += most) {
             const RowRange rows{begin, std::min(block.rows.size(), begin + most)};
             const ModelOutputs outputs = model_->forward(reader_.read(block.inputs, rows));
-            loss += loss_(outputs, boxes_of_rows(block, rows)).sum().item<double>();
+            if (loss_) loss += (*loss_)(outputs, boxes_of_rows(block, rows)).sum().item<double>();
             const std::vector<ImageDetections> found = detect_(outputs);
             for (std::int64_t row = rows.begin; row < rows.end; ++row) {
                 const auto i = static_cast<std::size_t>(row);
@@ -71,7 +76,7 @@ class Evaluator {
     std::unique_ptr<Model> model_;
     InputReader reader_;
     Detect detect_;
-    DetectionLoss loss_;
+    std::optional<DetectionLoss> loss_;
 };
 
 }  // namespace
@@ -93,8 +98,8 @@ DetectorEvaluation evaluate_detector(const Model& model, BlockSource& source,
     source.rewind();
     agree(collective, [&] {
         THRESHER_CHECK(model.spec().detector.has_value(),
-                       "{} finds no objects, so it cannot be evaluated as a detector; use an ssd "
-                       "or a retinanet",
+                       "{} finds no objects, so it cannot be evaluated as a detector; use an "
+                       "ssd, a retinanet or a TorchScript file of a detector",
                        model.spec().name);
         THRESHER_CHECK(pool.has_boxes,
                        "pool {} has no boxes, so a detector cannot be evaluated on it; give a pool "

@@ -16,7 +16,7 @@ namespace thresher {
 
 struct DetectorEvaluation {
     DetectionMetric metric;
-    double mean_loss = 0.0;  ///< of an image: DetectionLoss
+    double mean_loss = 0.0;  ///< of an image: DetectionLoss; NaN of a TorchScript file's detector
     std::int64_t images = 0, objects = 0, detections = 0;
     DetectedImages own;  ///< what this rank's images hold; in pixels of the original images
 };

@@ -1,16 +1,20 @@
-"""The part "detection": COCO's numbers against faster-coco-eval and pycocotools, suppression against torchvision."""
+"""The part "detection": COCO's numbers against faster-coco-eval and pycocotools, suppression against torchvision, and updates
+of detectors against PyTorch."""
 
 import contextlib
 import io
 import json
 import pathlib
 import sys
+import time
 
+import h5py
 import numpy as np
 
 from measure import cpu_seconds, keep_best, last_json, load, output_of
 
 ROUNDS = 3
+IMAGES, SIDE, CLASSES, BATCH, UPDATES = 512, 128, 3, 16, 30
 GOLDEN = pathlib.Path(__file__).parents[3] / "shared/data/golden/cocoapi-val2014-100"
 
 
@@ -136,7 +140,83 @@ def suppression(bench):
         yield line | best | {"load": load()}
 
 
+def make_pool(path):
+    """Images of noise with 5 to 15 boxes."""
+    random = np.random.default_rng(3)
+    counts = random.integers(5, 16, IMAGES)
+    corner = random.uniform(0, SIDE - 40, (counts.sum(), 2))
+    boxes = np.concatenate([corner, corner + random.uniform(8, 40, corner.shape)], 1).astype(np.float32)
+    with h5py.File(path, "w") as file:
+        inputs = file.create_dataset("/inputs", data=random.integers(0, 256, (IMAGES, 3, SIDE, SIDE), dtype=np.uint8))
+        inputs.attrs["scale"] = 1 / 255
+        file["/boxes"], file["/box_flags"] = boxes, np.zeros(len(boxes), np.uint8)
+        classes = file.create_dataset("/box_classes", data=random.integers(0, CLASSES, len(boxes)))
+        classes.attrs["class_names"] = [str(label) for label in range(CLASSES)]
+        file["/box_offsets"] = np.concatenate([[0], counts.cumsum()])
+
+
+def seconds_of_update(bench, pool, name, run):
+    facts = last_json(output_of(
+        [bench.thresher, "train", "--pool", pool, "--model", name, "--updates", UPDATES, "--batch-size", BATCH, "--optimizer", "adamw",
+         "--learning-rate", 0.001, "--weight-decay", 0.01, "--threads", 1, "--run", run, "--overwrite", "--json", "--progress", "none"]))
+    return sum(facts["seconds"].get(phase, 0.0) for phase in ("read", "compute", "reduce", "update")) / UPDATES
+
+
+def update_in_torch(pool, name, model):
+    """Seconds of one update, the examples in memory as bytes, and the mean loss of the images one by one by the weights in `model`."""
+    import torch
+
+    from detectors import anchors_of, loss_of, with_weights_of
+
+    with h5py.File(pool) as file:
+        inputs, ends = torch.from_numpy(file["/inputs"][:]), file["/box_offsets"][:]
+        boxes, labels = torch.from_numpy(file["/boxes"][:]), torch.from_numpy(file["/box_classes"][:])
+    targets = [{"boxes": boxes[a:b], "labels": labels[a:b]} for a, b in zip(ends, ends[1:])]
+    network = with_weights_of(model, name, CLASSES)
+    anchors = anchors_of(network, SIDE)
+
+    def loss(rows):
+        return loss_of(network, anchors, inputs[rows].float().mul_(1 / 255), [targets[row] for row in rows])
+
+    network.eval()
+    with torch.inference_mode():
+        mean_loss = float(np.mean([loss([row]).item() for row in range(IMAGES)]))
+    network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.001, weight_decay=0.01)
+    order, begin = torch.randperm(IMAGES), None
+    for update in range(UPDATES + 5):
+        if update == 5:
+            begin = time.perf_counter()
+        of_batch = loss(order[update * BATCH % IMAGES:][:BATCH].tolist())
+        optimizer.zero_grad()
+        of_batch.backward()
+        optimizer.step()
+    return (time.perf_counter() - begin) / UPDATES, mean_loss
+
+
+def updates(bench):
+    """Of the small detectors, 16 images of 128 x 128 pixels, one thread."""
+    try:
+        import torch
+        import torchvision  # noqa: F401
+    except ImportError as error:
+        print(f"detection: {error} in .venv-bench, left out", file=sys.stderr)
+        return
+    torch.set_num_threads(1)
+    pool = bench.data / "pool-detection.h5"
+    make_pool(pool)
+    for name in ("ssd", "retinanet"):
+        best, run = {}, bench.data / f"run-{name}"
+        for _ in range(ROUNDS):
+            keep_best(best, {"update_s": seconds_of_update(bench, pool, name, run)})
+            seconds, theirs = update_in_torch(pool, name, run / "model.pt")
+            keep_best(best, {"torch_s": seconds})
+        said = last_json(output_of([bench.thresher, "evaluate", "--pool", pool, "--model", run / "model.pt", "--json", "--progress", "none"]))
+        yield {"benchmark": "detector", "model": name, **best, "loss_differs": abs(said["loss"] / theirs - 1), "load": load()}
+
+
 def detection(bench):
-    """Processor seconds of one thread."""
+    """Processor seconds of one thread, of updates seconds that pass."""
     yield from metric(bench)
     yield from suppression(bench)
+    yield from updates(bench)
