@@ -1,47 +1,27 @@
 """thresher-compare: runs of training against a baseline."""
 
-import contextlib
-import io
-import pathlib
-import shutil
-import sys
-import tempfile
 import unittest
 
 import h5py
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "jobs" / "report"))
+from report_test import ReportTest  # first: it finds thresher_report
+from thresher_report.compare import main
 
-from thresher_report.compare import main  # noqa: E402
 
-
-class Compare(unittest.TestCase):
-    def setUp(self):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="thresher-test-"))
-        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-
+class Compare(ReportTest):
     def make_run(self, seed, name, updates, accuracy, flops, seconds=10.0):
-        path = self.directory / f"seed-{seed}" / name
-        path.mkdir(parents=True)
-        with h5py.File(path / "run.h5", "w") as file:
-            file.attrs["format"] = "thresher-run"
-            file.attrs["format_version"] = 1
+        with self.file(f"seed-{seed}/{name}/run.h5", "run") as file:
             file["curves/evaluations/update"] = [float(u) for u in updates]
             file["curves/evaluations/validation_accuracy"] = accuracy
             for role, value in flops.items():
                 file[f"ledger/flops/{role}"] = [float(value)]
             file["ledger/seconds/compute"] = [seconds]
             file["ledger/seconds/evaluate"] = [1000.0]
-        return str(path)
+        return self.path(f"seed-{seed}/{name}")
 
     def table(self, *arguments, code=0):
-        out, error = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
-            self.assertEqual(main([str(a) for a in arguments]), code)
-        if code:
-            return error.getvalue()
-        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in out.getvalue().splitlines()]
-        return {row[0]: row[1:] for row in rows[2:]}
+        found = self.table_of(main, *arguments, code=code)
+        return found if code else {row[0]: row[1:] for row in found[2:]}
 
     def two_seeds(self):
         """Uniform ends at 0.80 on the mean; the other is there for good from update 60 of 100 on."""

@@ -1,43 +1,26 @@
 """What is shown of policies: training, gains over random batches, games, picks, and the tables of thresher-policy."""
 
-import contextlib
-import io
 import json
 import math
 import pathlib
-import shutil
-import sys
-import tempfile
 import unittest
 
 import h5py
 import numpy
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "jobs" / "report"))
-
-from thresher_report import picks, policy  # noqa: E402
-from thresher_report.cli import main as report_main  # noqa: E402
-from thresher_report.policies import main  # noqa: E402
-
-NAN = float("nan")
+from report_test import NAN, ReportTest  # first: it finds thresher_report
+from thresher_report import picks, policy
+from thresher_report.policies import main
 
 
-class PolicyTest(unittest.TestCase):
-    def setUp(self):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="thresher-test-"))
-        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-
+class PolicyTest(ReportTest):
     def make_run(self, name, curves, batches=None):
-        path = self.directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(path, "w") as file:
-            file.attrs["format"] = "thresher-run"
-            file.attrs["format_version"] = 1
+        with self.file(name, "run") as file:
             for curve, values in curves.items():
                 file[f"curves/{curve}"] = numpy.array(values, "f8")
             for place, ids in (batches or {}).items():
                 file[f"cycles/{place}/batch_ids"] = numpy.array(ids, "i8")
-        return str(path)
+        return self.path(name)
 
     def make_evaluation(self, name, gains, deviation=0.02):
         count = len(next(iter(gains.values())))
@@ -57,17 +40,7 @@ class PolicyTest(unittest.TestCase):
         return self.make_run(name, {**{f"updates/{key}": values for key, values in curves.items()}, **more})
 
     def table(self, *arguments, code=0):
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            self.assertEqual(main([str(argument) for argument in arguments]), code, err.getvalue())
-        if code:
-            return err.getvalue()
-        return [[cell.strip() for cell in line.strip("|").split("|")] for line in out.getvalue().splitlines() if line]
-
-    def report(self, *arguments):
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.assertEqual(report_main([*map(str, arguments), "-o", str(self.directory / "report.html")]), 0)
-        return (self.directory / "report.html").read_text()
+        return self.table_of(main, *arguments, code=code)
 
 
 class Numbers(PolicyTest):

@@ -2,77 +2,28 @@
 
 import contextlib
 import html
-import html.parser
 import io
 import json
 import os
 import pathlib
 import re
-import shutil
 import struct
-import sys
-import tempfile
 import unittest
 from unittest import mock
 
-import h5py
 import numpy
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "jobs" / "report"))
-
-from thresher_report import pool as pool_module  # noqa: E402
-from thresher_report import runs, scores as scores_module, style  # noqa: E402
-from thresher_report.cli import main  # noqa: E402
-from thresher_report.pool import Pool  # noqa: E402
-from thresher_report.table import main as table_main  # noqa: E402
-
-NAN = float("nan")
+from report_test import NAN, Page, ReportTest  # first: it finds thresher_report
+from thresher_report import pool as pool_module
+from thresher_report import runs, scores as scores_module, style
+from thresher_report.cli import main
+from thresher_report.pool import Pool
+from thresher_report.table import main as table_main
 
 
-class Outline(html.parser.HTMLParser):
-    """Every tag with its attributes, and the cells of every table row."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.rows, self.cell = [], [], None
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.cell = ""
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th"):
-            self.rows[-1].append(self.cell)
-            self.cell = None
-
-    def handle_data(self, data):
-        if self.cell is not None:
-            self.cell += data
-
-
-class ReportTest(unittest.TestCase):
-    def setUp(self):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="thresher-test-"))
-        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-
-    def path(self, name):
-        return str(self.directory / name)
-
-    @contextlib.contextmanager
+class Report(ReportTest):
     def file(self, name, kind):
-        path = self.directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(path, "w") as file:
-            if kind:
-                file.attrs["format"] = "thresher-" + kind
-                file.attrs["format_version"] = numpy.int64(1)
-                file.attrs["command_line"] = f"thresher made {name} <with> & \"quotes\""
-                file.attrs["config"] = "k = 3\n"
-            yield file
+        return super().file(name, kind, command_line=f"thresher made {name} <with> & \"quotes\"", config="k = 3\n")
 
     def make_pool(self, name="pool.h5", inputs=None, targets=(0, 1, 2, 0, 1, 0), truth=(0, 1, 2, 0, 2, 1), ids=None,
                   class_names=("cat", "dog", "cow")):
@@ -115,35 +66,12 @@ class ReportTest(unittest.TestCase):
             file["ledger/seconds/read"] = numpy.array([90.0])
         return self.path(name)
 
-    def run_main(self, *arguments):
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                code = main([str(argument) for argument in arguments])
-            except SystemExit as end:
-                code = end.code
-        return code, err.getvalue()
-
-    def report(self, *arguments):
-        code, err = self.run_main(*arguments, "-o", self.path("report.html"))
-        self.assertEqual(code, 0, err)
-        return pathlib.Path(self.path("report.html")).read_text()
-
     def row(self, text, first, *rest):
         """That some table has this row."""
-        self.assertIn([first, *rest], Outline(text).rows)
-
-    def assert_refused(self, words, *arguments, code=1):
-        found, err = self.run_main(*arguments, "-o", self.path("report.html"))
-        self.assertEqual(found, code, err)
-        for word in words:
-            self.assertIn(word, err)
-        self.assertNotIn("Traceback", err)
-        self.assertEqual([path.name for path in self.directory.glob("*.html*")], [])
-        return err
+        self.assertIn([first, *rest], Page(text).rows)
 
 
-class Numbers(ReportTest):
+class Numbers(Report):
     def test_noise_of_pool_and_batch(self):
         # Of 6 labels 2 are wrong (rows 4 and 5); of the batch's 4 rows 1 is (row 4).
         text = self.report(self.make_batch([4, 0, 1, 2]), "--pool", self.make_pool())
@@ -317,7 +245,7 @@ class Numbers(ReportTest):
     def test_captions_tell_label_and_truth(self):
         pool = self.make_pool()
         text = self.report(self.make_scores({"entropy": [0, 1, 2, 3, 4, 5]}), self.make_batch([5, 4]), "--pool", pool)
-        told = [tag["alt"] for name, tag in Outline(text).tags if name == "img" and "Images by" in tag["alt"]][0]
+        told = [tag["alt"] for name, tag in Page(text).tags if name == "img" and "Images by" in tag["alt"]][0]
         self.assertIn("5.00, label cat, truth dog; 4.00, label dog, truth cow; 3.00, cat; 2.00, cow", told)
         self.assertIn("2 of these 6 selected", told)
 
@@ -354,7 +282,7 @@ class Numbers(ReportTest):
         self.assertEqual(moved[2], 0.1)
 
 
-class ThePage(ReportTest):
+class ThePage(Report):
     def everything(self, *more):
         return self.report(self.make_loop(), self.make_scores({"entropy": [1, 2, 3, 4, 5, 6]}), self.make_batch([5, 4]),
                            "--pool", self.make_pool(), *more)
@@ -362,8 +290,8 @@ class ThePage(ReportTest):
     def test_stands_alone_and_tells_every_picture_in_words(self):
         text = self.everything()
         pictures = 0
-        ids = {tag.get("id") for _, tag in Outline(text).tags}
-        for name, tag in Outline(text).tags:
+        ids = {tag.get("id") for _, tag in Page(text).tags}
+        for name, tag in Page(text).tags:
             self.assertNotIn(name, ("script", "link", "iframe", "object"))
             for attribute in ("src", "href"):
                 if attribute in tag:
@@ -403,7 +331,7 @@ class ThePage(ReportTest):
         self.row(text, "b/batch (entropy)", "1", "0", "0.0 %", "0.00 ×")
 
 
-class Refusals(ReportTest):
+class Refusals(Report):
     def test_inputs_that_are_not_there_or_not_known(self):
         self.assert_refused(["gone.h5", "no such file"], self.path("gone.h5"))
         pathlib.Path(self.path("notes.txt")).write_text("hello")
@@ -471,12 +399,12 @@ class Refusals(ReportTest):
     def test_a_place_that_cannot_be_written_leaves_nothing_behind(self):
         batch = self.make_batch([1])
         os.mkdir(self.path("report.html"))
-        code, err = self.run_main(batch, "--pool", self.make_pool(), "--figures", self.path("f"), "-o",
+        code, _, err = self.run_any(main, batch, "--pool", self.make_pool(), "--figures", self.path("f"), "-o",
                                   self.path("gone/report.html"))
         self.assertEqual(code, 1)
         self.assertIn("gone/report.html", err)
         self.assertEqual(os.listdir(self.path("f")), [])
-        code, err = self.run_main(batch, "--pool", self.make_pool(), "--figures", self.path("f"), "-o",
+        code, _, err = self.run_any(main, batch, "--pool", self.make_pool(), "--figures", self.path("f"), "-o",
                                   self.path("report.html"))
         self.assertEqual(code, 1)
         self.assertIn("report.html: cannot be written: is a directory", err)
@@ -485,10 +413,10 @@ class Refusals(ReportTest):
 
     def test_usage(self):
         self.assert_refused(["RUN_OR_FILE"], code=2)
-        self.assertEqual(self.run_main(self.make_batch([1]))[0], 2)
+        self.assertEqual(self.run_any(main, self.make_batch([1]))[0], 2)
         batch = self.make_batch([1])
         before = pathlib.Path(batch).read_bytes()
-        self.assertEqual(self.run_main(batch, "-o", batch)[0], 2)
+        self.assertEqual(self.run_any(main, batch, "-o", batch)[0], 2)
         self.assertEqual(pathlib.Path(batch).read_bytes(), before)
 
 

@@ -1,82 +1,28 @@
 """The report on detection: average precision, pools with boxes, what loops over images picked, detections."""
 
-import contextlib
-import html
-import html.parser
-import io
 import json
 import pathlib
-import shutil
-import sys
-import tempfile
 import unittest
 import unittest.mock
 
 import h5py
 import numpy
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "jobs" / "report"))
-
-from thresher_report import box_picks, boxes, detections, maps, policies, published, runs, sheets  # noqa: E402
-from thresher_report.cli import main  # noqa: E402
-from thresher_report.compare import main as compare_main  # noqa: E402
-from thresher_report.pool import Pool  # noqa: E402
-from thresher_report.table import main as table_main  # noqa: E402
-
-NAN = float("nan")
+from report_test import NAN, Page, ReportTest  # first: it finds thresher_report
+from thresher_report import box_picks, boxes, detections, maps, policies, published, runs, sheets
+from thresher_report.cli import main
+from thresher_report.compare import main as compare_main
+from thresher_report.pool import Pool
+from thresher_report.table import main as table_main
 
 
-class Page(html.parser.HTMLParser):
-    """The cells of every table row, what pictures show, and the text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.rows, self.alts, self.text, self.cell = [], [], "", None
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "img":
-            self.alts.append(dict(attrs)["alt"])
-        elif tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.cell = ""
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th"):
-            self.rows[-1].append(self.cell)
-            self.cell = None
-
-    def handle_data(self, data):
-        self.text += data
-        if self.cell is not None:
-            self.cell += data
-
-
-class DetectionReport(unittest.TestCase):
-    def setUp(self):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="thresher-test-"))
-        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-
-    def path(self, name):
-        return str(self.directory / name)
-
-    @contextlib.contextmanager
-    def file(self, name, kind, config=""):
-        path = self.directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(path, "w") as file:
-            file.attrs["format"] = "thresher-" + kind
-            file.attrs["format_version"] = numpy.int64(1)
-            file.attrs["config"] = config
-            yield file
-
+class DetectionReport(ReportTest):
     def make_map(self, name="map.h5", metric="voc10", mean=0.75, **changes):
         """Three classes, of which the last has no object; cat is found twice of two, dog once of four."""
         columns = {"objects": [2, 4, 0], "detections": [3, 5, 1], "average_precision": [0.875, 0.25, -1.0],
                    "average_precision_50": [0.9, 0.5, -1.0], "average_precision_75": [0.3, 0.125, -1.0], "recall": [1.0, 0.25, -1.0]}
         points = {"recall": [0.5, 1.0, 0.25], "precision": [1.0, 2 / 3, 0.5], "score": [0.9, 0.4, 0.7], "offsets": [0, 2, 3, 3]}
-        with self.file(name, "map", 'metric="voc10"\niou=0.6\n') as file:
+        with self.file(name, "map", config='metric="voc10"\niou=0.6\n') as file:
             file.attrs["metric"], file.attrs["mean_average_precision"] = metric, mean
             file.attrs["class_names"] = ["cat", "dog", "cow"]
             for column, values in (columns | changes).items():
@@ -113,34 +59,19 @@ class DetectionReport(unittest.TestCase):
     def make_loop(self, name="loop", model="ssd", batches=None, **changes):
         curves = {"labelled": [[10, 20], [10, 20]], "test_average_precision": [[0.5, 0.6], [0.7, 0.8]],
                   "test_loss": [[2.0, 1.0], [3.0, 1.5]], "seconds": [[1.0, 2.0], [3.0, 4.0]], **changes}
-        with self.file(f"{name}/run.h5", "run", f'model="{model}"\n') as file:
+        with self.file(f"{name}/run.h5", "run", config=f'model="{model}"\n') as file:
             for curve, values in curves.items():
                 file[f"curves/entropy/{curve}"] = numpy.array(values, "f8")
             for place, ids in (batches or {}).items():
                 file[f"cycles/entropy/{place}/batch_ids"] = numpy.array(ids, "i8")
         return self.path(name)
 
-    def run_any(self, program, *arguments):
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                code = program([str(argument) for argument in arguments])
-            except SystemExit as end:
-                code = end.code
-        return code, out.getvalue(), err.getvalue()
-
-    def report(self, *arguments):
-        code, _, err = self.run_any(main, *arguments, "-o", self.path("report.html"))
-        self.assertEqual(code, 0, err)
-        return Page(pathlib.Path(self.path("report.html")).read_text())
+    def page(self, *arguments):
+        return Page(self.report(*arguments))
 
     def assert_refused(self, words, *arguments, code=1):
-        found, _, err = self.run_any(main, *arguments, "-o", self.path("report.html"))
-        self.assertEqual(found, code, err)
-        for word in words:
-            self.assertIn(word, err)
+        err = super().assert_refused(words, *arguments, code=code)
         self.assertEqual(len(err.splitlines()) if code == 1 else 1, 1, err)
-        self.assertFalse(pathlib.Path(self.path("report.html")).exists())
 
     def alt(self, found, words):
         return [alt for alt in found.alts if words in alt][0]
@@ -148,7 +79,7 @@ class DetectionReport(unittest.TestCase):
 
 class AveragePrecision(DetectionReport):
     def test_headline_and_numbers_of_each_class_are_those_of_the_file(self):
-        found = self.report(self.make_map())
+        found = self.page(self.make_map())
         self.assertIn("mAP at overlap .6 (voc10): 75.00 %, over 2 of 3 classes with 6 objects and 9 detections.", found.text)
         self.assertIn(["cat", "2", "3", "87.5", "100.0"], found.rows)
         self.assertIn(["dog", "4", "5", "25.0", "25.0"], found.rows)
@@ -157,7 +88,7 @@ class AveragePrecision(DetectionReport):
         self.assertIn("cat reaches recall 100.0 % with 2 objects and 3 detections", self.alt(found, "Precision over recall"))
 
     def test_cocos_twelve_numbers(self):
-        found = self.report(self.make_map(metric="coco"))
+        found = self.page(self.make_map(metric="coco"))
         self.assertIn("mAP at overlaps .5 to .95 (COCO): 75.00 %", found.text)
         self.assertIn(["cat", "2", "3", "87.5", "90.0", "30.0", "100.0"], found.rows)
         numbers = {row[0]: row[2] for row in found.rows if row[0] in maps.NUMBERS and len(row) == 3}
@@ -171,7 +102,7 @@ class AveragePrecision(DetectionReport):
 
     def test_files_without_an_object_or_with_many_classes(self):
         empty = self.make_map(mean=-1.0, objects=[0, 0, 0], curve_recall=[], curve_precision=[], curve_score=[], curve_offsets=[0, 0, 0, 0])
-        self.assertIn("No class has an object", self.report(empty).text)
+        self.assertIn("No class has an object", self.page(empty).text)
         with self.file("many.h5", "map") as file:
             file.attrs["metric"], file.attrs["mean_average_precision"] = "voc10", 0.5
             file.attrs["class_names"] = [f"class {i}" for i in range(60)]
@@ -182,7 +113,7 @@ class AveragePrecision(DetectionReport):
             file["curves/offsets"] = numpy.zeros(61, "i8")
             for column in ("recall", "precision", "score"):
                 file[f"curves/{column}"] = numpy.empty(0)
-        found = self.report(self.path("many.h5"))
+        found = self.page(self.path("many.h5"))
         self.assertIn("The 20 best and the 20 worst of 60 classes", found.text)
         self.assertIn("The 20 of 60 classes with the most objects.", found.text)
         self.assertIn("60 rows", found.text)  # folded
@@ -201,7 +132,7 @@ class AveragePrecision(DetectionReport):
 
 class Loops(DetectionReport):
     def test_the_metric_of_the_file_is_told(self):
-        found = self.report(self.make_loop())
+        found = self.page(self.make_loop())
         # As for accuracy: 0.6 and 0.8 are 0.7, deviation 0.1414; losses 1 and 1.5.
         self.assertIn(["entropy", "20", "70.00 ± 14.14 %", "1.250 ± 0.354", "2.5 s", "2 of 2", "2 of 2"], found.rows)
         self.assertIn("test mAP at overlap .5 with entropy after 20 labelled images", found.text)
@@ -213,10 +144,10 @@ class Loops(DetectionReport):
     def test_a_published_curve_stands_beside_detectors_alone(self):
         row = ["mAP [%], RetinaNet", "47.18", "58.41", "64.02", "67.72", "69.79", "71.07", "72.27", "77.28"]
         for model in ("ssd", "retinanet"):
-            found = self.report(self.make_loop(model=model))
+            found = self.page(self.make_loop(model=model))
             self.assertIn(row, found.rows)
             self.assertIn("not comparable", found.text)
-        self.assertNotIn(row, self.report(self.make_loop(model="")).rows)
+        self.assertNotIn(row, self.page(self.make_loop(model="")).rows)
         run = runs.read_run(self.make_loop() + "/run.h5")
         run.metric = runs.METRICS["test_accuracy"]
         self.assertEqual(published.beside(run), "")
@@ -243,7 +174,7 @@ class Loops(DetectionReport):
     def test_training_and_comparison_of_detectors(self):
         paths = []
         for seed, name, last in ((1, "plain", 0.5), (1, "chosen", 0.625)):
-            with self.file(f"seed-{seed}/{name}/run.h5", "run", 'model="ssd"\n') as file:
+            with self.file(f"seed-{seed}/{name}/run.h5", "run", config='model="ssd"\n') as file:
                 file["curves/steps/loss"] = numpy.linspace(2.0, 1.0, 50)
                 file["curves/evaluations/update"] = [10.0, 20.0]
                 file["curves/evaluations/train_accuracy"] = [0.1, 0.2]
@@ -251,7 +182,7 @@ class Loops(DetectionReport):
                 file["ledger/flops/learner"] = [1e9]
                 file["ledger/seconds/compute"] = [10.0]
             paths.append(self.path(f"seed-{seed}/{name}"))
-        found = self.report(*paths)
+        found = self.page(*paths)
         self.assertIn(["validation average precision", "62.5 %", "62.5 %", "2"], found.rows)
         self.assertIn("validation mAP at overlap .5 of chosen at the end", found.text)
         self.assertIn("average precision of validation ends at 62.5 %", self.alt(found, "ends at 62.5 %"))
@@ -273,7 +204,7 @@ class Loops(DetectionReport):
 
 class Boxes(DetectionReport):
     def test_boxes_are_counted_by_class_and_size(self):
-        found = self.report(self.make_pool())
+        found = self.page(self.make_pool())
         self.assertIn("4 images with 5 boxes of 2 classes; without a box: 1 (25.0 %).", found.text)
         # Row 0 was 200 x 100 and has half its size: 10 x 10 becomes 400, 5 x 10 becomes 200, both small; 10 x 40 becomes 1600,
         # medium. Row 1: 100 x 100 = 10000, large. Row 2: 40 x 50 = 2000, medium.
@@ -286,7 +217,7 @@ class Boxes(DetectionReport):
 
     def test_annotated_areas_and_unknown_sizes(self):
         # Without sizes, pixels are the input's: 10 x 40 = 400 is small. An annotated area goes before that of the box, 0 is none.
-        found = self.report(self.make_pool(sizes=None, box_areas=[10000, 0, 0, 900, 9216]))
+        found = self.page(self.make_pool(sizes=None, box_areas=[10000, 0, 0, 900, 9216]))
         self.assertIn(["cat", "3", "60.0 %", "2", "2", "0", "1", "0", "0"], found.rows)
         self.assertIn(["dog", "2", "40.0 %", "2", "1", "1", "0", "1", "1"], found.rows)  # 96 x 96 is medium still
         self.assertIn("of the input", found.text)
@@ -333,7 +264,7 @@ class Boxes(DetectionReport):
         with self.file("batch.h5", "batch") as file:
             file.attrs["acquisition"] = "entropy"
             file["ids"], file["scores"] = [0, 3], numpy.array([4, 1], "f4")
-        found = self.report(self.path("scores.h5"), self.path("batch.h5"), "--pool", self.make_pool())
+        found = self.page(self.path("scores.h5"), self.path("batch.h5"), "--pool", self.make_pool())
         self.assertIn("4.00, 3 boxes; 3.00, 1 box; 2.00, 1 box; 1.00, no boxes", self.alt(found, "Images by entropy"))
         self.assertIn("batch (entropy): most often cat (66.7 %)", self.alt(found, "Class make-up"))
 
@@ -341,7 +272,7 @@ class Boxes(DetectionReport):
 class Picks(DetectionReport):
     def test_classes_sizes_and_empty_images_of_each_cycle(self):
         loop = self.make_loop(batches={"0/0": [0, 3], "0/1": [1], "1/0": [0, 1], "1/1": [3]})
-        found = self.report(loop, "--pool", self.make_pool())
+        found = self.page(loop, "--pool", self.make_pool())
         # Cycle 1: rows 0 and 3, and 0 and 1: 4 images, 1 empty, 7 boxes (4 small, 2 medium, 1 large), 5 cats, 2 dogs.
         self.assertIn(["entropy", "1", "4", "1", "7", "57.1 %", "28.6 %", "14.3 %", "71.4 %", "28.6 %"], found.rows)
         self.assertIn(["entropy", "2", "2", "1", "1", "0.0 %", "0.0 %", "100.0 %", "100.0 %", "0.0 %"], found.rows)
@@ -356,7 +287,7 @@ class Picks(DetectionReport):
         self.assertTrue(numpy.isnan(box_picks.effective(numpy.array([0, 0]))))
 
     def test_a_loop_over_another_pool_is_shown_without_picks(self):
-        found = self.report(self.make_loop(batches={"0/0": [99]}), "--pool", self.make_pool())
+        found = self.page(self.make_loop(batches={"0/0": [99]}), "--pool", self.make_pool())
         self.assertNotIn("What was picked", found.text)
 
 
@@ -371,7 +302,7 @@ class Detected(DetectionReport):
 
     def test_what_is_found_missed_and_false(self):
         # F1 over 4 objects: 2/5, 2/6, 4/7, 4/8, 4/9: the best is at .7, two found, one false, two missed.
-        found = self.report("--pool", self.make_pool(), "--detections", self.make_found(self.FOUND), self.make_map())
+        found = self.page("--pool", self.make_pool(), "--detections", self.make_found(self.FOUND), self.make_map())
         self.assertIn("a score of 0.7 or more", found.text)
         self.assertIn(["cat", "3", "1", "2", "1", "50.0 %", "33.3 %"], found.rows)
         self.assertIn(["dog", "1", "1", "0", "0", "100.0 %", "100.0 %"], found.rows)
@@ -381,7 +312,7 @@ class Detected(DetectionReport):
         self.assertIn("id 0: 2 of 3 found, 1 missed, 1 false", sheet)
 
     def test_another_score(self):
-        found = self.report(self.make_pool(), "--detections", self.make_found(self.FOUND), "--score", 0.05)
+        found = self.page(self.make_pool(), "--detections", self.make_found(self.FOUND), "--score", 0.05)
         self.assertIn(["cat", "3", "1", "2", "2", "33.3 %", "33.3 %"], found.rows)
         self.assertIn(["all", "4", "2", "2", "3", "40.0 %", "50.0 %"], found.rows)
 
@@ -390,7 +321,7 @@ class Detected(DetectionReport):
         found = [(one[0], other[one[1]], *one[2:]) for one in self.FOUND]
         pathlib.Path(self.path("instances.json")).write_text(json.dumps(
             {"categories": [{"id": 3, "name": "dog"}, {"id": 17, "name": "cat"}, {"id": 1, "name": "cow"}]}))
-        page = self.report(self.make_pool(), "--detections", self.make_found(found), "--categories", self.path("instances.json"))
+        page = self.page(self.make_pool(), "--detections", self.make_found(found), "--categories", self.path("instances.json"))
         self.assertIn(["all", "4", "2", "2", "1", "66.7 %", "50.0 %"], page.rows)
 
     def test_a_match_is_greedy_and_within_a_class(self):
@@ -411,7 +342,7 @@ class Detected(DetectionReport):
         self.assertEqual(len({row for _, rows in detections.choose(judged, count=6) for row in rows}), 5)
 
     def test_nothing_found_is_no_error(self):
-        found = self.report(self.make_pool(), "--detections", self.make_found([]))
+        found = self.page(self.make_pool(), "--detections", self.make_found([]))
         self.assertIn(["all", "4", "0", "4", "0", "–", "0.0 %"], found.rows)
 
     def test_what_does_not_fit_is_refused(self):
