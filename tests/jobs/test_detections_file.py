@@ -7,9 +7,10 @@ import unittest
 import h5py
 import numpy
 
+from scenes import SIDE, Scenes
 from support import JobTest
 
-SIDE, SIZES = 48, ((96, 72), (48, 48), (40, 80))  # of the pool's images, and of the original ones: height, width
+SIZES = ((96, 72), (48, 48), (40, 80))  # of the original images: height, width
 
 
 def scale_of(height, width):
@@ -28,33 +29,17 @@ class DetectionsFile(JobTest):
 
     def scenes(self, name="scenes.h5", rows=40, seed=0):
         """Bright squares and frames on dark letter-boxed images, of which every fourth is empty; ids are no rows."""
-        random = numpy.random.default_rng(seed)
-        images = random.normal(40.0, 10.0, (rows, 1, SIDE, SIDE))
-        corners, classes, offsets, sizes = [], [], [0], []
+        scenes, sizes = Scenes(rows, seed), []
+        random = scenes.random
         for row in range(rows):
             sizes.append(SIZES[row % 3])
             width = round(SIDE * min(1.0, sizes[-1][1] / sizes[-1][0]))
             height = round(SIDE * min(1.0, sizes[-1][0] / sizes[-1][1]))
             if row % 4:
                 size, kind = int(random.integers(10, 20)), int(random.integers(0, 2))
-                x, y = int(random.integers(0, width - size)), int(random.integers(0, height - size))
-                images[row, 0, y:y + size, x:x + size] = 200.0
-                if kind == 1:
-                    images[row, 0, y + 3:y + size - 3, x + 3:x + size - 3] = 40.0
-                corners.append((x, y, x + size, y + size))
-                classes.append(kind)
-            offsets.append(len(classes))
-        with h5py.File(self.path(name), "w") as file:
-            inputs = file.create_dataset("inputs", data=numpy.clip(images, 0, 255).astype("u1"))
-            inputs.attrs["scale"] = 1.0 / 255.0
-            inputs.attrs["mean"] = numpy.array([0.2])
-            inputs.attrs["std"] = numpy.array([0.2])
-            file["boxes"] = numpy.array(corners, "f4")
-            file["box_classes"] = numpy.array(classes, "i8")
-            file["box_classes"].attrs["class_names"] = numpy.array(["square", "frame"], h5py.string_dtype())
-            file["box_offsets"] = numpy.array(offsets, "i8")
-            file["image_sizes"] = numpy.array(sizes, "i4")
-            file["ids"] = 1000 - 7 * numpy.arange(rows)
+                scenes.add(int(random.integers(0, width - size)), int(random.integers(0, height - size)), size, kind)
+            scenes.end_row()
+        scenes.write(self.path(name), image_sizes=numpy.array(sizes, "i4"), ids=1000 - 7 * numpy.arange(rows))
         return self.path(name)
 
     def instances(self, category_ids=(0, 1)):

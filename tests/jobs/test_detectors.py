@@ -6,40 +6,13 @@ import unittest
 import h5py
 import numpy
 
+from scenes import make_scenes
 from support import JobTest, curves
-
-SIDE, MOST = 48, 3
 
 
 class Detectors(JobTest):
-    def scenes(self, name="scenes.h5", rows=48, seed=0, boxes=True):
-        """Dark pictures with up to three bright objects: squares (class 0), and frames (class 1), which are hollow."""
-        random = numpy.random.default_rng(seed)
-        images = random.normal(40.0, 10.0, (rows, 1, SIDE, SIDE))
-        corners, classes, offsets = [], [], [0]
-        for row in range(rows):
-            cells = random.permutation(4)[:1 + row % MOST]  # a quarter of the picture each, so that none overlap
-            for cell in cells:
-                size = int(random.integers(9, 18))
-                x, y = (24 * (cell % 2) + int(random.integers(0, 24 - size)), 24 * (cell // 2) + int(random.integers(0, 24 - size)))
-                kind = int(random.integers(0, 2))
-                images[row, 0, y:y + size, x:x + size] = 200.0
-                if kind == 1:
-                    images[row, 0, y + 3:y + size - 3, x + 3:x + size - 3] = 40.0
-                corners.append((x, y, x + size, y + size))
-                classes.append(kind)
-            offsets.append(len(classes))
-        with h5py.File(self.path(name), "w") as file:
-            inputs = file.create_dataset("inputs", data=numpy.clip(images, 0, 255).astype("u1"))
-            inputs.attrs["scale"] = 1.0 / 255.0
-            inputs.attrs["mean"] = numpy.array([0.2])
-            inputs.attrs["std"] = numpy.array([0.2])
-            if boxes:
-                file["boxes"] = numpy.array(corners, "f4")
-                file["box_classes"] = numpy.array(classes, "i8")
-                file["box_classes"].attrs["class_names"] = numpy.array(["square", "frame"], h5py.string_dtype())
-                file["box_offsets"] = numpy.array(offsets, "i8")
-        return self.path(name)
+    def scenes(self, name="scenes.h5", **options):
+        return make_scenes(self.path(name), **options)
 
     def train_detector(self, pool, run, *options, ranks=0):
         self.run_ok("train", "--pool", pool, "--model", "ssd", "--optimizer", "adamw", "--learning-rate", 0.003,

@@ -13,7 +13,7 @@ import h5py
 import numpy
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "jobs"))
-import test_detectors  # noqa: E402
+from scenes import make_scenes  # noqa: E402
 from support import JobTest, curves  # noqa: E402
 
 KILLS = int(os.environ.get("THRESHER_KILLS", "10"))
@@ -73,7 +73,7 @@ class Kill(JobTest):
         self.assertFalse(list(pathlib.Path(self.path("killed")).rglob("*.tmp")))
 
     def test_detector(self):
-        pool = test_detectors.Detectors.scenes(self, rows=64)
+        pool = make_scenes(self.path("scenes.h5"), rows=64)
 
         def command(run):
             return ("train", "--pool", pool, "--validation-pool", pool, "--model", "ssd", "--optimizer", "adamw", "--augment", "boxes",
