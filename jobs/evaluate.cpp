@@ -6,8 +6,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "io/block_reader.hpp"
 #include "io/detections/metric_file.hpp"
 #include "jobs/options/pool_options.hpp"
@@ -173,15 +171,14 @@ nlohmann::json run_detector(Job& job, const Options& options, const Model& model
         });
     }
     if (!options.detections.empty()) write_detections(job, options.detections, found.own, ids);
-    const bool has_loss = !std::isnan(found.mean_loss);
     job.print(fmt::format("{} images, {} objects, {} detections{}\n", found.images, found.objects,
                           found.detections,
-                          has_loss ? fmt::format(", loss {:.4f}", found.mean_loss) : ""));
+                          found.mean_loss ? fmt::format(", loss {:.4f}", *found.mean_loss) : ""));
     print_detection_metric(job, found.metric, how, names);
     nlohmann::json facts = detection_facts(found.metric, how, names);
     facts.update(
         {{"images", found.images}, {"objects", found.objects}, {"detections", found.detections}});
-    if (has_loss) facts["loss"] = found.mean_loss;
+    if (found.mean_loss) facts["loss"] = *found.mean_loss;
     return facts;
 }
 

@@ -40,8 +40,8 @@ std::string build_facts() {
 std::string describe_model(const std::string& path) {
     const ModelSpec spec = read_model_spec(path);
     if (!is_built_in_model(spec.name)) {
-        return fmt::format("{}: a TorchScript model, {} bytes", path,
-                           std::filesystem::file_size(path));
+        return fmt::format("{}: a TorchScript {}, {} bytes", path,
+                           spec.detector ? "detector" : "model", std::filesystem::file_size(path));
     }
     std::string what = fmt::format("classes        {}", spec.classes);
     if (spec.towers) {

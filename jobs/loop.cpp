@@ -287,7 +287,7 @@ class Loop {
             const auto test = io::make_block_reader(test_pool_, rank, ranks, kImagesInBlock);
             const DetectorEvaluation found = evaluate_detector(
                 model, *test, pool_metric(), detect_options(model.spec()), collective());
-            return {found.metric.mean_average_precision, found.mean_loss};
+            return {found.metric.mean_average_precision, found.mean_loss.value()};
         }
         const auto test = io::make_block_reader(test_pool_, rank, ranks);
         const Evaluation found = evaluate(model, *test, collective());

@@ -14,6 +14,9 @@ fi
 # Until a step runs, a stop signal has nobody to go to.
 trap : USR1
 
+# More parts than any run has.
+never=1000000000
+
 # What stopping may take: the step's last update, its checkpoint, and the way down.
 stopping_s=240
 
@@ -50,7 +53,7 @@ end_hanging_srun() {
         if [[ $steps =~ [.][0-9] ]]; then
             began=1 gone=0
         else
-            [ "$began" -eq 1 ] || [ "$(of_run parts 0)" -eq "$2" ] || began=1
+            [ "$began" -eq 1 ] || [ "$(of_run parts "$2")" -le "$2" ] || began=1
             gone=$((gone + began))
         fi
     done
@@ -65,7 +68,8 @@ run_step() {
         export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
         srun_options+=(--cpus-per-task="$SLURM_CPUS_PER_TASK")  # srun does not ask for it by itself
     fi
-    [ -z "${SLURM_HET_SIZE:-}" ] || parts=$(of_run parts 0)
+    # A run that does not answer now is not asked later: nobody could tell its parts from this step's.
+    [ -z "${SLURM_HET_SIZE:-}" ] || [ ! -e "${run:?}" ] || parts=$(of_run parts "$never")
     # A task that dies takes the others with it, instead of leaving them waiting for it.
     srun --mpi=pmix --kill-on-bad-exit=1 "${srun_options[@]}" \
         thresher "$@" "${threads[@]}" &
@@ -81,7 +85,7 @@ run_step() {
     code=$?
     trap : USR1
     # An srun that was ended here is not the step: what counts is what the run says of the part that this step was.
-    if [ -n "${SLURM_HET_SIZE:-}" ] && [ "$code" -eq 137 ] && [ "$(of_run parts 0)" -gt "$parts" ]; then
+    if [ -n "${SLURM_HET_SIZE:-}" ] && [ "$code" -eq 137 ] && [ "$(of_run parts "$parts")" -gt "$parts" ]; then
         told=$(of_run exit_code -1)
         [ "$told" -lt 0 ] || code=$told
     fi

@@ -21,15 +21,14 @@ namespace thresher {
 
 namespace {
 
-/// Whether logits are of classes and background; else they are of a retinanet.
-bool is_softmax(const ModelSpec& spec) { return spec.name != "retinanet"; }
-
-/// Whether boxes are corners, as they are to be; else they are codes, seen from anchors.
-bool has_corners(const ModelSpec& spec) { return spec.name == kTorchScript; }
+/// Of a user's detector there are none: its boxes are corners already.
+std::vector<float> anchors_of(const ModelSpec& spec) {
+    return detector_kind(spec) == DetectorKind::user ? std::vector<float>{} : anchor_boxes(spec);
+}
 
 std::vector<std::int64_t> level_sizes(const ModelSpec& spec) {
     std::vector<std::int64_t> sizes;
-    if (has_corners(spec)) return sizes;
+    if (detector_kind(spec) == DetectorKind::user) return sizes;
     for (const FeatureLevel& level : detector_levels(spec)) {
         const auto& shapes = spec.detector->anchors[sizes.size()];
         sizes.push_back(level.height * level.width * std::ssize(shapes));
@@ -67,24 +66,38 @@ struct Detect::Candidates {
     }
 };
 
+DetectorKind detector_kind(const ModelSpec& spec) {
+    if (spec.detector && spec.name == "ssd") return DetectorKind::ssd;
+    if (spec.detector && spec.name == "retinanet") return DetectorKind::retinanet;
+    THRESHER_CHECK(
+        spec.detector && spec.name == kTorchScript,
+        "model {} is no detector; allowed: ssd, retinanet, or a detector's TorchScript file",
+        spec.name);
+    return DetectorKind::user;
+}
+
 DetectOptions detect_options(const ModelSpec& spec) {
-    if (spec.name == "ssd") return {0.01, 0.45, 400, 200};
-    if (spec.name == "retinanet") return {0.05, 0.5, 1000, 300};
-    // It has looked at scores and overlaps itself.
-    if (spec.detector && has_corners(spec))
-        return {0.0, 1.0, std::numeric_limits<std::int64_t>::max(), 300};
-    fail("model {} is no detector; allowed: ssd, retinanet, a TorchScript file", spec.name);
+    switch (detector_kind(spec)) {
+        case DetectorKind::ssd:
+            return {0.01, 0.45, 400, 200};
+        case DetectorKind::retinanet:
+            return {0.05, 0.5, 1000, 300};
+        case DetectorKind::user:
+            break;  // it has looked at scores and overlaps itself
+    }
+    return {0.0, 1.0, std::numeric_limits<std::int64_t>::max(), 300};
 }
 
 Detect::Detect(const ModelSpec& spec, const DetectOptions& options)
-    : Detect(spec, options, has_corners(spec) ? std::vector<float>{} : anchor_boxes(spec),
-             level_sizes(spec)) {}
+    : Detect(spec, options, anchors_of(spec), level_sizes(spec)) {}
 
 Detect::Detect(const ModelSpec& spec, const DetectOptions& options, std::vector<float> anchors,
                std::vector<std::int64_t> levels)
-    : spec_(spec), options_(options), anchors_(std::move(anchors)), levels_(std::move(levels)) {
-    THRESHER_CHECK(spec.detector && (is_detector(spec.name) || has_corners(spec)),
-                   "model {} is no detector", spec.name);
+    : spec_(spec),
+      kind_(detector_kind(spec)),
+      options_(options),
+      anchors_(std::move(anchors)),
+      levels_(std::move(levels)) {
     THRESHER_CHECK(4 * std::accumulate(levels_.begin(), levels_.end(), std::int64_t{0}) ==
                        std::ssize(anchors_),
                    "{} corners are not those of the anchors of levels of {}", anchors_.size(),
@@ -97,17 +110,20 @@ Detect::Detect(const ModelSpec& spec, const DetectOptions& options, std::vector<
         "{} anchors for {} classes are more than 2^32 - 1", anchors_.size() / 4, spec.classes);
 }
 
+std::int64_t Detect::columns() const {
+    return spec_.classes + (kind_ == DetectorKind::retinanet ? 0 : 1);
+}
+
 std::vector<ImageDetections> Detect::operator()(const ModelOutputs& outputs) const {
     const std::int64_t count =
-        has_corners(spec_) ? outputs.boxes.size(1) : std::ssize(anchors_) / 4;
-    const std::int64_t columns = spec_.classes + (is_softmax(spec_) ? 1 : 0);
+        kind_ == DetectorKind::user ? outputs.boxes.size(1) : std::ssize(anchors_) / 4;
     const auto host = [&](const at::Tensor& tensor, std::int64_t wanted) {
         THRESHER_CHECK(tensor.dim() == 3 && tensor.size(1) == count && tensor.size(2) == wanted,
                        "a detector's outputs are [{}]; allowed: [n, {}, {}]",
                        fmt::join(tensor.sizes(), ", "), count, wanted);
         return tensor.detach().to(at::kCPU, at::kFloat).contiguous();
     };
-    const at::Tensor logits = host(outputs.logits, columns), codes = host(outputs.boxes, 4);
+    const at::Tensor logits = host(outputs.logits, columns()), codes = host(outputs.boxes, 4);
     THRESHER_CHECK(logits.size(0) == codes.size(0), "{} images have logits, {} codes",
                    logits.size(0), codes.size(0));
     std::vector<ImageDetections> images(static_cast<std::size_t>(logits.size(0)));
@@ -120,12 +136,24 @@ std::vector<ImageDetections> Detect::operator()(const ModelOutputs& outputs) con
     return images;
 }
 
+std::array<float, 4> Detect::box_at(std::size_t anchor, std::span<const float> codes) const {
+    std::array<float, 4> box{};
+    const std::span<const float, 4> code(codes.data() + 4 * anchor, 4);
+    if (kind_ == DetectorKind::user) {
+        std::copy(code.begin(), code.end(), box.begin());
+        return box;
+    }
+    decode_box(std::span<const float, 4>(anchors_.data() + 4 * anchor, 4), code,
+               kind_ == DetectorKind::ssd ? kSsdCode : kRetinanetCode, box);
+    return box;
+}
+
 ImageDetections Detect::detect(std::span<const float> logits, std::span<const float> codes) const {
     Candidates candidates;
-    if (is_softmax(spec_)) {
-        find_softmax(logits, candidates);
-    } else {
+    if (kind_ == DetectorKind::retinanet) {
         find_retinanet(logits, candidates);
+    } else {
+        find_softmax(logits, candidates);
     }
     // Equal scores count by place from here on.
     std::sort(candidates.keys.begin(), candidates.keys.end(),
@@ -137,14 +165,7 @@ ImageDetections Detect::detect(std::span<const float> logits, std::span<const fl
     ImageDetections all;
     for (const Candidates::Key& key : candidates.keys) {
         const std::size_t anchor = key.place() / classes;
-        const std::span<const float, 4> code(codes.data() + 4 * anchor, 4);
-        std::array<float, 4> box{};
-        if (has_corners(spec_)) {
-            std::copy(code.begin(), code.end(), box.begin());
-        } else {
-            decode_box(std::span<const float, 4>(anchors_.data() + 4 * anchor, 4), code,
-                       is_softmax(spec_) ? kSsdCode : kRetinanetCode, box);
-        }
+        std::array<float, 4> box = box_at(anchor, codes);
         for (std::size_t side = 0; side < 4; ++side) {
             box[side] = std::clamp(box[side], 0.0F, side % 2 == 0 ? width : height);
         }

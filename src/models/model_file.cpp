@@ -5,6 +5,7 @@
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <sstream>
 
@@ -32,7 +33,7 @@ torch::jit::Module& module_at(Modules& modules, const std::string& path,
 
 /// What lies in an archive beside its tensors.
 struct ExtraFiles {
-    std::string spec_json, text_model;
+    std::string spec_json, text_model, categories_json;
 };
 
 torch::jit::Module read_archive(const std::string& path, const std::string& device,
@@ -43,12 +44,17 @@ torch::jit::Module read_archive(const std::string& path, const std::string& devi
         "built-in model",
         path);
     define_torchvision_nms();
-    torch::jit::ExtraFilesMap extra{{kSpecFile, ""}, {kTextModelFile, ""}};
+    torch::jit::ExtraFilesMap extra{{kSpecFile, ""}, {kTextModelFile, ""}, {kCategoriesFile, ""}};
     try {
         torch::jit::Module module = torch::jit::load(path, c10::Device(device), extra, false);
-        files = {extra[kSpecFile], extra[kTextModelFile]};
+        files = {extra[kSpecFile], extra[kTextModelFile], extra[kCategoriesFile]};
         return module;
     } catch (const std::exception& error) {
+        std::string magic(2, ' ');
+        std::ifstream(path, std::ios::binary).read(magic.data(), 2);
+        THRESHER_CHECK_AS(FileError, magic != "PK",
+                          "{}: this build's LibTorch cannot load this TorchScript file: {}", path,
+                          first_line(error));
         fail<FileError>(
             "{}: this is no model file; allowed are files that thresher train wrote and "
             "TorchScript files (torch.jit.script(model).save(path) in Python). LibTorch "
@@ -135,8 +141,10 @@ std::string archive_of(const ModelSpec& spec, const std::vector<NamedTensor>& pa
 
 ModelSpec read_model_spec(const std::string& path) {
     ExtraFiles files;
-    read_archive(path, "cpu", files);
-    return parse_spec(path, files);
+    const torch::jit::Module archive = read_archive(path, "cpu", files);
+    ModelSpec spec = parse_spec(path, files);
+    if (spec.name == kTorchScript && takes_images(archive)) spec.detector.emplace();
+    return spec;
 }
 
 std::unique_ptr<Model> load_model(const std::string& path, const PoolInfo& pool,
@@ -151,17 +159,22 @@ std::unique_ptr<Model> load_model(const std::string& path, const PoolInfo& pool,
     }
     spec.scale = pool.scale;
     if (spec.name == kTorchScript) {
+        std::unique_ptr<Model> model;
         if (takes_images(archive)) {
-            THRESHER_CHECK(pool.classes > 0,
-                           "{}: a detector's labels are classes of the pool, but pool {} knows of "
-                           "none; give a pool of thresher import voc or coco",
-                           path, pool.path);
-            spec.detector.emplace();
-            spec.classes = pool.classes;
+            constexpr std::size_t kImage = 3;  // channels, height, width
+            THRESHER_CHECK(
+                pool.input_shape.size() == kImage,
+                "{}: a detector takes images [channels, height, width], but the inputs of "
+                "pool {} have shape [{}]",
+                path, pool.path, fmt::join(pool.input_shape, ", "));
             spec.mean = {0.0};
             spec.std = {1.0};
+            model =
+                wrap_detector(std::move(archive), std::move(spec),
+                              DetectorLabels::of(files.categories_json, pool, path), device, path);
+        } else {
+            model = wrap_torchscript(std::move(archive), std::move(spec), device, path);
         }
-        auto model = wrap_torchscript(std::move(archive), std::move(spec), device, path);
         check_fits(model->spec(), pool, path);
         return model;
     }

@@ -34,7 +34,7 @@ struct AnchorShape {
     bool operator==(const AnchorShape&) const = default;
 };
 
-/// What a model that finds objects has beside the rest.
+/// What a model that finds objects has beside the rest; empty of a user's TorchScript file.
 struct DetectorSpec {
     std::string trunk;  ///< what turns images into features: small, vgg16, resnet18 or resnet50
     /// By level, the finest first: the anchors at each place of its grid.

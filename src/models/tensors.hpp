@@ -13,9 +13,9 @@ struct ModelOutputs {
     /// [n, d], the input of the last layer, or the image's of a two-tower, which has length 1;
     /// undefined where a model has none.
     at::Tensor embedding;
-    /// Of a detector, whose logits are then [n, anchors, classes] of a retinanet (each class by
-    /// itself, sigmoid), [n, anchors, classes + 1] of an ssd (softmax, the last is the background):
-    /// [n, anchors, 4], where the object is, seen from the anchor (src/detection/box_code.hpp).
+    /// Of a detector: [n, anchors, 4], seen from the anchor (src/detection/box_code.hpp); logits
+    /// are [n, anchors, classes] of a retinanet (each by itself, sigmoid), [n, anchors, classes +
+    /// 1] of an ssd (softmax, background last). Of a user's: src/models/torchscript_detector.hpp.
     at::Tensor boxes{};
 };
 

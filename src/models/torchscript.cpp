@@ -43,9 +43,12 @@ ModelOutputs unpack(const c10::IValue& result, const std::string& path) {
 
 class TorchScriptModel final : public Model {
   public:
-    TorchScriptModel(torch::jit::Module module, ModelSpec spec, const std::string& device,
-                     std::string path)
-        : Model(std::move(spec), device), module_(std::move(module)), path_(std::move(path)) {
+    TorchScriptModel(torch::jit::Module module, ModelSpec spec, DetectorLabels labels,
+                     const std::string& device, std::string path)
+        : Model(std::move(spec), device),
+          module_(std::move(module)),
+          labels_(std::move(labels)),
+          path_(std::move(path)) {
         for (const auto& entry : module_.named_parameters()) {
             parameter_count_ += static_cast<double>(entry.value.numel());
         }
@@ -54,11 +57,8 @@ class TorchScriptModel final : public Model {
     void learn_classes() {
         const c10::NoGradGuard no_grad;
         module_.eval();
-        if (spec_.detector) {
-            run(zeros(2));
-            return;
-        }
         const ModelOutputs outputs = run(zeros(2));
+        if (spec_.detector) return;
         const at::Tensor& logits = outputs.logits;
         THRESHER_CHECK(
             logits.dim() == 2 && logits.size(0) == 2,
@@ -120,7 +120,7 @@ class TorchScriptModel final : public Model {
         result->module_.eval();
         result->training_ = false;
         result->scoring_ = true;
-        // Detectors keep what they know of image sizes, which freezing would not see change.
+        // Scripted detectors write to their own attributes, and nobody samples them.
         if (spec_.detector) return result;
         // What LibTorch cannot copy is scored as it is, and cannot be sampled.
         try {
@@ -172,7 +172,8 @@ class TorchScriptModel final : public Model {
 
   private:
     std::unique_ptr<TorchScriptModel> copy() const {
-        auto result = std::make_unique<TorchScriptModel>(module_.deepcopy(), spec_, device_, path_);
+        auto result =
+            std::make_unique<TorchScriptModel>(module_.deepcopy(), spec_, labels_, device_, path_);
         result->training_ = training_;
         result->embedding_size_ = embedding_size_;
         return result;
@@ -201,8 +202,8 @@ class TorchScriptModel final : public Model {
         const torch::jit::GraphOptimizerEnabledGuard plain_graph(false);
         try {
             if (!spec_.detector) return unpack(module_.forward({inputs}), path_);
-            return read_detections(module_.forward({as_images(inputs)}), inputs.size(0),
-                                   spec_.classes, path_);
+            return read_detections(module_.forward({as_images(inputs)}), inputs.size(0), labels_,
+                                   path_);
         } catch (const Error&) {
             throw;
         } catch (const std::exception& error) {
@@ -212,6 +213,7 @@ class TorchScriptModel final : public Model {
     }
 
     torch::jit::Module module_;
+    DetectorLabels labels_;  ///< of a detector
     std::string path_;
     double parameter_count_ = 0.0;
     bool training_ = false, scoring_ = false;
@@ -221,8 +223,19 @@ class TorchScriptModel final : public Model {
 
 std::unique_ptr<Model> wrap_torchscript(torch::jit::Module module, ModelSpec spec,
                                         const std::string& device, const std::string& path) {
-    auto model =
-        std::make_unique<TorchScriptModel>(std::move(module), std::move(spec), device, path);
+    auto model = std::make_unique<TorchScriptModel>(std::move(module), std::move(spec),
+                                                    DetectorLabels{}, device, path);
+    model->learn_classes();
+    return model;
+}
+
+std::unique_ptr<Model> wrap_detector(torch::jit::Module module, ModelSpec spec,
+                                     DetectorLabels labels, const std::string& device,
+                                     const std::string& path) {
+    spec.detector.emplace();
+    spec.classes = labels.classes;
+    auto model = std::make_unique<TorchScriptModel>(std::move(module), std::move(spec),
+                                                    std::move(labels), device, path);
     model->learn_classes();
     return model;
 }

@@ -3,6 +3,8 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/ranges.h>
 #include <torch/csrc/jit/api/module.h>
@@ -10,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "src/base/check.hpp"
@@ -29,6 +32,10 @@ struct Found {
 
     std::int64_t count() const { return scores.size(0); }
 };
+
+const char* const kNameThem =
+    "where labels stand for other classes, save their names with the model, as docs/detection.md "
+    "shows";
 
 at::Tensor entry_of(const c10::Dict<c10::IValue, c10::IValue>& dict, const char* key,
                     at::ScalarType type, const std::string& path) {
@@ -54,28 +61,56 @@ Found read_image(const c10::IValue& image, const std::string& path) {
     return found;
 }
 
-/// Writes rows of logits [M, classes + 1] that hold kNothing.
+/// Leaves out what is of classes that the pool does not have; labels become classes.
+void keep_own(Found& found, const DetectorLabels& labels, const std::string& path) {
+    std::vector<std::int64_t> kept, classes;
+    for (std::int64_t i = 0; i < found.count(); ++i) {
+        const std::int64_t label = found.labels.const_data_ptr<std::int64_t>()[i];
+        const bool is_known =
+            label >= 0 && label < std::ssize(labels.class_of) &&
+            labels.class_of[static_cast<std::size_t>(label)] != DetectorLabels::kUnknown;
+        THRESHER_CHECK(is_known,
+                       "{}: a box has label {}; allowed: 1 to {}, for 0 is the background; {}",
+                       path, label, std::ssize(labels.class_of) - 1, kNameThem);
+        const std::int64_t own = labels.class_of[static_cast<std::size_t>(label)];
+        if (own == DetectorLabels::kNone) continue;
+        kept.push_back(i);
+        classes.push_back(own);
+    }
+    const at::Tensor places = at::tensor(kept, at::kLong);
+    found = {found.boxes.index_select(0, places), found.scores.index_select(0, places),
+             at::tensor(classes, at::kLong)};
+}
+
+/// Writes rows of logits [M, classes + 1] that hold kNothing. A score that is no number stays none.
 void write_logits(const Found& found, std::int64_t classes, const std::string& path,
                   float* logits) {
     const float* const scores = found.scores.const_data_ptr<float>();
-    const std::int64_t* const labels = found.labels.const_data_ptr<std::int64_t>();
+    const std::int64_t* const own = found.labels.const_data_ptr<std::int64_t>();
     for (std::int64_t i = 0; i < found.count(); ++i, logits += classes + 1) {
-        THRESHER_CHECK(labels[i] >= 1 && labels[i] <= classes,
-                       "{}: a box has label {}; allowed: 1 to {}, as the pool has {} classes and 0 "
-                       "is the background",
-                       path, labels[i], classes, classes);
         THRESHER_CHECK(!(scores[i] < 0.0F || scores[i] > 1.0F),
                        "{}: a box has a score of {}; allowed: probabilities, 0 to 1", path,
                        scores[i]);
         const double score = scores[i];
-        logits[labels[i] - 1] = std::max(static_cast<float>(std::log(score)), kNothing);
+        logits[own[i]] = std::max(static_cast<float>(std::log(score)), kNothing);
         logits[classes] = std::max(static_cast<float>(std::log1p(-score)), kNothing);
-        if (std::isnan(score)) logits[classes] = scores[i];
+    }
+}
+
+std::vector<std::string> names_in(const std::string& categories_json, const std::string& path) {
+    try {
+        return nlohmann::json::parse(categories_json).get<std::vector<std::string>>();
+    } catch (const nlohmann::json::exception& error) {
+        fail("{}: its {} is no list of names in JSON: {}", path, kCategoriesFile, error.what());
     }
 }
 
 /// torchvision's operator: the places of what stays of boxes [N, 4], by falling score.
 at::Tensor nms(const at::Tensor& boxes, const at::Tensor& scores, double threshold) {
+    THRESHER_CHECK(boxes.dim() == 2 && boxes.size(1) == 4 && scores.dim() == 1 &&
+                       scores.size(0) == boxes.size(0),
+                   "torchvision::nms was given boxes [{}] and scores [{}]; allowed: [N, 4] and [N]",
+                   fmt::join(boxes.sizes(), ", "), fmt::join(scores.sizes(), ", "));
     const at::Tensor corners = boxes.detach().to(at::kCPU, at::kFloat).contiguous();
     const at::Tensor values = scores.detach().to(at::kCPU, at::kFloat).contiguous();
     const auto count = static_cast<std::size_t>(values.numel());
@@ -98,12 +133,50 @@ bool takes_images(const torch::jit::Module& module) {
            arguments[kFirst].type()->isSubtypeOf(*c10::ListType::ofTensors());
 }
 
+DetectorLabels DetectorLabels::of(const std::string& categories_json, const PoolInfo& pool,
+                                  const std::string& path) {
+    DetectorLabels labels{pool.classes, {}};
+    if (categories_json.empty()) {
+        THRESHER_CHECK(
+            pool.classes > 0,
+            "{}: label 1 of a detector is the pool's first class, but pool {} knows of no "
+            "classes; give their number (--classes), or save the names of the labels with "
+            "the model, as docs/detection.md shows",
+            path, pool.path);
+        labels.class_of.push_back(kUnknown);
+        for (std::int64_t c = 0; c < pool.classes; ++c) labels.class_of.push_back(c);
+        return labels;
+    }
+    const std::vector<std::string> names = names_in(categories_json, path);
+    const auto& own = pool.class_names;
+    std::int64_t named = 0;
+    for (const std::string& name : names) {
+        const auto place = std::find(own.begin(), own.end(), name);
+        const bool is_class =
+            own.empty() ? name != "__background__" && name != "N/A" : place != own.end();
+        if (is_class) {
+            labels.class_of.push_back(own.empty() ? named : std::distance(own.begin(), place));
+            ++named;
+        } else {
+            labels.class_of.push_back(kNone);
+        }
+    }
+    THRESHER_CHECK(
+        named > 0,
+        "{}: none of its {} categories ({}) is a class of pool {} ({}); they are compared "
+        "letter by letter",
+        path, names.size(), fmt::join(names, ", "), pool.path, fmt::join(own, ", "));
+    if (own.empty()) labels.classes = std::max(named, pool.classes);
+    return labels;
+}
+
 c10::IValue as_images(const at::Tensor& inputs) {
     return c10::IValue(c10::List<at::Tensor>(inputs.unbind(0)));
 }
 
-ModelOutputs read_detections(const c10::IValue& returned, std::int64_t images, std::int64_t classes,
-                             const std::string& path) {
+ModelOutputs read_detections(const c10::IValue& returned, std::int64_t images,
+                             const DetectorLabels& labels, const std::string& path) {
+    const std::int64_t classes = labels.classes;
     c10::IValue list = returned;
     if (list.isTuple() && list.toTupleRef().size() == 2) list = list.toTupleRef().elements()[1];
     THRESHER_CHECK(list.isList(), "{}: forward returns a {}; {}", path, returned.tagKind(),
@@ -114,7 +187,8 @@ ModelOutputs read_detections(const c10::IValue& returned, std::int64_t images, s
     std::vector<Found> found;
     std::int64_t most = 1;
     for (const c10::IValue& image : by_image) {
-        most = std::max(most, found.emplace_back(read_image(image, path)).count());
+        keep_own(found.emplace_back(read_image(image, path)), labels, path);
+        most = std::max(most, found.back().count());
     }
     ModelOutputs outputs;
     outputs.logits = at::full({images, most, classes + 1}, kNothing, at::TensorOptions(at::kFloat));

@@ -23,10 +23,16 @@ constexpr std::int64_t kMicroBatch = 64;
 constexpr std::int64_t kMicroBatchVectors = 512;
 constexpr std::int64_t kMicroBatchGpu = 512;
 constexpr std::int64_t kMicroBatchDetector = 16;
+constexpr std::int64_t kMicroBatchDetectorGpu = 128;
 
 std::int64_t default_micro_batch(const Model& model) {
-    if (model.device() != "cpu") return kMicroBatchGpu;
-    if (model.spec().detector) return kMicroBatchDetector;
+    const bool on_cpu = model.device() == "cpu";
+    if (model.spec().detector) {
+        // What a user's makes of its images, and in what size, nobody knows.
+        const bool is_users = detector_kind(model.spec()) == DetectorKind::user;
+        return on_cpu || is_users ? kMicroBatchDetector : kMicroBatchDetectorGpu;
+    }
+    if (!on_cpu) return kMicroBatchGpu;
     return model.spec().name == "mlp" ? kMicroBatchVectors : kMicroBatch;
 }
 

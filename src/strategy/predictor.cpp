@@ -116,6 +116,13 @@ void check_ability(Model& model, const GivenModel& given, const StrategyInfo& st
                       "none; give an ssd, a retinanet or a TorchScript file of a detector, or use "
                       "strategy deterministic",
                       given.title, name);
+    THRESHER_CHECK_AS(
+        UsageError,
+        (strategy.name != "monte-carlo" && !contains(strategy.produces, "embeddings")) ||
+            built_in || !model.spec().detector,
+        "strategy {} is none for {}, a detector's TorchScript file, which gives boxes "
+        "alone; use strategy boxes or deterministic",
+        strategy.name, given.title);
     if (strategy.name == "monte-carlo") {
         THRESHER_CHECK_AS(UsageError, model.has_dropout(),
                           "strategy monte-carlo needs dropout, but {} ({}) has none; {}, or use "
@@ -126,11 +133,12 @@ void check_ability(Model& model, const GivenModel& given, const StrategyInfo& st
                                      "mode is fixed)");
     }
     if (contains(strategy.produces, "embeddings")) {
-        THRESHER_CHECK_AS(UsageError, model.embedding_size() > 0,
-                          "strategy embedding needs an embedding, but {} ({}) returns none; "
-                          "let its forward return a dict with \"logits\" and \"embedding\", "
-                          "or use a built-in model",
-                          given.title, name);
+        THRESHER_CHECK_AS(
+            UsageError, model.embedding_size() > 0,
+            "strategy embedding needs an embedding, but {} ({}) returns its "
+            "logits alone; let its forward return a dict with \"logits\" and \"embedding\", "
+            "or use a built-in model",
+            given.title, name);
     }
 }
 

@@ -1,10 +1,9 @@
 #include "src/training/evaluate_detector.hpp"
 
+#include <ATen/ops/isfinite.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <limits>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -13,7 +12,6 @@
 #include "src/base/tree_sum.hpp"
 #include "src/models/input_reader.hpp"
 #include "src/models/tensors.hpp"
-#include "src/models/torchscript.hpp"
 #include "src/pool/letter_box.hpp"
 #include "src/training/detection_loss.hpp"
 
@@ -42,19 +40,25 @@ class Evaluator {
           model_(model.scoring_form()),
           reader_(model.spec(), pool.element_type, pool.scale, model.device()),
           detect_(model.spec(), detect) {
-        if (model.spec().name != kTorchScript) loss_.emplace(model.spec());
+        if (detector_kind(model.spec()) != DetectorKind::user) loss_.emplace(model.spec());
     }
 
-    /// Adds what is in the images of a block; returns the sum of their losses, NaN where the model
-    /// has none.
+    bool has_loss() const { return loss_.has_value(); }
+
+    /// Adds what is in the images of a block; returns the sum of their losses.
     double add(const Block& block, DetectedImages& images) {
         const c10::InferenceMode inference;
-        const std::int64_t most = model_->device() == "cpu" ? kMicroBatch : kMicroBatchGpu;
-        double loss = loss_ ? 0.0 : std::numeric_limits<double>::quiet_NaN();
+        const std::int64_t most =
+            model_->device() == "cpu" || !has_loss() ? kMicroBatch : kMicroBatchGpu;
+        double loss = 0.0;
         for (std::int64_t begin = 0; begin < block.rows.size(); begin += most) {
             const RowRange rows{begin, std::min(block.rows.size(), begin + most)};
             const ModelOutputs outputs = model_->forward(reader_.read(block.inputs, rows));
-            if (loss_) loss += (*loss_)(outputs, boxes_of_rows(block, rows)).sum().item<double>();
+            if (loss_) {
+                loss += (*loss_)(outputs, boxes_of_rows(block, rows)).sum().item<double>();
+            } else {
+                check_numbers(outputs, block, rows);
+            }
             const std::vector<ImageDetections> found = detect_(outputs);
             for (std::int64_t row = rows.begin; row < rows.end; ++row) {
                 const auto i = static_cast<std::size_t>(row);
@@ -67,6 +71,16 @@ class Evaluator {
     }
 
   private:
+    /// What is no number would be taken for nothing found, and no loss would tell.
+    void check_numbers(const ModelOutputs& outputs, const Block& block, RowRange rows) const {
+        const at::Tensor usable =
+            at::isfinite(outputs.logits).all().logical_and(at::isfinite(outputs.boxes).all());
+        THRESHER_CHECK(usable.item<bool>(),
+                       "the detector gives scores or boxes that are no numbers for one of the {} "
+                       "images from id {} on",
+                       rows.size(), block.ids[static_cast<std::size_t>(rows.begin)]);
+    }
+
     std::span<const LabelledBox> boxes_of_rows(const Block& block, RowRange rows) const {
         return block.boxes.subspan(static_cast<std::size_t>(rows.begin * pool_.most_boxes),
                                    static_cast<std::size_t>(rows.size() * pool_.most_boxes));
@@ -95,6 +109,7 @@ DetectorEvaluation evaluate_detector(const Model& model, BlockSource& source,
     const BlockPartition partition{pool.rows, pool.block_rows, collective.size()};
     DetectedImages images;
     std::vector<double> losses;  // by own block
+    bool has_loss = false;
     source.rewind();
     agree(collective, [&] {
         THRESHER_CHECK(model.spec().detector.has_value(),
@@ -106,6 +121,7 @@ DetectorEvaluation evaluate_detector(const Model& model, BlockSource& source,
                        "of thresher import voc or coco",
                        pool.path);
         Evaluator evaluator(model, pool, detect);
+        has_loss = evaluator.has_loss();
         Block block;
         while (source.next(block)) {
             give_up_if_others_failed(collective);
@@ -123,7 +139,9 @@ DetectorEvaluation evaluate_detector(const Model& model, BlockSource& source,
     result.images = counts[0];
     result.objects = counts[1];
     result.detections = counts[2];
-    result.mean_loss = loss[0] / static_cast<double>(std::max<std::int64_t>(1, result.images));
+    if (has_loss) {
+        result.mean_loss = loss[0] / static_cast<double>(std::max<std::int64_t>(1, result.images));
+    }
     result.metric = measure_detections(images.truth(), images.detections(), model.spec().classes,
                                        metric, collective);
     result.own = std::move(images);

@@ -4,6 +4,7 @@
 // number of ranks.
 
 #include <cstdint>
+#include <optional>
 
 #include "src/base/collective.hpp"
 #include "src/detection/average_precision.hpp"
@@ -16,7 +17,7 @@ namespace thresher {
 
 struct DetectorEvaluation {
     DetectionMetric metric;
-    double mean_loss = 0.0;  ///< of an image: DetectionLoss; NaN of a TorchScript file's detector
+    std::optional<double> mean_loss;  ///< of an image: DetectionLoss; a user's detector has none
     std::int64_t images = 0, objects = 0, detections = 0;
     DetectedImages own;  ///< what this rank's images hold; in pixels of the original images
 };

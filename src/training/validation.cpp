@@ -14,7 +14,7 @@ std::map<std::string, double> validate(const Model& model, ExampleSource& source
             model,
             *blocks_of_examples(source, collective.rank(), collective.size(), kImagesInBlock),
             pool_metric(), detect_options(model.spec()), collective);
-        return {{"loss", result.mean_loss},
+        return {{"loss", result.mean_loss.value()},
                 {"average_precision", result.metric.mean_average_precision}};
     }
     if (!model.spec().towers) {

@@ -163,7 +163,8 @@ def seconds_of_update(bench, pool, name, run):
 
 
 def update_in_torch(pool, name, model):
-    """Seconds of one update, the examples in memory as bytes, and the mean loss of the images one by one by the weights in `model`."""
+    """Seconds of one update after a few that warm up (Thresher's are all counted), the examples in memory as bytes; and what tells
+    the mean loss of the images, one by one, by the weights in `model`."""
     import torch
 
     from detectors import anchors_of, loss_of, with_weights_of
@@ -178,9 +179,12 @@ def update_in_torch(pool, name, model):
     def loss(rows):
         return loss_of(network, anchors, inputs[rows].float().mul_(1 / 255), [targets[row] for row in rows])
 
-    network.eval()
-    with torch.inference_mode():
-        mean_loss = float(np.mean([loss([row]).item() for row in range(IMAGES)]))
+    def mean_loss():
+        network.load_state_dict(with_weights_of(model, name, CLASSES).state_dict())
+        network.eval()
+        with torch.inference_mode():
+            return float(np.mean([loss([row]).item() for row in range(IMAGES)]))
+
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.001, weight_decay=0.01)
     order, begin = torch.randperm(IMAGES), None
@@ -209,8 +213,9 @@ def updates(bench):
         best, run = {}, bench.data / f"run-{name}"
         for _ in range(ROUNDS):
             keep_best(best, {"update_s": seconds_of_update(bench, pool, name, run)})
-            seconds, theirs = update_in_torch(pool, name, run / "model.pt")
+            seconds, mean_loss = update_in_torch(pool, name, run / "model.pt")
             keep_best(best, {"torch_s": seconds})
+        theirs = mean_loss()
         said = last_json(output_of([bench.thresher, "evaluate", "--pool", pool, "--model", run / "model.pt", "--json", "--progress", "none"]))
         yield {"benchmark": "detector", "model": name, **best, "loss_differs": abs(said["loss"] / theirs - 1), "load": load()}
 

@@ -107,6 +107,7 @@ class Retinanet(SmallTrunk):
     def shapes_of(size, growth):
         return [(scale * size * math.sqrt(ratio), scale * size / math.sqrt(ratio))
                 for ratio in (2.0, 1.0, 0.5) for scale in (1.0, math.sqrt(growth))]
+
     def loss(self, outputs, targets, anchors, matches):
         logits, codes = outputs
         return self.losses[0](targets, {"cls_logits": logits, "bbox_regression": codes}, anchors, matches)

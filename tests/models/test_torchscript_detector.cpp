@@ -9,7 +9,8 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/jit/api/module.h>
 
-#include <cmath>
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "src/base/check.hpp"
@@ -18,11 +19,13 @@
 #include "src/models/tensors.hpp"
 #include "src/strategy/predictor.hpp"
 #include "src/training/evaluate_detector.hpp"
+#include "tests/strategy/predict_all.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/toy_pool.hpp"
 
 using namespace thresher;
 using thresher::test::contains;
+using thresher::test::predict_all;
 
 namespace {
 
@@ -75,12 +78,15 @@ MemoryPool object_pool(std::int64_t rows) {
     return pool;
 }
 
-std::unique_ptr<Model> load(const std::vector<std::string>& methods, const PoolInfo& pool) {
+std::unique_ptr<Model> load(const std::vector<std::string>& methods, const PoolInfo& pool,
+                            const std::string& categories = "") {
     torch::jit::Module module("Detector");
     for (const std::string& method : methods) module.define(method);
     const std::string path = std::filesystem::temp_directory_path() /
                              ("thresher_detector_" + std::to_string(::getpid()) + ".pt");
-    module.save(path);
+    torch::jit::ExtraFilesMap extra;
+    if (!categories.empty()) extra[kCategoriesFile] = categories;
+    module.save(path, extra);
     auto model = load_model(path, pool);
     std::filesystem::remove(path);
     return model;
@@ -133,7 +139,7 @@ TEST_CASE("a scripted detector that finds the truth has a precision of 1, and no
     CHECK(found.objects == 4 * 15);
     CHECK(found.detections == found.objects);
     CHECK(found.metric.mean_average_precision == 1.0);
-    CHECK(std::isnan(found.mean_loss));
+    CHECK_FALSE(found.mean_loss.has_value());
 }
 
 TEST_CASE("a box of a scripted detector has its score as distribution") {
@@ -165,6 +171,8 @@ TEST_CASE("torchvision's nms is there for scripts that call it") {
     CHECK(nms.call(boxes, scores, 0.5).equal(at::tensor({1, 2}, at::kLong)));
     CHECK(nms.call(boxes, scores, 0.7).equal(at::tensor({1, 2, 0}, at::kLong)));
     CHECK(nms.call(boxes.narrow(0, 0, 0), scores.narrow(0, 0, 0), 0.5).numel() == 0);
+    CHECK_THROWS_AS(nms.call(boxes.narrow(0, 0, 2), scores, 0.5), Error);
+    CHECK_THROWS_AS(nms.call(boxes.narrow(1, 0, 2), scores, 0.5), Error);
 }
 
 TEST_CASE("a scripted detector that returns something else is refused, saying what") {
@@ -186,5 +194,48 @@ TEST_CASE("a scripted detector that returns something else is refused, saying wh
 TEST_CASE("a scripted detector needs a pool that knows classes") {
     MemoryPool pool = object_pool(1);
     pool.info.classes = 0;
-    CHECK_THROWS_AS(load({kFinds, kList}, pool.info), Error);
+    CHECK_THROWS_WITH(load({kFinds, kList}, pool.info), contains("knows of no classes"));
+    // Unless the file has names.
+    const auto model =
+        load({kFinds, kList}, pool.info, R"(["__background__", "cat", "N/A", "cow"])");
+    CHECK(model->spec().classes == 2);
+}
+
+TEST_CASE("names that a scripted detector brings decide which class a label is") {
+    MemoryPool pool = object_pool(4);
+    pool.info.class_names = {"cat", "dog"};
+    const auto classes_by = [&](const std::string& categories) {
+        const auto model = load({kFinds, kList}, pool.info, categories);
+        return Detect(model->spec(), detect_options(model->spec()))(run(*model, pool))[3].classes;
+    };
+    // By falling score: labels 1, 2, 1.
+    CHECK(classes_by("") == std::vector<std::int64_t>{0, 1, 0});
+    CHECK(classes_by(R"(["__background__", "dog", "cat"])") == std::vector<std::int64_t>{1, 0, 1});
+    CHECK(classes_by(R"(["cow", "sheep", "cat"])") == std::vector<std::int64_t>{0});
+    CHECK(classes_by(R"(["cat", "dog", "N/A"])") == std::vector<std::int64_t>{1, 1});
+    CHECK_THROWS_WITH(classes_by(R"(["cat", "dog"])"), contains("label 2; allowed: 1 to 1"));
+    CHECK_THROWS_WITH(classes_by(R"(["cow", "sheep", "Cat"])"),
+                      contains("none of its 3 categories (cow, sheep, Cat) is a class of pool"));
+    CHECK_THROWS_WITH(classes_by("{}"), contains("no list of names in JSON"));
+}
+
+TEST_CASE("a score that is no number sets an image apart, and ends an evaluation") {
+    const MemoryPool pool = object_pool(4);
+    const std::string finds = R"(
+def find(self, image: Tensor) -> Dict[str, Tensor]:
+    count = int(image[0, 0, 0] * 255.0 + 0.5) // 3
+    at = torch.arange(count) * 1.0
+    return {"boxes": torch.ones([count, 4]), "scores": at / at, "labels": torch.ones([count])}
+)";
+    const auto model = load({finds, kList}, pool.info);
+    const ModelRoles roles{model.get(), nullptr, nullptr, {}};
+    for (const std::string strategy : {"boxes", "deterministic"}) {
+        const Predictions made = predict_all(roles, pool, {{strategy}, 4});
+        REQUIRE(made.quarantined.size() == 1);
+        CHECK(made.quarantined[0].id == pool.info.rows - 1);
+    }
+    const auto source = stream_blocks(pool, 0, 1);
+    CHECK_THROWS_WITH(evaluate_detector(*model, *source, pool_metric(),
+                                        detect_options(model->spec()), *make_local_collective()),
+                      contains("no numbers for one of the 4 images from id"));
 }

@@ -88,7 +88,7 @@ TEST_CASE("the evaluation of a detector has the same bits for 1, 2, 3 and 4 rank
                 const auto& classes = found.metric.classes;
                 bool same = found.images == alone.images && found.objects == alone.objects &&
                             found.detections == alone.detections &&
-                            same_bits(found.mean_loss, alone.mean_loss) &&
+                            same_bits(found.mean_loss.value(), alone.mean_loss.value()) &&
                             same_bits(found.metric.mean_average_precision,
                                       alone.metric.mean_average_precision) &&
                             classes.size() == alone.metric.classes.size();
