@@ -138,7 +138,7 @@ part_loop() {
     side_by_side cycle loop/rules scenes --acquisitions random,entropy,k-center,class-balance -- cycle loop/ours scenes --acquisitions policy --policy "$out/ours/policy.h5"
     cycle loop/paper scenes --acquisitions policy --policy "$out/paper/policy.h5"
     run thresher-table "$out/loop/rules" "$out/loop/ours" "$out/loop/paper" --at 30 60 --against "rules: random"
-    run thresher-report "$out/loop/rules" --pool "$out/train.h5" --figures "$out/figures" -o "$out/loop.html"
+    run thresher-report "$out/loop/rules" "$out/loop/ours" --pool "$out/train.h5" --figures "$out/figures" -o "$out/loop.html"
 }
 
 part_agents() {
