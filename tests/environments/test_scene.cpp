@@ -20,7 +20,7 @@ std::vector<std::uint8_t> image(std::int64_t row) {
         for (std::int64_t x = 2; x < 4 + width; ++x) {
             const bool seam = y == 3 || x == 2 || y == 4 + height || x == 3 + width;
             pixels[static_cast<std::size_t>(y * kSide + x)] =
-                seam ? 10 : static_cast<std::uint8_t>(100 + row % 150);
+                static_cast<std::uint8_t>(seam ? 10 : 100 + row % 150);
         }
     }
     pixels[static_cast<std::size_t>((4 + height / 2) * kSide + 3 + width / 2)] = 0;
