@@ -166,7 +166,7 @@ class Cluster:
         deadline = time.monotonic() + seconds
         while not done():
             ended = [name for name, daemon in self.daemons.items() if daemon.poll() is not None]
-            if time.monotonic() > deadline:
+            if ended or time.monotonic() > deadline:
                 raise RuntimeError(f"{what} did not come to be within {seconds} s{f', ended: {ended}' if ended else ''}\n{self.logs()}")
             time.sleep(0.05)
 
