@@ -106,7 +106,7 @@ class SlurmTest(JobTest):
         found = {}
         for pid in self.cluster.processes():
             try:
-                if os.readlink(f"/proc/{pid}/exe") == os.path.realpath(THRESHER):
+                if os.path.samefile(f"/proc/{pid}/exe", THRESHER):
                     rank = re.search(rb"\0SLURM_PROCID=(\d+)", pathlib.Path(f"/proc/{pid}/environ").read_bytes())
                     found[int(rank[1])] = pid
             except OSError:
