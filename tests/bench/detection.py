@@ -6,12 +6,12 @@ import io
 import json
 import pathlib
 import sys
-import time
 
 import h5py
 import numpy as np
 
 from measure import cpu_seconds, keep_best, last_json, load, output_of
+from training import seconds_in_torch, seconds_of_update
 
 ROUNDS = 3
 IMAGES, SIDE, CLASSES, BATCH, UPDATES = 512, 128, 3, 16, 30
@@ -155,47 +155,37 @@ def make_pool(path):
         file["/box_offsets"] = np.concatenate([[0], counts.cumsum()])
 
 
-def seconds_of_update(bench, pool, name, run):
-    facts = last_json(output_of(
-        [bench.thresher, "train", "--pool", pool, "--model", name, "--updates", UPDATES, "--batch-size", BATCH, "--optimizer", "adamw",
-         "--learning-rate", 0.001, "--weight-decay", 0.01, "--threads", 1, "--run", run, "--overwrite", "--json", "--progress", "none"]))
-    return sum(facts["seconds"].get(phase, 0.0) for phase in ("read", "compute", "reduce", "update")) / UPDATES
+class InTorch:
+    """The same detector in PyTorch by the weights in `model`, the examples in memory as bytes."""
 
+    def __init__(self, pool, name, model):
+        import torch
 
-def update_in_torch(pool, name, model):
-    """Seconds of one update after a few that warm up (Thresher's are all counted), the examples in memory as bytes; and what tells
-    the mean loss of the images, one by one, by the weights in `model`."""
-    import torch
+        from detectors import anchors_of, with_weights_of
 
-    from detectors import anchors_of, loss_of, with_weights_of
+        with h5py.File(pool) as file:
+            self.inputs, ends = torch.from_numpy(file["/inputs"][:]), file["/box_offsets"][:]
+            boxes, labels = torch.from_numpy(file["/boxes"][:]), torch.from_numpy(file["/box_classes"][:])
+        self.targets = [{"boxes": boxes[a:b], "labels": labels[a:b]} for a, b in zip(ends, ends[1:])]
+        self.network = with_weights_of(model, name, CLASSES)
+        self.anchors = anchors_of(self.network, SIDE)
 
-    with h5py.File(pool) as file:
-        inputs, ends = torch.from_numpy(file["/inputs"][:]), file["/box_offsets"][:]
-        boxes, labels = torch.from_numpy(file["/boxes"][:]), torch.from_numpy(file["/box_classes"][:])
-    targets = [{"boxes": boxes[a:b], "labels": labels[a:b]} for a, b in zip(ends, ends[1:])]
-    network = with_weights_of(model, name, CLASSES)
-    anchors = anchors_of(network, SIDE)
+    def loss(self, rows):
+        from detectors import loss_of
 
-    def loss(rows):
-        return loss_of(network, anchors, inputs[rows].float().mul_(1 / 255), [targets[row] for row in rows])
+        return loss_of(self.network, self.anchors, self.inputs[rows].float().mul_(1 / 255), [self.targets[row] for row in rows])
 
-    def mean_loss():
-        network.load_state_dict(with_weights_of(model, name, CLASSES).state_dict())
-        network.eval()
+    def mean_loss(self):
+        """Of all images, one by one."""
+        import torch
+
+        self.network.eval()
         with torch.inference_mode():
-            return float(np.mean([loss([row]).item() for row in range(IMAGES)]))
+            return float(np.mean([self.loss([row]).item() for row in range(IMAGES)]))
 
-    network.train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.001, weight_decay=0.01)
-    order, begin = torch.randperm(IMAGES), None
-    for update in range(UPDATES + 5):
-        if update == 5:
-            begin = time.perf_counter()
-        of_batch = loss(order[update * BATCH % IMAGES:][:BATCH].tolist())
-        optimizer.zero_grad()
-        of_batch.backward()
-        optimizer.step()
-    return (time.perf_counter() - begin) / UPDATES, mean_loss
+    def seconds_of_update(self):
+        self.network.train()
+        return seconds_in_torch(self.network, self.loss, BATCH, UPDATES, IMAGES)
 
 
 def updates(bench):
@@ -210,13 +200,12 @@ def updates(bench):
     pool = bench.data / "pool-detection.h5"
     make_pool(pool)
     for name in ("ssd", "retinanet"):
-        best, run = {}, bench.data / f"run-{name}"
+        best, model = {}, bench.data / f"run-{name}" / "model.pt"
         for _ in range(ROUNDS):
-            keep_best(best, {"update_s": seconds_of_update(bench, pool, name, run)})
-            seconds, mean_loss = update_in_torch(pool, name, run / "model.pt")
-            keep_best(best, {"torch_s": seconds})
-        theirs = mean_loss()
-        said = last_json(output_of([bench.thresher, "evaluate", "--pool", pool, "--model", run / "model.pt", "--json", "--progress", "none"]))
+            keep_best(best, {"update_s": sum(seconds_of_update(bench, pool, name, UPDATES, batch=BATCH).values()),
+                             "torch_s": InTorch(pool, name, model).seconds_of_update()})
+        theirs = InTorch(pool, name, model).mean_loss()
+        said = last_json(output_of([bench.thresher, "evaluate", "--pool", pool, "--model", model, "--json", "--progress", "none"]))
         yield {"benchmark": "detector", "model": name, **best, "loss_differs": abs(said["loss"] / theirs - 1), "load": load()}
 
 

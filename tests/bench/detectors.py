@@ -18,7 +18,7 @@ WIDTHS = (32, 64, 96, 128)  # of the trunk's levels
 class SmallTrunk(nn.Module):
     def __init__(self):
         super().__init__()
-        channels, self.ends = 3, []
+        channels = 3
         layers = [(16, 2)] + [layer for width in WIDTHS for layer in ((width, 2), (width, 1))]
         for i, (width, stride) in enumerate(layers):
             self.add_module(f"conv{i}", nn.Conv2d(channels, width, 3, stride, 1, bias=False))

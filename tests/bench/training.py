@@ -46,18 +46,19 @@ def seconds_of_update(bench, pool, model, updates, *options, batch=BATCH):
     return {phase: facts["seconds"].get(phase, 0.0) / updates for phase in phases}
 
 
-def seconds_in_torch(network, loss_of, batch, updates):
-    """Seconds of one update as people write it; loss_of(rows) gives the loss of these rows."""
+def seconds_in_torch(network, loss_of, batch, updates, pool_rows=ROWS):
+    """Seconds of one update as people write it; loss_of(rows) gives the loss of these rows. A tenth as many more warm up, where
+    Thresher's are all counted."""
     import torch
 
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.001, weight_decay=0.01)
-    order = torch.randperm(ROWS)
+    order = torch.randperm(pool_rows)
     begin = None
     warm_up = max(1, updates // 10)
     for update in range(warm_up + updates):
         if update == warm_up:
             begin = time.perf_counter()
-        loss = loss_of(order[update * batch % (ROWS - batch):][:batch])
+        loss = loss_of(order[update * batch % (pool_rows - batch):][:batch])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

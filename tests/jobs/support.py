@@ -3,14 +3,13 @@
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
-import tempfile
-import unittest
 
 import h5py
 import numpy
+
+from scratch import ScratchTest
 
 THRESHER = os.environ["THRESHER_PROGRAM"]
 MPIRUN = [os.environ.get("THRESHER_MPIRUN", "mpirun"), "--oversubscribe", "--bind-to", "none"]
@@ -59,15 +58,8 @@ class Result:
         return json.loads(self.out.strip().splitlines()[-1])
 
 
-class JobTest(unittest.TestCase):
-    """A scratch directory, and ways to run the program in it. ranks=0 runs without mpirun."""
-
-    def setUp(self):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="thresher-test-"))
-        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-
-    def path(self, name):
-        return str(self.directory / name)
+class JobTest(ScratchTest):
+    """Ways to run the program in a scratch directory. ranks=0 runs without mpirun."""
 
     def run_any(self, *arguments, ranks=0, environment=None, **options):
         process = subprocess.run(

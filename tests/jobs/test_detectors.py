@@ -261,7 +261,7 @@ class Detectors(JobTest):
         plain = self.make_pool(rows=40)
         learner = self.train(plain, "learner", "--epochs", 1)
         for verb in (("predict", "--strategy", "boxes"), ("score", "--acquisition", "box-entropy")):
-            self.assert_fails(2, ["strategy boxes", "mlp", "an ssd, a retinanet"], *verb, "--pool", plain, "--learner", learner, *out,
+            self.assert_fails(2, ["strategy boxes", "mlp", "an ssd, a retinanet or a TorchScript file"], *verb, "--pool", plain, "--learner", learner, *out,
                               ranks=2)
 
 

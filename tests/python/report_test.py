@@ -4,16 +4,15 @@ import contextlib
 import html.parser
 import io
 import pathlib
-import shutil
 import sys
-import tempfile
-import unittest
 
 import h5py
 import numpy
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "jobs" / "report"))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "jobs" / "report"), str(ROOT / "tests" / "jobs")]
 
+from scratch import ScratchTest  # noqa: E402
 from thresher_report.cli import main as report_main  # noqa: E402
 
 NAN = float("nan")
@@ -47,16 +46,7 @@ class Page(html.parser.HTMLParser):
             self.cell += data
 
 
-class ReportTest(unittest.TestCase):
-    """A scratch directory."""
-
-    def setUp(self):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="thresher-test-"))
-        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-
-    def path(self, name):
-        return str(self.directory / name)
-
+class ReportTest(ScratchTest):
     @contextlib.contextmanager
     def file(self, name, kind, **attributes):
         """A file of Thresher's; kind None: of somebody else's."""

@@ -1,8 +1,7 @@
 """Detectors that torchvision scripts, through the program: the boxes that they find in Python, on any number of ranks. Skipped
-where torchvision cannot be imported, or is of a newer PyTorch than the program's."""
+where torchvision cannot be imported; PyTorch may be no newer than the program's LibTorch."""
 
 import json
-import os
 import pathlib
 import sys
 import unittest

@@ -167,7 +167,8 @@ class Cluster:
         while not done():
             ended = [name for name, daemon in self.daemons.items() if daemon.poll() is not None]
             if ended or time.monotonic() > deadline:
-                raise RuntimeError(f"{what} did not come to be within {seconds} s{f', ended: {ended}' if ended else ''}\n{self.logs()}")
+                reason = f"ended: {ended}" if ended else f"{seconds} s are over"
+                raise RuntimeError(f"{what} did not come to be, {reason}\n{self.logs()}")
             time.sleep(0.05)
 
     def logs(self):

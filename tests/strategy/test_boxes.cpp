@@ -258,6 +258,7 @@ TEST_CASE("boxes are refused where there can be none, or not so many") {
     pool.info.has_targets = true;
     const auto classifier = make_model(spec_for_pool("cnn", pool.info), 1);
     CHECK_THROWS_AS(make(*classifier, boxes_of(0, false)), UsageError);
-    CHECK_THROWS_WITH(make(*classifier, boxes_of(0, false)),
-                      contains("the learner (cnn) finds none; give an ssd, a retinanet"));
+    CHECK_THROWS_WITH(
+        make(*classifier, boxes_of(0, false)),
+        contains("the learner (cnn) finds none; give an ssd, a retinanet or a TorchScript file"));
 }

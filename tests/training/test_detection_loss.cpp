@@ -348,7 +348,8 @@ TEST_CASE("outputs and boxes that do not fit are refused") {
     ModelSpec spec;
     spec.name = "cnn";
     CHECK_THROWS_WITH(DetectionLoss(spec, std::vector<float>()),
-                      Catch::Matchers::Contains("cnn is no detector"));
+                      Catch::Matchers::Contains(
+                          "cnn is no detector that can be trained here; allowed: ssd, retinanet"));
 }
 
 namespace {
