@@ -5,7 +5,7 @@
 #
 #     bars        detectors with all labels, 3 seeds: scenes, and blood cells
 #     proxy       what heads on frozen features tell of detectors trained whole: 30 subsets, 3 trainings each with common seeds
-#     tables      what lookup tables can tell, by their size, for batches of 10 and 30
+#     tables      what lookup tables can tell, by their size, for batches of 10 and 30, and for batches of every make-up by classes
 #     policies    policies of the paper's mode and of ours, trained on tables, and judged in the environments of their training
 #     loop        30 images labelled after the first 30: random, uncertainty, k-center, both policies, and an oracle that knows all boxes; 5 repeats
 #     agents      in a loop, a policy that never changes, one that learns on in every cycle, and a new one in every cycle
@@ -100,12 +100,14 @@ part_proxy() {
 }
 
 part_tables() {
-    local b
+    local name
     base
-    for b in 10 30; do
-        table "b$b" --subset-size "$b" --records 200
-        run thresher table check "$out/b$b.h5" --metric negative-loss --log-level warning
-        run thresher table check "$out/b$b.h5" --metric average-precision --log-level warning
+    table b10 --subset-size 10 --records 200
+    table b30 --subset-size 30 --records 200
+    table b30-stratified --subset-size 30 --records 200 --stratified 1
+    for name in b10 b30 b30-stratified; do
+        run thresher table check "$out/$name.h5" --metric negative-loss --log-level warning
+        run thresher table check "$out/$name.h5" --metric average-precision --log-level warning
     done
 }
 

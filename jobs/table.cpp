@@ -44,8 +44,11 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("--records", options.plan.records, "build: subsets to retrain on");
     app.add_option("--subset-size", options.size,
                    "build: candidates of a subset, or a range such as 5-20");
+    app.add_option("--stratified", options.plan.stratified,
+                   "build: share of the records whose make-up by classes is drawn first, from all "
+                   "there are, so that lopsided batches are known too");
     app.add_option("--near", options.plan.near,
-                   "build: share of the records that are mutations of the best uniform ones");
+                   "build: share of the records that are mutations of the best others");
     app.add_option("--shard", options.shard,
                    "build: i/n, one of n parts counted from 0, to be merged");
     app.add_option(

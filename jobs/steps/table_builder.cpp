@@ -11,7 +11,7 @@ namespace thresher::jobs {
 
 namespace {
 
-/// The best tenth of the uniform records is what mutations are made of.
+/// The best tenth of the records before them is what mutations are made of.
 constexpr double kGoodShare = 0.1;
 
 double mean_of(const io::RecordLog::Record& record, std::size_t metric, std::int64_t repeats) {
@@ -33,24 +33,25 @@ TableBuilder::TableBuilder(Job& job, const std::string& output, const std::strin
       proxy_(proxy),
       metrics_each_(proxy.repeats() * std::ssize(proxy.metric_names())),
       log_(output + ".records",
-           fmt::format("{}; {}; {} records of {} to {}, near {} by {}, shard {}/{}, seed {}",
+           fmt::format("{}; {}; {} records of {} to {}, stratified {}, near {} by {}, shard {}/{}, "
+                       "seed {}",
                        open.checksum, proxy.describe(), plan.records, plan.least_size,
-                       plan.most_size, plan.near, metric, plan.shard, plan.shards, plan.seed),
-           metrics_each_) {}
+                       plan.most_size, plan.stratified, plan.near, metric, plan.shard, plan.shards,
+                       plan.seed),
+           metrics_each_),
+      facts_(facts_of(open, proxy)) {}
 
 LookupTable TableBuilder::build(RecordWorkers& workers) {
     for (const std::int64_t number : plan_.numbers()) {
-        (number < plan_.uniform_records() ? uniform_ : near_).push_back(number);
+        (number < plan_.drawn_records() ? drawn_ : near_).push_back(number);
     }
-    const auto all = std::ssize(uniform_) + std::ssize(near_);
+    const auto all = std::ssize(drawn_) + std::ssize(near_);
     progress_ = job_.progress("table", all, "records");
     if (!log_.records().empty()) {
         log::info("resumed: {} of {} records are there", log_.records().size(), all);
     }
-    for (const std::int64_t number : uniform_) {
-        subsets_[number] = uniform_subset(plan_, number);
-    }
-    retrain(workers, uniform_);
+    for (const std::int64_t number : drawn_) subsets_[number] = drawn_subset(number);
+    retrain(workers, drawn_);
     if (!near_.empty()) {
         const auto good = good_subsets();
         for (const std::int64_t number : near_) {
@@ -60,6 +61,11 @@ LookupTable TableBuilder::build(RecordWorkers& workers) {
     }
     progress_->finish();
     return table();
+}
+
+std::vector<std::int32_t> TableBuilder::drawn_subset(std::int64_t number) const {
+    return number < plan_.uniform_records() ? uniform_subset(plan_, number)
+                                            : stratified_subset(plan_, number, facts_.label_counts);
 }
 
 void TableBuilder::retrain(RecordWorkers& workers, const std::vector<std::int64_t>& numbers) {
@@ -92,11 +98,11 @@ void TableBuilder::retrain(RecordWorkers& workers, const std::vector<std::int64_
 std::vector<std::vector<std::int32_t>> TableBuilder::good_subsets() const {
     const std::size_t metric = proxy_.metric(metric_);
     std::vector<ScoredId> order;
-    for (const std::int64_t number : uniform_) {
+    for (const std::int64_t number : drawn_) {
         const double value = mean_of(log_.records().at(number), metric, proxy_.repeats());
         if (std::isfinite(value)) order.push_back({value, number});
     }
-    THRESHER_CHECK(!order.empty(), "no uniform record has a finite {}; there is nothing to mutate",
+    THRESHER_CHECK(!order.empty(), "no record has a finite {}; there is nothing to mutate",
                    metric_);
     std::sort(order.begin(), order.end(),
               [](const ScoredId& a, const ScoredId& b) { return a.before(b); });
@@ -113,7 +119,7 @@ LookupTable TableBuilder::table() const {
     table.repeats = proxy_.repeats();
     table.candidates_checksum = open_.checksum;
     table.proxy = proxy_.describe();
-    table.facts = facts_of(open_, proxy_);
+    table.facts = facts_;
     for (const auto& [number, subset] : subsets_) {
         const io::RecordLog::Record& record = log_.records().at(number);
         table.subsets.add(subset);

@@ -30,6 +30,7 @@ class TableBuilder {
     void finish() { log_.remove(); }
 
   private:
+    std::vector<std::int32_t> drawn_subset(std::int64_t number) const;
     void retrain(RecordWorkers& workers, const std::vector<std::int64_t>& numbers);
     std::vector<std::vector<std::int32_t>> good_subsets() const;
     LookupTable table() const;
@@ -41,7 +42,8 @@ class TableBuilder {
     const Proxy& proxy_;
     std::int64_t metrics_each_;
     io::RecordLog log_;
-    std::vector<std::int64_t> uniform_, near_;
+    CandidateFacts facts_;
+    std::vector<std::int64_t> drawn_, near_;
     std::map<std::int64_t, std::vector<std::int32_t>> subsets_;  ///< by number
     std::unique_ptr<Progress> progress_;
 };

@@ -27,10 +27,24 @@ class Table(JobTest):
         return self.path(name)
 
     def test_the_same_bits_for_any_number_of_ranks(self):
-        first = contents(self.build("t0.h5", "--near", 0.3))
+        kinds = ("--stratified", 0.4, "--near", 0.3)
+        first = contents(self.build("t0.h5", *kinds))
         for ranks in (1, 2, 3, 4):
-            self.assertEqual(contents(self.build(f"t{ranks}.h5", "--near", 0.3, ranks=ranks)), first, f"{ranks} ranks")
+            self.assertEqual(contents(self.build(f"t{ranks}.h5", *kinds, ranks=ranks)), first, f"{ranks} ranks")
         self.assertFalse(list(self.directory.glob("*.records*")))
+
+    def test_stratified_records_are_more_lopsided(self):
+        def spread(name, *options):
+            """Standard deviation of the labels of a class in a record, averaged over the four classes."""
+            with h5py.File(self.build(name, *options)) as file:
+                labels, words = file["candidates/label_counts"][...], file["subsets"][...]
+            members = numpy.unpackbits(words.view(numpy.uint8), axis=1, bitorder="little")[:, :len(labels)]
+            self.assertEqual(set(members.sum(axis=1)), {6})
+            return (members @ labels).std(axis=0).mean()
+        # Of six labels with shares s a class has six s on average, of a variance of 6 s (1 - s); shares from Beta(1, 3) add 36 x 3/80.
+        self.assertGreater(spread("stratified.h5", "--stratified", 1), 1.3 * spread("uniform.h5"))
+        self.assert_fails(2, ["share of stratified records is 0.8, and 0.3 are near", "their sum 1"], "table", "build", *self.RING,
+                          "--stratified", 0.8, "--near", 0.3, "-o", self.path("t.h5"))
 
     def test_two_jobs_do_not_build_one_table(self):
         build = ("table", "build", *self.RING, "--records", 100000, "--proxy-steps", 500, "-o", self.path("t.h5"))
