@@ -181,9 +181,11 @@ void describe_predictions_file(Lines& lines, const std::string& path) {
         lines.add("embeddings", fmt::format("{} numbers a row", info.embedding_size));
     if (!info.loss_roles.empty()) lines.add("losses", some(info.loss_roles));
     if (info.boxes.most > 0) {
-        lines.add("boxes", fmt::format("up to {} a row x {} classes and background{}",
-                                       info.boxes.most, info.boxes.classes - 1,
-                                       info.boxes.flips ? ", compared with mirrored ones" : ""));
+        lines.add("boxes",
+                  fmt::format("up to {} a row x {} classes and background{}{}", info.boxes.most,
+                              info.boxes.classes - 1,
+                              info.boxes.flips ? ", compared with mirrored ones" : "",
+                              info.boxes.discrepancies ? ", seen by two class heads" : ""));
     }
     if (!info.strategy.empty()) lines.add("strategy", info.strategy);
     lines.add("ids", info.has_ids ? "stored" : "equal to rows");

@@ -61,6 +61,9 @@ std::string what_is_wrong(const FoundBoxes& row) {
             return fmt::format("the score of box {} is {}, not 0 to 1", box, row.scores[box]);
         if (!row.flips.empty() && !is_share(row.flips[box]))
             return fmt::format("the flip of box {} is {}, not 0 to 1", box, row.flips[box]);
+        if (!row.discrepancies.empty() && !is_share(row.discrepancies[box]))
+            return fmt::format("the discrepancy of box {} is {}, not 0 to 1", box,
+                               row.discrepancies[box]);
     }
     return what_is_wrong(OutputKind::log_probs, row.log_probs.first(count * classes),
                          row.shape.classes);

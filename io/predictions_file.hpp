@@ -104,7 +104,7 @@ class PredictionsReader {
 
 /// Checks the file's shapes and types; throws FileError listing every problem. /log_probs, /logits
 /// or /probabilities are [N, S, C], or [N, C] for S = 1; /box_scores [N, M] and /box_log_probs
-/// [N, M, K] come together, /box_flips [N, M] with them. Local.
+/// [N, M, K] come together, /box_flips and /box_discrepancies [N, M] with them. Local.
 PredictionsInfo describe_predictions(const std::string& path);
 
 /// Opens `path` for `rank` of `ranks`; `block_rows` 0: a few MiB, less where a rank would have no

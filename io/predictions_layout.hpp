@@ -15,6 +15,7 @@ std::string output_dataset(OutputKind kind);
 inline constexpr const char* kBoxLogProbs = "/box_log_probs";
 inline constexpr const char* kBoxScores = "/box_scores";
 inline constexpr const char* kBoxFlips = "/box_flips";
+inline constexpr const char* kBoxDiscrepancies = "/box_discrepancies";
 
 /// Why the outputs of one row, [S, C], cannot be used; empty where they can.
 std::string what_is_wrong(OutputKind kind, std::span<const float> row, std::int64_t classes);

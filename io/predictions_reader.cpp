@@ -97,8 +97,10 @@ struct OpenPredictions {
         find(kBoxScores, box_scores, 2, "f32 [N, M]");
         find(kBoxLogProbs, box_log_probs, 3, "f32 [N, M, K], M as /box_scores has it");
         find(kBoxFlips, box_flips, 2, "f32 [N, M], M as /box_scores has it");
+        find(kBoxDiscrepancies, box_discrepancies, 2, "f32 [N, M], M as /box_scores has it");
         if (box_log_probs) info.boxes.classes = box_log_probs->shape()[2];
         info.boxes.flips = box_flips.has_value();
+        info.boxes.discrepancies = box_discrepancies.has_value();
         if (box_log_probs && info.boxes.classes < 2)
             refuse(*box_log_probs, "a class and the background at least");
         if (problems.empty() && info.boxes.most > 0 && !(box_scores && box_log_probs)) {
@@ -139,7 +141,8 @@ struct OpenPredictions {
 
     hdf5::File file;
     PredictionsInfo info;
-    std::optional<hdf5::Dataset> outputs, embeddings, ids, box_log_probs, box_scores, box_flips;
+    std::optional<hdf5::Dataset> outputs, embeddings, ids;
+    std::optional<hdf5::Dataset> box_log_probs, box_scores, box_flips, box_discrepancies;
     std::vector<hdf5::Dataset> losses;  ///< as info.loss_roles
     std::vector<std::string> problems;
     std::string counted;
@@ -150,7 +153,7 @@ struct Buffer {
     std::vector<std::int64_t> ids;
     std::vector<float> outputs, embeddings;
     std::vector<std::vector<float>> losses;
-    std::vector<float> box_log_probs, box_scores, box_flips;
+    std::vector<float> box_log_probs, box_scores, box_flips, box_discrepancies;
     std::vector<QuarantinedRow> bad;
 
     /// Of all of its rows, or of `count` from `first` on.
@@ -161,7 +164,8 @@ struct Buffer {
                                              count * static_cast<std::size_t>(width));
         };
         return {shape, part(box_log_probs, shape.most * shape.classes),
-                part(box_scores, shape.most), part(box_flips, shape.most)};
+                part(box_scores, shape.most), part(box_flips, shape.most),
+                part(box_discrepancies, shape.most)};
     }
 };
 
@@ -247,6 +251,7 @@ class Reader final : public PredictionsReader {
         read(open_.box_log_probs, buffer.box_log_probs);
         read(open_.box_scores, buffer.box_scores);
         read(open_.box_flips, buffer.box_flips);
+        read(open_.box_discrepancies, buffer.box_discrepancies);
         buffer.bad.clear();
         for (std::size_t i = 0; i < count; ++i) {
             std::string reason = what_was_wrong(buffer.ids[i]);

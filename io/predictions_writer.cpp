@@ -29,6 +29,7 @@ class PredictionsWriter::Body {
                 box_scores_.emplace(open(kBoxScores));
             }
             if (info_.boxes.flips) box_flips_.emplace(open(kBoxFlips));
+            if (info_.boxes.discrepancies) box_discrepancies_.emplace(open(kBoxDiscrepancies));
             for (const std::string& role : info_.loss_roles)
                 losses_.emplace(role, open("/losses/" + role));
         });
@@ -50,6 +51,7 @@ class PredictionsWriter::Body {
         put(box_log_probs_, block.found.log_probs, boxes.most * boxes.classes, hdf5::Type::float32);
         put(box_scores_, block.found.scores, boxes.most, hdf5::Type::float32);
         put(box_flips_, block.found.flips, boxes.most, hdf5::Type::float32);
+        put(box_discrepancies_, block.found.discrepancies, boxes.most, hdf5::Type::float32);
         for (auto& [role, dataset] : losses_) {
             const auto values = block.losses.find(role);
             THRESHER_CHECK(
@@ -67,6 +69,7 @@ class PredictionsWriter::Body {
         box_log_probs_.reset();
         box_scores_.reset();
         box_flips_.reset();
+        box_discrepancies_.reset();
         losses_.clear();
         writer_.finish([&](hdf5::File& file) { write_quarantine(file, quarantine); });
     }
@@ -119,6 +122,11 @@ class PredictionsWriter::Body {
             make(kBoxFlips, {info.rows, info.boxes.most},
                  "1 - overlap of each box with what is found in the mirrored image", "", kFloat);
         }
+        if (info.boxes.discrepancies) {
+            make(kBoxDiscrepancies, {info.rows, info.boxes.most},
+                 "half the sum over classes of how far the probabilities of two class heads differ",
+                 "", kFloat);
+        }
         for (const std::string& role : info.loss_roles) {
             make("/losses/" + role, {info.rows}, "cross-entropy of each row by this model", "nat",
                  kFloat);
@@ -128,7 +136,7 @@ class PredictionsWriter::Body {
     PredictionsInfo info_;
     SharedWriter writer_;
     std::optional<hdf5::Dataset> ids_, outputs_, embeddings_;
-    std::optional<hdf5::Dataset> box_log_probs_, box_scores_, box_flips_;
+    std::optional<hdf5::Dataset> box_log_probs_, box_scores_, box_flips_, box_discrepancies_;
     std::map<std::string, hdf5::Dataset> losses_;
 };
 

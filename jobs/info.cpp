@@ -54,8 +54,9 @@ std::string describe_model(const std::string& path) {
             towers.vocabulary, towers.embedding);
     }
     if (spec.detector) {
-        what += fmt::format("\n  trunk          {}; {} anchors", spec.detector->trunk,
-                            anchor_boxes(spec).size() / 4);
+        what += fmt::format("\n  trunk          {}; {} anchors{}", spec.detector->trunk,
+                            anchor_boxes(spec).size() / 4,
+                            spec.detector->class_heads == 2 ? "; two class heads" : "");
     }
     return fmt::format(
         "{}: a model, {} bytes\n"

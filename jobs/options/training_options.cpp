@@ -90,6 +90,10 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool required) {
                    fmt::format("ssd, retinanet: what turns images into features: {}; small below "
                                "256 pixels, else vgg16 and resnet50, unless given",
                                fmt::join(trunks(), ", ")));
+    app.add_option("--class-heads", options.class_heads,
+                   "ssd, retinanet: 2 trains two class heads side by side, whose disagreement is "
+                   "acquisition box-discrepancy; 1 unless given")
+        ->check(CLI::Range(1, 2));
     add_tower_options(app, options.towers, "", "Options");
 }
 
@@ -101,6 +105,13 @@ ModelSpec ModelOptions::spec(const PoolInfo& pool) const {
     if (!hidden.empty()) spec.hidden = hidden;
     towers.apply(spec);
     if (!trunk.empty()) use_trunk(spec, trunk);
+    if (class_heads > 0) {
+        THRESHER_CHECK_AS(UsageError, spec.detector,
+                          "--class-heads is for detectors, but {} finds no objects; leave it out, "
+                          "or use ssd or retinanet",
+                          name);
+        spec.detector->class_heads = class_heads;
+    }
     return spec;
 }
 

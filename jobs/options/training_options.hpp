@@ -47,13 +47,14 @@ struct ModelOptions {
     double dropout = -1.0;  ///< below 0: the model's own
     std::vector<std::int64_t> hidden;
     TowerOptions towers;
-    std::string trunk;  ///< of a detector; empty: the one that suits its input
+    std::string trunk;             ///< of a detector; empty: the one that suits its input
+    std::int64_t class_heads = 0;  ///< of a detector; 0: one
 
     /// Throws UsageError on an unknown name or trunk, Error where the model does not suit the pool.
     ModelSpec spec(const PoolInfo& pool) const;
 };
 
-/// Adds --model, --dropout, --hidden, --trunk and the options of towers.
+/// Adds --model, --dropout, --hidden, --trunk, --class-heads and the options of towers.
 void add_model_options(CLI::App& app, ModelOptions& options, bool required);
 
 /// What --resume and --overwrite mean for the run directory; --resume wins.

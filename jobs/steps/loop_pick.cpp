@@ -52,7 +52,13 @@ std::unique_ptr<Predictor> predictor_for(const LoopOptions& options, const Metho
     strategy.predictor.box_flips = reads("box-flips");
     strategy.predictor.seed = seed;
     strategy.predictor.round = round;
-    return std::make_unique<Predictor>(models, pool, strategy.predictor);
+    auto predictor = std::make_unique<Predictor>(models, pool, strategy.predictor);
+    THRESHER_CHECK_AS(
+        UsageError, !reads("box-discrepancies") || predictor->shape().boxes.discrepancies,
+        "acquisition {} looks at what two class heads say of a box, but the model has "
+        "one; add --class-heads 2",
+        method.acquisition);
+    return predictor;
 }
 
 Picked pick_next(Job& job, const LoopOptions& options, const Method& method, const LoopPools& pools,

@@ -222,6 +222,7 @@ std::vector<std::string> PredictionStream::available() const {
     if (shape_.embedding_size > 0) words.emplace_back("embeddings");
     if (shape_.boxes.most > 0) words.emplace_back("boxes");
     if (shape_.boxes.flips) words.emplace_back("box-flips");
+    if (shape_.boxes.discrepancies) words.emplace_back("box-discrepancies");
     for (const std::string& role : shape_.loss_roles) words.push_back("losses/" + role);
     if (has_targets_) words.emplace_back("targets");
     if (label_classes_ > 0) words.emplace_back("class-counts");

@@ -166,6 +166,15 @@ const std::vector<Acquisition>& acquisitions() {
          "Jeong et al. 2019 (CSD); Kao et al. 2018 (arXiv 1801.05124)",
          "M values; a second pass of the detector",
          score_box_flip},
+        {"box-discrepancy",
+         {"boxes", "box-discrepancies"},
+         "largest",
+         "how far the two class heads of the detector disagree on each box, aggregated as "
+         "box-entropy",
+         "A_b w_b 1/2 sum_c |p_b,c - q_b,c|, p and q by one head each",
+         "Yuan et al. 2021 (MI-AOD, arXiv 2104.02324), without its steps on unlabelled images",
+         "M values",
+         score_box_discrepancy},
         {"hard-learner",
          {"losses/learner"},
          "largest",
@@ -226,6 +235,10 @@ std::string_view remedy_for(std::string_view need) {
         {"embeddings", "strategy embedding gives embeddings"},
         {"boxes", "strategy boxes gives boxes, of a detector (ssd, retinanet)"},
         {"box-flips", "strategy boxes with --box-flips gives box-flips"},
+        {"box-discrepancies",
+         "strategy boxes gives box-discrepancies, of a detector that was trained with "
+         "--class-heads "
+         "2"},
         {"losses/learner", "strategy loss with --learner gives losses/learner"},
         {"losses/reference", "strategy loss with --reference gives losses/reference"},
         {"targets", "--pool with a pool that has targets gives targets"},

@@ -121,4 +121,13 @@ void score_box_flip(const PredictionView& predictions, std::span<float> scores) 
     score_images(predictions, found.flips, scores);
 }
 
+void score_box_discrepancy(const PredictionView& predictions, std::span<float> scores) {
+    const FoundBoxes& found = predictions.found;
+    check_shape(found, scores.size(), predictions.aggregation);
+    THRESHER_CHECK(found.discrepancies.size() == found.scores.size(),
+                   "two class heads looked at {} boxes, of {}", found.discrepancies.size(),
+                   found.scores.size());
+    score_images(predictions, found.discrepancies, scores);
+}
+
 }  // namespace thresher

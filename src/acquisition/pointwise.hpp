@@ -30,6 +30,7 @@ void score_box_entropy(const PredictionView& predictions, std::span<float> score
 void score_box_margin(const PredictionView& predictions, std::span<float> scores);
 void score_box_least_confidence(const PredictionView& predictions, std::span<float> scores);
 void score_box_flip(const PredictionView& predictions, std::span<float> scores);
+void score_box_discrepancy(const PredictionView& predictions, std::span<float> scores);
 
 void score_hard_learner(const PredictionView& predictions, std::span<float> scores);
 void score_easy_reference(const PredictionView& predictions, std::span<float> scores);

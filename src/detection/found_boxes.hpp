@@ -9,11 +9,14 @@ namespace thresher {
 
 /// How many numbers there are of an image.
 struct BoxShape {
-    std::int64_t most = 0;     ///< M, boxes of an image; 0: none were asked for
-    std::int64_t classes = 0;  ///< K, one more than the detector tells apart: last the background
-    bool flips = false;        ///< whether each box was compared with the mirrored image's
+    std::int64_t most = 0;       ///< M, boxes of an image; 0: none were asked for
+    std::int64_t classes = 0;    ///< K, one more than the detector tells apart: last the background
+    bool flips = false;          ///< whether each box was compared with the mirrored image's
+    bool discrepancies = false;  ///< whether two class heads looked at each box
 
-    std::int64_t numbers() const { return most * (classes + 1 + (flips ? 1 : 0)); }
+    std::int64_t numbers() const {
+        return most * (classes + 1 + (flips ? 1 : 0) + (discrepancies ? 1 : 0));
+    }
 };
 
 /// Of n consecutive images, each image's by falling score. Where it has fewer than M boxes, all
@@ -23,6 +26,8 @@ struct FoundBoxes {
     std::span<const float> log_probs{};  ///< [n, M, K], natural logarithm
     std::span<const float> scores{};     ///< [n, M]
     std::span<const float> flips{};      ///< [n, M], 0 to 1, see mirror_disagreement(); or empty
+    std::span<const float>
+        discrepancies{};  ///< [n, M], 0 to 1, see store_discrepancies(); or empty
 };
 
 }  // namespace thresher

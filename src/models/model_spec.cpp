@@ -25,7 +25,9 @@ std::string to_json(const ModelSpec& spec) {
             auto& level = anchors.emplace_back(nlohmann::ordered_json::array());
             for (const AnchorShape& shape : shapes) level.push_back({shape.width, shape.height});
         }
-        json["detector"] = {{"trunk", spec.detector->trunk}, {"anchors", std::move(anchors)}};
+        json["detector"] = {{"trunk", spec.detector->trunk},
+                            {"anchors", std::move(anchors)},
+                            {"class_heads", spec.detector->class_heads}};
     }
     return json.dump(2);
 }
@@ -56,6 +58,7 @@ ModelSpec model_spec_from_json(const std::string& text) {
             const auto& from = json.at("detector");
             DetectorSpec& detector = spec.detector.emplace();
             from.at("trunk").get_to(detector.trunk);
+            detector.class_heads = from.value("class_heads", detector.class_heads);
             for (const auto& shapes : from.at("anchors")) {
                 auto& level = detector.anchors.emplace_back();
                 for (const auto& shape : shapes) {

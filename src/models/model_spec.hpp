@@ -39,6 +39,9 @@ struct DetectorSpec {
     std::string trunk;  ///< what turns images into features: small, vgg16, resnet18 or resnet50
     /// By level, the finest first: the anchors at each place of its grid.
     std::vector<std::vector<AnchorShape>> anchors;
+    /// 1, or 2 that tell the classes of the same anchors apart, each by itself: where they disagree
+    /// the detector does not know.
+    std::int64_t class_heads = 1;
 
     bool operator==(const DetectorSpec&) const = default;
 };

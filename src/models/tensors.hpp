@@ -17,6 +17,9 @@ struct ModelOutputs {
     /// are [n, anchors, classes] of a retinanet (each by itself, sigmoid), [n, anchors, classes +
     /// 1] of an ssd (softmax, background last). Of a user's: src/models/torchscript_detector.hpp.
     at::Tensor boxes{};
+    /// Of a detector with two class heads: what each says, [2, n, anchors, ...]; logits then are
+    /// those of the mean of their probabilities.
+    at::Tensor class_heads{};
 };
 
 /// The logit of an image and a caption is scale (image . caption) + bias; both scalars, learned.

@@ -2,6 +2,7 @@
 
 // From what a detector says of its anchors to the numbers of the best boxes of an image.
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -25,6 +26,14 @@ struct BoxOutputs {
 /// logits with a background of logit 0; with one class, p = s. Local.
 void store_boxes(const ImageDetections& found, std::span<const float> logits, std::int64_t columns,
                  const BoxOutputs& to);
+
+/// How far two class heads disagree on each of the first boxes of `found`: 1/2 sum_c |p_c - q_c|, 0
+/// to 1, over their distributions, made as those above of `heads` [anchors, columns]; NaN beyond.
+/// Where MI-AOD (Yuan et al. 2021, arXiv 2104.02324) sums |p_c - q_c| over all anchors of an image,
+/// here are the anchors of its boxes. Local.
+void store_discrepancies(const ImageDetections& found,
+                         const std::array<std::span<const float>, 2>& heads, std::int64_t columns,
+                         std::int64_t classes, std::span<float> to);
 
 /// What stands for an image of whose boxes the model makes no number: one of score 0 without a
 /// distribution, so that nothing takes it for an image without boxes. Local.

@@ -90,13 +90,21 @@ std::int64_t ModelRunner::classes() const {
     return model_->spec().classes + (model_->spec().detector ? 1 : 0);
 }
 
+bool ModelRunner::has_two_heads() const {
+    return model_->spec().detector && model_->spec().detector->class_heads == 2;
+}
+
 std::int64_t ModelRunner::most_boxes() const {
     return detect_ ? detect_options(model_->spec()).most : 0;
 }
 
 void ModelRunner::store_found(const at::Tensor& inputs, ModelOutputs& outputs, std::int64_t begin,
                               const ModelResults& results) {
-    outputs.logits = outputs.logits.to(at::kCPU, at::kFloat).contiguous();
+    const auto on_host = [](at::Tensor& tensor) {
+        if (tensor.defined()) tensor = tensor.to(at::kCPU, at::kFloat).contiguous();
+    };
+    on_host(outputs.logits);
+    on_host(outputs.class_heads);
     const std::vector<ImageDetections> found = (*detect_)(outputs);
     std::vector<bool> usable = has_numbers(outputs);
     std::vector<ImageDetections> mirrored;
@@ -122,15 +130,24 @@ void ModelRunner::store_found(const at::Tensor& inputs, ModelOutputs& outputs, s
         const BoxOutputs to{row_of(results.box_log_probs, row, most * classes()),
                             row_of(results.box_scores, row, most)};
         const std::span<float> flips = row_of(results.box_flips, row, most);
+        const std::span<float> discrepancies = row_of(results.box_discrepancies, row, most);
         std::fill(flips.begin(), flips.end(), kNan);
+        std::fill(discrepancies.begin(), discrepancies.end(), kNan);
         if (!usable[i]) {
             store_no_number(to);
             continue;
         }
-        store_boxes(found[i],
-                    {outputs.logits.const_data_ptr<float>() + static_cast<std::int64_t>(i) * size,
-                     static_cast<std::size_t>(size)},
-                    outputs.logits.size(2), to);
+        const std::int64_t columns = outputs.logits.size(2);
+        const auto of_image = [&](const at::Tensor& logits) {
+            return std::span(logits.const_data_ptr<float>() + static_cast<std::int64_t>(i) * size,
+                             static_cast<std::size_t>(size));
+        };
+        store_boxes(found[i], of_image(outputs.logits), columns, to);
+        if (!discrepancies.empty()) {
+            store_discrepancies(
+                found[i], {of_image(outputs.class_heads[0]), of_image(outputs.class_heads[1])},
+                columns, classes(), discrepancies);
+        }
         if (flips.empty()) continue;
         mirror_disagreement(found[i], mirrored[i],
                             static_cast<double>(model_->spec().input_shape[2]),

@@ -31,9 +31,9 @@ struct ModelResults {
     std::span<float> captions;    ///< [n, d], the embeddings of the captions
     std::span<float> sampled;     ///< log-probabilities [n, samples, classes] of stochastic passes
     std::int64_t samples = 0;
-    /// Of a detector: [n, boxes, classes], [n, boxes] and, which takes another pass over the
-    /// mirrored images, [n, boxes], all as in FoundBoxes.
-    std::span<float> box_log_probs{}, box_scores{}, box_flips{};
+    /// Of a detector: [n, boxes, classes], [n, boxes], [n, boxes], which takes another pass over
+    /// the mirrored images, and [n, boxes] of two class heads, all as in FoundBoxes.
+    std::span<float> box_log_probs{}, box_scores{}, box_flips{}, box_discrepancies{};
     std::int64_t boxes = 0;
 };
 
@@ -47,6 +47,8 @@ class ModelRunner {
     /// Of log_probs; of a detector one more than it tells apart.
     std::int64_t classes() const;
 
+    /// Whether it is a detector with two class heads.
+    bool has_two_heads() const;
     /// Detections of an image at most; 0 where the model is no detector.
     std::int64_t most_boxes() const;
 

@@ -216,7 +216,7 @@ Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
             } else if (contains(strategy->produces, "boxes")) {
                 role->boxes = true;
                 shape_.boxes = {options.boxes > 0 ? options.boxes : kDefaultBoxes, classes,
-                                options.box_flips};
+                                options.box_flips, role->runner.has_two_heads()};
                 THRESHER_CHECK_AS(UsageError, shape_.boxes.most <= role->runner.most_boxes(),
                                   "{} boxes per image were asked for, but {} finds at most {}",
                                   shape_.boxes.most, entry.title, role->runner.most_boxes());
@@ -258,6 +258,8 @@ void Predictor::predict(const Block& block, Predictions& predictions) {
         sized(predictions.box_log_probs, boxes.most * boxes.classes);
     const std::span<float> box_scores = sized(predictions.box_scores, boxes.most);
     const std::span<float> box_flips = sized(predictions.box_flips, boxes.flips ? boxes.most : 0);
+    const std::span<float> box_discrepancies =
+        sized(predictions.box_discrepancies, boxes.discrepancies ? boxes.most : 0);
     predictions.losses.clear();
     predictions.quarantined.clear();
     for (const auto& role : roles_) {
@@ -278,6 +280,7 @@ void Predictor::predict(const Block& block, Predictions& predictions) {
             results.box_log_probs = box_log_probs;
             results.box_scores = box_scores;
             results.box_flips = box_flips;
+            results.box_discrepancies = box_discrepancies;
         }
         if (pair_losses) {
             const std::int64_t size = role->runner.model().embedding_size();

@@ -30,11 +30,13 @@ struct Predictions {
     std::map<std::string, std::vector<float>>
         losses;  ///< role -> [n]; NaN where the row is quarantined
     BoxShape box_shape;
-    std::vector<float> box_log_probs, box_scores, box_flips;  ///< of FoundBoxes
+    std::vector<float> box_log_probs, box_scores, box_flips, box_discrepancies;  ///< of FoundBoxes
     /// Rows of this block without a usable target, or of which a model made no number.
     std::vector<QuarantinedRow> quarantined;
 
-    FoundBoxes found() const { return {box_shape, box_log_probs, box_scores, box_flips}; }
+    FoundBoxes found() const {
+        return {box_shape, box_log_probs, box_scores, box_flips, box_discrepancies};
+    }
 };
 
 /// The models a predictor may use; null where there is none. Its constructor alone reads them.

@@ -129,8 +129,13 @@ at::Tensor DetectionLoss::operator()(const ModelOutputs& outputs,
     const std::int64_t images = logits.size(0);
     const Targets targets = body_->find_targets(boxes, images);
     if (hits != nullptr) *hits = body_->hits(logits, targets);
+    const auto of_head = [&](const at::Tensor& head) {
+        return body_->is_ssd ? body_->ssd_losses(head, targets)
+                             : body_->focal_losses(head, targets);
+    };
+    const at::Tensor& heads = outputs.class_heads;
     const at::Tensor of_classes =
-        body_->is_ssd ? body_->ssd_losses(logits, targets) : body_->focal_losses(logits, targets);
+        heads.defined() ? (of_head(heads[0]) + of_head(heads[1])) / 2 : of_head(logits);
     std::vector<float> divisors;
     for (const std::int64_t count : targets.counts) {
         divisors.push_back(static_cast<float>(std::max<std::int64_t>(count, 1)));
@@ -148,6 +153,11 @@ void DetectionLoss::Body::check(const ModelOutputs& outputs,
                    "[n, {}, 4]",
                    fmt::join(sizes, ", "), fmt::join(codes, ", "), anchor_count(), columns(),
                    anchor_count());
+    const at::Tensor& heads = outputs.class_heads;
+    THRESHER_CHECK(
+        !heads.defined() || heads.sizes() == at::IntArrayRef({2, sizes[0], sizes[1], sizes[2]}),
+        "the outputs of two class heads are [{}]; allowed: [2, {}]", fmt::join(heads.sizes(), ", "),
+        fmt::join(sizes, ", "));
     THRESHER_CHECK(sizes[0] > 0 ? std::ssize(boxes) % sizes[0] == 0 : boxes.empty(),
                    "{} boxes are no table of those of {} images", boxes.size(), sizes[0]);
     for (const LabelledBox& box : boxes) {

@@ -23,7 +23,7 @@ struct ModelOutputs;  // src/models/tensors.hpp
 /// object and of three times as many (at least one) of the hardest others, plus the smooth L1
 /// distance (beta 1) of codes; retinanet (Lin et al. 2017): focal loss (alpha 0.25, gamma 2) of all
 /// anchors that are not kNeither, plus the L1 distance of codes. Sums over anchors, divided by how
-/// many are for an object (at least 1).
+/// many are for an object (at least 1). Of two class heads, the mean of what each costs.
 class DetectionLoss {
   public:
     /// Throws Error where `spec` is no detector's. Local.

@@ -24,7 +24,7 @@ const double kLog2 = std::log(2.0), kLog3 = std::log(3.0);
 
 /// Up to three boxes an image, of two classes and the background.
 struct Images {
-    Floats log_probs, scores, flips;
+    Floats log_probs, scores, flips, discrepancies;
 
     explicit Images(const std::vector<std::vector<Floats>>& boxes_of_images) {
         for (const auto& boxes : boxes_of_images) {
@@ -39,7 +39,11 @@ struct Images {
 
     Floats score(const std::string& acquisition, const BoxAggregation& how) const {
         PredictionView view;
-        view.found = {{3, 3, !flips.empty()}, log_probs, scores, flips};
+        view.found = {{3, 3, !flips.empty(), !discrepancies.empty()},
+                      log_probs,
+                      scores,
+                      flips,
+                      discrepancies};
         view.aggregation = how;
         Floats found(scores.size() / 3);
         find_acquisition(acquisition).score(view, found);
@@ -93,6 +97,15 @@ TEST_CASE("flips of boxes are aggregated as they are") {
     check_near(images.score("box-flip", kMean), {0.625, 0, 0.25});
     check_near(images.score("box-flip", kSum), {1.25, 0, 0.75});
     check_near(images.score("box-flip", kTop2), {0.625, 0, 0.375});
+}
+
+TEST_CASE("discrepancies of boxes are aggregated as they are, by the weights of classes") {
+    Images images = kImages;
+    images.discrepancies = {0.25F, 0.5F, kNan, kNan, kNan, kNan, 0.5F, 0.25F, 0.0F};
+    check_near(images.score("box-discrepancy", kMax), {0.5, 0, 0.5});
+    check_near(images.score("box-discrepancy", kMean), {0.375, 0, 0.25});
+    const Floats weights{1.0F, 4.0F};
+    check_near(images.score("box-discrepancy", {Aggregate::sum, 3, weights}), {0.75, 0, 1.5});
 }
 
 TEST_CASE("boxes count by the weight of their likeliest class, the background aside") {
@@ -186,6 +199,11 @@ TEST_CASE("what reads boxes is refused where there are none, and names what fits
         check_fits(find_acquisition("box-flip"), boxes),
         contains("--box-flips") && contains("fit what is there: random, box-entropy, box-margin, "
                                             "box-least-confidence"));
+    const std::vector<std::string> heads{"boxes", "box-discrepancies"};
+    CHECK_NOTHROW(check_fits(find_acquisition("box-discrepancy"), heads));
+    CHECK_THROWS_WITH(check_fits(find_acquisition("box-discrepancy"), both),
+                      contains("needs box-discrepancies") && contains("--class-heads 2"));
+    CHECK_THROWS_WITH(kImages.score("box-discrepancy", kMax), contains("looked at 0 boxes"));
     CHECK_THROWS_AS(check_fits(find_acquisition("entropy"), both), UsageError);
     CHECK_THROWS_WITH(kImages.score("box-flip", kMax), contains("0 boxes were compared"));
     Floats one(1);

@@ -149,20 +149,21 @@ TEST_CASE("predictions of the wrong shape are refused with every reason") {
 namespace {
 
 /// Two boxes a row at most, of two classes and the background.
-PredictionsInfo describe_boxes(const std::string& path, std::int64_t rows, bool flips) {
+PredictionsInfo describe_boxes(const std::string& path, std::int64_t rows, bool more) {
     PredictionsInfo info;
     info.path = path;
     info.rows = rows;
-    info.boxes = {2, 3, flips};
+    info.boxes = {2, 3, more, more};
     return info;
 }
 
 void write_boxes(const PredictionsInfo& info, const std::vector<float>& log_probs,
-                 const std::vector<float>& scores, const std::vector<float>& flips) {
+                 const std::vector<float>& scores, const std::vector<float>& flips,
+                 const std::vector<float>& discrepancies) {
     const auto alone = make_local_collective();
     PredictionsWriter writer(info, {}, Overwrite::no, *alone, {});
     PredictionBlock block{{0, info.rows}, {}, {}, {}, {}, {}};
-    block.found = {info.boxes, log_probs, scores, flips};
+    block.found = {info.boxes, log_probs, scores, flips, discrepancies};
     writer.write(block);
     writer.finish();
 }
@@ -173,29 +174,31 @@ TEST_CASE("boxes read back bit by bit, those that are not there as well, on any 
     const TemporaryDirectory directory;
     constexpr std::int64_t kRows = 9;
     const float nan = std::nanf("");
-    std::vector<float> log_probs, scores, flips;
+    std::vector<float> log_probs, scores, flips, discrepancies;
     for (int row = 0; row < kRows; ++row) {
         for (int box = 0; box < 2; ++box) {
             const bool there = box < row % 3;
             scores.push_back(there ? 1.0F / static_cast<float>(row + box + 1) : nan);
             flips.push_back(there ? 0.1F * static_cast<float>(row) : nan);
+            discrepancies.push_back(there ? 1.0F - 0.1F * static_cast<float>(row) : nan);
             for (int c = 0; c < 3; ++c)
                 log_probs.push_back(there ? -0.1F * static_cast<float>(row + c) : nan);
         }
     }
-    for (const bool with_flips : {false, true}) {
-        const auto info =
-            describe_boxes(directory / (with_flips ? "flips.h5" : "boxes.h5"), kRows, with_flips);
-        write_boxes(info, log_probs, scores, with_flips ? flips : std::vector<float>());
+    for (const bool more : {false, true}) {
+        const auto info = describe_boxes(directory / (more ? "more.h5" : "boxes.h5"), kRows, more);
+        const std::vector<float> none;
+        write_boxes(info, log_probs, scores, more ? flips : none, more ? discrepancies : none);
         const PredictionsInfo found = describe_predictions(info.path);
         CHECK(found.rows == kRows);
         CHECK(found.output_kind == OutputKind::none);
         CHECK(found.boxes.most == 2);
         CHECK(found.boxes.classes == 3);
-        CHECK(found.boxes.flips == with_flips);
-        CHECK(found.bytes_per_row() == 4 * (with_flips ? 10 : 8));
+        CHECK(found.boxes.flips == more);
+        CHECK(found.boxes.discrepancies == more);
+        CHECK(found.bytes_per_row() == 4 * (more ? 12 : 8));
         for (const int ranks : {1, 3}) {
-            std::vector<float> all_log_probs, all_scores, all_flips;
+            std::vector<float> all_log_probs, all_scores, all_flips, all_discrepancies;
             const auto append = [](auto& to, const auto& from) {
                 to.insert(to.end(), from.begin(), from.end());
             };
@@ -206,6 +209,7 @@ TEST_CASE("boxes read back bit by bit, those that are not there as well, on any 
                     append(all_log_probs, block.found.log_probs);
                     append(all_scores, block.found.scores);
                     append(all_flips, block.found.flips);
+                    append(all_discrepancies, block.found.discrepancies);
                 }
                 CHECK(reader->quarantine().empty());
             }
@@ -215,7 +219,8 @@ TEST_CASE("boxes read back bit by bit, those that are not there as well, on any 
             };
             CHECK(same(all_log_probs, log_probs));
             CHECK(same(all_scores, scores));
-            CHECK((with_flips ? same(all_flips, flips) : all_flips.empty()));
+            CHECK(same(all_flips, more ? flips : none));
+            CHECK(same(all_discrepancies, more ? discrepancies : none));
         }
     }
 }
@@ -223,26 +228,29 @@ TEST_CASE("boxes read back bit by bit, those that are not there as well, on any 
 TEST_CASE("images with boxes that cannot be used are set apart") {
     const TemporaryDirectory directory;
     const float nan = std::nanf(""), inf = std::numeric_limits<float>::infinity();
-    const auto info = describe_boxes(directory / "boxes.h5", 6, true);
-    write_boxes(info, {0,   -inf, -inf, nan, nan, nan,   // as it should be
-                       0,   0,    0,    0,   0,   0,     // a box behind none
-                       nan, 0,    0,    nan, nan, nan,   // no distribution
-                       0,   0,    0,    0,   0,   0,     // a score above 1
-                       0,   0,    0,    0,   0,   0,     // no flip
-                       1,   0,    0,    nan, nan, nan},  // a log-probability above 0
-                {0.5F, nan, nan, 0.5F, 0.5F, nan, 0.5F, 1.5F, 0.5F, 0.4F, 0.5F, nan},
-                {1.0F, nan, nan, 0.5F, 0.5F, nan, 0.5F, 0.5F, 0.5F, nan, 0.0F, nan});
-    const auto reader = open_predictions(info.path, 0, 1, 6);
+    const auto info = describe_boxes(directory / "boxes.h5", 7, true);
+    write_boxes(info, {0,   -inf, -inf, nan, nan, nan,  // as it should be
+                       0,   0,    0,    0,   0,   0,    // a box behind none
+                       nan, 0,    0,    nan, nan, nan,  // no distribution
+                       0,   0,    0,    0,   0,   0,    // a score above 1
+                       0,   0,    0,    0,   0,   0,    // no flip
+                       1,   0,    0,    nan, nan, nan,  // a log-probability above 0
+                       0,   0,    0,    0,   0,   0},   // a discrepancy below 0
+                {0.5F, nan, nan, 0.5F, 0.5F, nan, 0.5F, 1.5F, 0.5F, 0.4F, 0.5F, nan, 0.5F, 0.4F},
+                {1.0F, nan, nan, 0.5F, 0.5F, nan, 0.5F, 0.5F, 0.5F, nan, 0.0F, nan, 0.5F, 0.5F},
+                {0.5F, nan, nan, 0.5F, 0.5F, nan, 0.5F, 0.5F, 0.5F, 1.0F, 0.0F, nan, 0.5F, -0.5F});
+    const auto reader = open_predictions(info.path, 0, 1, 7);
     PredictionBlock block;
     CHECK(reader->next(block));
     const auto& bad = reader->quarantine();
-    REQUIRE(bad.size() == 5);
+    REQUIRE(bad.size() == 6);
     CHECK(bad[0].id == 1);
     CHECK(bad[0].reason == "box 1 follows one that is not there");
     CHECK(bad[1].reason == "the outputs hold a NaN");
     CHECK(bad[2].reason == "the score of box 1 is 1.5, not 0 to 1");
     CHECK(bad[3].reason == "the flip of box 1 is nan, not 0 to 1");
     CHECK(bad[4].reason == "log-probability 1 is above 0");
+    CHECK(bad[5].reason == "the discrepancy of box 1 is -0.5, not 0 to 1");
 }
 
 TEST_CASE("boxes of shapes that do not fit each other are refused") {

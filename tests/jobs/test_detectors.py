@@ -218,6 +218,36 @@ class Detectors(JobTest):
                 numpy.testing.assert_array_equal(file["ids"][:], best)
                 self.assertEqual(file.attrs["aggregate"], "max")
 
+    def test_two_class_heads_make_the_same_discrepancies_on_any_number_of_ranks(self):
+        pool = self.scenes()
+        self.run_ok("train", "--pool", pool, "--model", "ssd", "--class-heads", 2, "--optimizer", "adamw", "--learning-rate", 0.003,
+                    "--batch-size", 8, "--epochs", 8, "--run", self.path("run"), ranks=2)
+        model = self.path("run/model.pt")
+        self.assertIn("two class heads", self.run_ok("info", model).out)
+        fields = ("box_scores", "box_discrepancies")
+        for ranks in (0, 3):
+            self.run_ok("predict", "--pool", pool, "--learner", model, "--strategy", "boxes", "-o", self.path(f"boxes{ranks}.h5"),
+                        ranks=ranks)
+        with h5py.File(self.path("boxes0.h5")) as one, h5py.File(self.path("boxes3.h5")) as three:
+            for name in fields:
+                self.assertEqual(one[name][:].tobytes(), three[name][:].tobytes(), name)
+            scores, told = (one[name][:] for name in fields)
+        self.assertIn("seen by two class heads", self.run_ok("info", self.path("boxes0.h5")).out)
+        there = ~numpy.isnan(scores)
+        self.assertTrue((numpy.isnan(told) == ~there).all() and there.any())
+        self.assertTrue((told[there] > 0).all() and (told[there] < 1).all())
+        expected = numpy.where(there, told, 0).max(1)
+        for source, ranks in ((("--predictions", self.path("boxes0.h5")), 2), (("--pool", pool, "--learner", model), 3)):
+            self.run_ok("score", *source, "--acquisition", "box-discrepancy", "-o", self.path("s.h5"), "--overwrite", ranks=ranks)
+            with h5py.File(self.path("s.h5")) as file:
+                numpy.testing.assert_array_equal(file["scores/box-discrepancy"][:], expected)
+        loop = ("loop", "--pool", pool, "--test-pool", pool, "--model", "ssd", "--batch-size", 8, "--epochs", 1, "--initial", 8, "-k", 4,
+                "--cycles", 2, "--acquisitions", "random,box-discrepancy", "--run", self.path("loop"))
+        self.assert_fails(2, ["box-discrepancy", "--class-heads 2"], *loop)
+        self.run_ok(*loop, "--class-heads", 2)
+        self.assert_fails(2, ["--class-heads", "mlp finds no objects"], "train", "--pool", self.make_pool(rows=20), "--model", "mlp",
+                          "--class-heads", 2, "--run", self.path("mlp"))
+
     def test_a_loop_picks_by_single_boxes(self):
         pool, test = self.scenes(), self.scenes("test.h5", rows=24, seed=1)
         names = ("random", "box-entropy", "box-flip")

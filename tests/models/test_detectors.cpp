@@ -182,6 +182,46 @@ TEST_CASE("a detector survives its file, with anchors of its own") {
     CHECK(loaded->forward(x).logits.equal(model->forward(x).logits));
 }
 
+TEST_CASE("a second class head begins apart, leaves the rest as it is, and shares its anchors") {
+    const c10::NoGradGuard no_grad;
+    for (const char* name : {"ssd", "retinanet"}) {
+        INFO(name);
+        ModelSpec spec = detector_spec_of(name, {3, 64, 64});
+        const auto plain = make_model(spec, 5);
+        spec.detector->class_heads = 2;
+        CHECK((model_spec_from_json(to_json(spec)) == spec));
+        const auto model = make_model(spec, 5);
+        for (std::size_t i = 0; i < plain->parameters().size(); ++i) {
+            const NamedTensor one = plain->parameters()[i], same = model->parameters()[i];
+            INFO(one.name);
+            CHECK((one.name == same.name && one.tensor.equal(same.tensor)));
+        }
+        disturb_statistics(*plain);
+        disturb_statistics(*model);
+        const at::Tensor x = images(2, spec.input_shape);
+        const ModelOutputs outputs = model->forward(x), alone = plain->forward(x);
+        CHECK_FALSE(alone.class_heads.defined());
+        REQUIRE(outputs.class_heads.sizes() ==
+                at::IntArrayRef({2, 2, alone.logits.size(1), alone.logits.size(2)}));
+        CHECK(outputs.class_heads[0].equal(alone.logits));
+        CHECK(outputs.boxes.equal(alone.boxes));
+        CHECK(largest_difference(outputs.class_heads[0], outputs.class_heads[1]) > 1e-3);
+        // Detections go by the mean of the two probabilities.
+        const auto probabilities = [&](const at::Tensor& logits) {
+            return name == std::string("ssd") ? logits.softmax(2) : logits.sigmoid();
+        };
+        const at::Tensor mean = probabilities(outputs.class_heads[0])
+                                    .add(probabilities(outputs.class_heads[1]))
+                                    .div(2.0);
+        CHECK(largest_difference(probabilities(outputs.logits), mean) < 1e-6);
+        const ModelOutputs folded = model->scoring_form()->forward(x);
+        CHECK(largest_difference(folded.class_heads, outputs.class_heads) < 1e-4);
+    }
+    ModelSpec spec = detector_spec_of("ssd", {3, 64, 64});
+    spec.detector->class_heads = 3;
+    CHECK_THROWS_WITH(make_model(spec, 1), contains("has 3 class heads; allowed: 1 and 2"));
+}
+
 TEST_CASE("a seed decides the initial bits of a detector") {
     const ModelSpec spec = detector_spec_of("retinanet", {3, 64, 64});
     CHECK(bytes_of(*make_model(spec, 3)) == bytes_of(*make_model(spec, 3)));

@@ -32,6 +32,7 @@ inline Predictions predict_all(const ModelRoles& models, const MemoryPool& pool,
             append(whole.box_log_probs, part.box_log_probs);
             append(whole.box_scores, part.box_scores);
             append(whole.box_flips, part.box_flips);
+            append(whole.box_discrepancies, part.box_discrepancies);
             append(whole.quarantined, part.quarantined);
             for (const auto& [role, losses] : part.losses) append(whole.losses[role], losses);
         }

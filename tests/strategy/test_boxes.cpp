@@ -42,8 +42,11 @@ MemoryPool mirrored(MemoryPool pool) {
 }
 
 /// Untrained, but unsure enough of the background to find something.
-std::unique_ptr<Model> make_detector(const std::string& name, const PoolInfo& pool) {
-    auto model = make_model(spec_for_pool(name, pool), 3);
+std::unique_ptr<Model> make_detector(const std::string& name, const PoolInfo& pool,
+                                     std::int64_t class_heads = 1) {
+    ModelSpec spec = spec_for_pool(name, pool);
+    spec.detector->class_heads = class_heads;
+    auto model = make_model(spec, 3);
     const c10::NoGradGuard no_grad;
     for (const NamedTensor& entry : model->parameters()) {
         const bool is_last = entry.tensor.dim() == 1 && entry.tensor.numel() % kClasses == 0;
@@ -168,6 +171,60 @@ TEST_CASE("the best boxes of images are those of the detector, and flips those o
             CHECK(moved > 0);
         }
     }
+}
+
+TEST_CASE("two class heads differ by half the sum of what they say of a box's classes") {
+    const MemoryPool pool = image_pool(8);
+    for (const std::string name : {"ssd", "retinanet"}) {
+        CAPTURE(name);
+        const auto model = make_detector(name, pool.info, 2);
+        const ByHand straight = detect(*model, pool);
+        const Predictions made = predict_all({model.get()}, pool, boxes_of(5, false));
+        REQUIRE(made.box_shape.discrepancies);
+        REQUIRE(made.box_discrepancies.size() == 8 * 5);
+        std::size_t there = 0;
+        double worst = 0.0, largest = 0.0;
+        for (std::size_t image = 0; image < 8; ++image) {
+            const ImageDetections& found = straight.found[image];
+            for (std::size_t box = 0; box < 5; ++box) {
+                const float told = made.box_discrepancies[image * 5 + box];
+                if (box >= found.scores.size()) {
+                    CHECK(std::isnan(told));
+                    continue;
+                }
+                ++there;
+                const auto says = [&](std::int64_t head) {
+                    return distribution_of(
+                        straight.outputs.class_heads[head][static_cast<std::int64_t>(image)]
+                                                    [found.anchors[box]],
+                        name == "ssd");
+                };
+                const auto p = says(0), q = says(1);
+                double sum = 0.0;
+                for (std::size_t c = 0; c < p.size(); ++c) sum += std::abs(p[c] - q[c]);
+                worst = std::max(worst, std::abs(double{told} - sum / 2));
+                largest = std::max(largest, sum / 2);
+            }
+        }
+        CHECK(there >= 8);
+        CHECK(worst < 1e-5);
+        CHECK(largest > 1e-3);
+    }
+    const auto one = make_detector("ssd", pool.info);
+    const Predictions plain = predict_all({one.get()}, pool, boxes_of(5, false));
+    CHECK(!plain.box_shape.discrepancies);
+    CHECK(plain.box_discrepancies.empty());
+}
+
+TEST_CASE("heads that agree have a discrepancy of 0, and those that are sure of others of 1") {
+    const ImageDetections found{{0, 0, 1, 1, 0, 0, 2, 2}, {0.8F, 0.5F}, {0, 1}, {0, 1}};
+    // Two anchors, one class and the background.
+    const Floats first{0.0F, 0.0F, 100.0F, 0.0F}, second{0.0F, 0.0F, 0.0F, 100.0F};
+    Floats to(3);
+    store_discrepancies(found, {first, second}, 2, 2, to);
+    CHECK(to[0] == 0.0F);
+    CHECK(to[1] == Approx(1.0F));
+    CHECK(std::isnan(to[2]));
 }
 
 TEST_CASE("a retinanet of one class has boxes with its own probability") {

@@ -26,6 +26,7 @@
 
 using namespace thresher;
 using Catch::Matchers::WithinAbs;
+using thresher::test::contains;
 
 namespace {
 
@@ -127,6 +128,30 @@ TEST_CASE("an image without objects costs an ssd its hardest anchor, by place wh
         expected[0][1] = at::tensor({0.3, 0.3, -0.6});
         CHECK(logits.grad().sub(expected).abs().max().item<double>() < 1e-6);
         CHECK(codes.grad().abs().max().item<double>() == 0.0);
+    }
+}
+
+TEST_CASE("two class heads cost the mean of each alone, each with its own hardest anchors") {
+    for (const bool ssd : {kSsd, kRetinanet}) {
+        const DetectionLoss loss = make_loss(ssd, row_of_anchors(6));
+        const std::vector<LabelledBox> boxes{object(1, 11, 1)};
+        at::Tensor first = ssd_logits({0.25, 0.9, 0.2, 0.5, 0.1, 0.8});
+        at::Tensor second = ssd_logits({0.5, 0.1, 0.9, 0.3, 0.9, 0.2});
+        if (!ssd) {
+            first = first.slice(2, 0, 2);
+            second = second.slice(2, 0, 2);
+        }
+        const at::Tensor codes = no_codes(6).add(0.25);
+        const double expected =
+            (value(loss({first, {}, codes}, boxes)) + value(loss({second, {}, codes}, boxes))) / 2;
+        at::Tensor heads = at::stack({first, second}).set_requires_grad(true);
+        const at::Tensor both = loss({first, {}, codes, heads}, boxes);
+        CHECK_THAT(value(both), WithinAbs(expected, 1e-5));
+        both.sum().backward();
+        CHECK(heads.grad()[0].abs().sum().item<double>() > 0.0);
+        CHECK(heads.grad()[1].abs().sum().item<double>() > 0.0);
+        CHECK_THROWS_WITH(loss({first, {}, codes, heads[0]}, boxes),
+                          contains("two class heads are [1, 6,"));
     }
 }
 

@@ -123,6 +123,9 @@ void check_detector(const ModelSpec& spec) {
     THRESHER_CHECK(anchors.size() == levels,
                    "{} with trunk {} has anchors for {} levels, but it has {} levels", spec.name,
                    spec.detector->trunk, anchors.size(), levels);
+    THRESHER_CHECK(spec.detector->class_heads == 1 || spec.detector->class_heads == 2,
+                   "{} has {} class heads; allowed: 1 and 2", spec.name,
+                   spec.detector->class_heads);
     for (const auto& shapes : anchors) {
         THRESHER_CHECK(!shapes.empty(), "{} has a level without anchors; each needs one or more",
                        spec.name);

@@ -62,8 +62,8 @@ void use_trunk(ModelSpec& spec, std::string_view trunk);
 /// Local.
 std::vector<std::vector<AnchorShape>> default_anchors(const ModelSpec& spec);
 
-/// Throws Error unless `spec` has a detector with anchors for each of its levels, all finite and
-/// above 0, and, of a retinanet, as many on each. Local.
+/// Throws Error unless `spec` has a detector with one class head or two, and with anchors for each
+/// of its levels, all finite and above 0, and, of a retinanet, as many on each. Local.
 void check_detector(const ModelSpec& spec);
 
 }  // namespace thresher

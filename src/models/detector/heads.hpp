@@ -30,6 +30,11 @@ std::unique_ptr<Heads> make_heads(const ModelSpec& spec, Builder& builder);
 std::unique_ptr<Heads> make_ssd_heads(const ModelSpec& spec, Builder& builder);
 std::unique_ptr<Heads> make_retinanet_heads(const ModelSpec& spec, Builder& builder);
 
+/// The outputs of heads that say `of_heads`, each [n, anchors, columns], and `boxes`. With two, the
+/// logits of the mean of their probabilities: over all columns (softmax), or of each by itself.
+ModelOutputs outputs_of_heads(const std::vector<at::Tensor>& of_heads, at::Tensor boxes,
+                              bool softmax);
+
 /// [n, anchors, numbers] of all levels, from what a convolution gives by level, [n, shapes x
 /// numbers, height, width]: the order of src/models/anchors.hpp.
 at::Tensor by_anchor(const std::vector<at::Tensor>& levels, std::int64_t numbers);

@@ -7,6 +7,7 @@
 #include <ATen/ops/upsample_nearest2d.h>
 
 #include <cmath>
+#include <optional>
 
 #include "src/models/detector/detector_spec.hpp"
 #include "src/models/detector/heads.hpp"
@@ -112,25 +113,34 @@ class RetinanetHeads final : public Heads {
   public:
     RetinanetHeads(const ModelSpec& spec, const RetinanetSize& size, std::int64_t shapes,
                    Builder& builder)
-        : pyramid_(spec, size.width, builder),
-          logits_("logits", size, shapes, spec.classes,
-                  faint(-std::log((1.0 - kFirstProbability) / kFirstProbability)), builder),
-          boxes_("boxes", size, shapes, kCode, faint(), builder) {}
+        : pyramid_(spec, size.width, builder) {
+        const auto add_classes = [&](const char* name) {
+            logits_.emplace_back(name, size, shapes, spec.classes,
+                                 faint(-std::log((1.0 - kFirstProbability) / kFirstProbability)),
+                                 builder);
+        };
+        add_classes("logits");
+        boxes_.emplace("boxes", size, shapes, kCode, faint(), builder);
+        if (spec.detector->class_heads == 2) add_classes("second_logits");
+    }
 
     ModelOutputs operator()(const std::vector<at::Tensor>& features, Pass& pass) const override {
         const std::vector<at::Tensor> levels = pyramid_(features, pass);
-        return {logits_(levels, pass), {}, boxes_(levels, pass)};
+        std::vector<at::Tensor> of_heads;
+        for (const Tower& head : logits_) of_heads.push_back(head(levels, pass));
+        return outputs_of_heads(of_heads, (*boxes_)(levels, pass), false);
     }
 
     void prepare_for_scoring() override {
         pyramid_.prepare_for_scoring();
-        logits_.prepare_for_scoring();
-        boxes_.prepare_for_scoring();
+        for (Tower& head : logits_) head.prepare_for_scoring();
+        boxes_->prepare_for_scoring();
     }
 
   private:
     Pyramid pyramid_;
-    Tower logits_, boxes_;
+    std::vector<Tower> logits_;  ///< by class head
+    std::optional<Tower> boxes_;
 };
 
 }  // namespace

@@ -33,8 +33,11 @@ class SsdHeads final : public Heads {
                                    glorot(in, out));
             }
         };
-        add(logits_, "logits", logits_of_anchor_);
+        add(logits_.emplace_back(), "logits", logits_of_anchor_);
         add(boxes_, "boxes", kCode);
+        if (spec.detector->class_heads == 2) {
+            add(logits_.emplace_back(), "second_logits", logits_of_anchor_);
+        }
     }
 
     ModelOutputs operator()(const std::vector<at::Tensor>& features, Pass& pass) const override {
@@ -50,7 +53,9 @@ class SsdHeads final : public Heads {
             }
             return by_anchor(outputs, numbers);
         };
-        return {run(logits_, logits_of_anchor_), {}, run(boxes_, kCode)};
+        std::vector<at::Tensor> of_heads;
+        for (const auto& head : logits_) of_heads.push_back(run(head, logits_of_anchor_));
+        return outputs_of_heads(of_heads, run(boxes_, kCode), true);
     }
 
     void prepare_for_scoring() override {
@@ -58,8 +63,9 @@ class SsdHeads final : public Heads {
             extra.reduce.prepare_for_scoring();
             extra.shrink.prepare_for_scoring();
         }
-        for (auto* convs : {&logits_, &boxes_}) {
-            for (Conv& conv : *convs) conv.prepare_for_scoring();
+        for (Conv& conv : boxes_) conv.prepare_for_scoring();
+        for (auto& head : logits_) {
+            for (Conv& conv : head) conv.prepare_for_scoring();
         }
     }
 
@@ -81,7 +87,8 @@ class SsdHeads final : public Heads {
 
     std::int64_t logits_of_anchor_;
     std::vector<Extra> extra_;
-    std::vector<Conv> logits_, boxes_;
+    std::vector<std::vector<Conv>> logits_;  ///< by class head
+    std::vector<Conv> boxes_;
 };
 
 }  // namespace
