@@ -92,7 +92,7 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool required) {
                                fmt::join(trunks(), ", ")));
     app.add_option("--class-heads", options.class_heads,
                    "ssd, retinanet: 2 trains two class heads side by side, whose disagreement is "
-                   "acquisition box-discrepancy; 1 unless given")
+                   "acquisition box-discrepancy")
         ->check(CLI::Range(1, 2));
     add_tower_options(app, options.towers, "", "Options");
 }
@@ -105,13 +105,11 @@ ModelSpec ModelOptions::spec(const PoolInfo& pool) const {
     if (!hidden.empty()) spec.hidden = hidden;
     towers.apply(spec);
     if (!trunk.empty()) use_trunk(spec, trunk);
-    if (class_heads > 0) {
-        THRESHER_CHECK_AS(UsageError, spec.detector,
-                          "--class-heads is for detectors, but {} finds no objects; leave it out, "
-                          "or use ssd or retinanet",
-                          name);
-        spec.detector->class_heads = class_heads;
-    }
+    THRESHER_CHECK_AS(UsageError, spec.detector || class_heads == 1,
+                      "--class-heads {} is for detectors, but {} finds no objects; leave it out, "
+                      "or use ssd or retinanet",
+                      class_heads, name);
+    if (spec.detector) spec.detector->class_heads = class_heads;
     return spec;
 }
 

@@ -48,7 +48,7 @@ struct ModelOptions {
     std::vector<std::int64_t> hidden;
     TowerOptions towers;
     std::string trunk;             ///< of a detector; empty: the one that suits its input
-    std::int64_t class_heads = 0;  ///< of a detector; 0: one
+    std::int64_t class_heads = 1;  ///< of a detector
 
     /// Throws UsageError on an unknown name or trunk, Error where the model does not suit the pool.
     ModelSpec spec(const PoolInfo& pool) const;

@@ -32,7 +32,7 @@ const std::vector<StrategyInfo>& strategies() {
          false,
          "the best boxes that a detector finds in each image, with the distribution over classes "
          "and background of each; with --box-flips also how far it moves where the image is "
-         "mirrored",
+         "mirrored, of two class heads how far they disagree",
          "Roy, Unmesh and Namboodiri 2018; flips: Jeong et al. 2019 (CSD), Kao et al. 2018 (arXiv "
          "1801.05124)"},
         {"embedding",
