@@ -67,79 +67,6 @@ void update_nearest(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d
     }
 }
 
-/// |x - y|^2 and <x - y, z>, where z is x or y.
-template <bool kWithFirst>
-HWY_INLINE void difference_sums(const float* HWY_RESTRICT x, const float* HWY_RESTRICT y,
-                                std::size_t d, float& square, float& product) {
-    const Floats tag;
-    const std::size_t lanes = hn::Lanes(tag);
-    auto squares = hn::Zero(tag);
-    auto products = hn::Zero(tag);
-    std::size_t j = 0;
-    for (; j + lanes <= d; j += lanes) {
-        const auto from = hn::LoadU(tag, x + j);
-        const auto to = hn::LoadU(tag, y + j);
-        const auto difference = hn::Sub(from, to);
-        squares = hn::MulAdd(difference, difference, squares);
-        products = hn::MulAdd(difference, kWithFirst ? from : to, products);
-    }
-    square = hn::GetLane(hn::SumOfLanes(tag, squares));
-    product = hn::GetLane(hn::SumOfLanes(tag, products));
-    for (; j < d; ++j) {
-        const float difference = x[j] - y[j];
-        square += difference * difference;
-        product += difference * (kWithFirst ? x[j] : y[j]);
-    }
-}
-
-/// <x, y>, for estimates.
-HWY_INLINE float product(const float* HWY_RESTRICT x, const float* HWY_RESTRICT y, std::size_t d) {
-    const Floats tag;
-    const std::size_t lanes = hn::Lanes(tag);
-    auto even = hn::Zero(tag), odd = even;
-    std::size_t j = 0;
-    for (; j + 2 * lanes <= d; j += 2 * lanes) {
-        even = hn::MulAdd(hn::LoadU(tag, x + j), hn::LoadU(tag, y + j), even);
-        odd = hn::MulAdd(hn::LoadU(tag, x + j + lanes), hn::LoadU(tag, y + j + lanes), odd);
-    }
-    if (j + lanes <= d) {
-        even = hn::MulAdd(hn::LoadU(tag, x + j), hn::LoadU(tag, y + j), even);
-        j += lanes;
-    }
-    float total = hn::GetLane(hn::SumOfLanes(tag, hn::Add(even, odd)));
-    for (; j < d; ++j) total += x[j] * y[j];
-    return total;
-}
-
-/// Most rows keep the pick that is nearest to them: |g_i|^2 + |g|^2 - 2 <r_i, r> <h_i, h>, which
-/// takes half the work but may cancel, shows it.
-void update_nearest_gradients(const GradientRows& rows, const float* HWY_RESTRICT residual,
-                              const float* HWY_RESTRICT embedding, float residual_norm,
-                              float embedding_norm, std::size_t n, float* HWY_RESTRICT nearest) {
-    const std::size_t classes = rows.classes, d = rows.embedding_size;
-    const float* HWY_RESTRICT residuals = rows.residuals.data();
-    const float* HWY_RESTRICT embeddings = rows.embeddings.data();
-    const float norm = residual_norm * embedding_norm;
-    // Above the rounding of both products, each a sum of that many terms.
-    const float error = 2.4e-7F * static_cast<float>(classes + d + 16);
-    for (std::size_t i = 0; i < n; ++i) {
-        const float* HWY_RESTRICT own_residual = residuals + i * classes;
-        const float* HWY_RESTRICT own_embedding = embeddings + i * d;
-        const float norms = rows.norms[i] + norm;
-        const float estimate = norms - 2.0F * product(own_residual, residual, classes) *
-                                           product(own_embedding, embedding, d);
-        if (estimate - error * norms > nearest[i]) continue;
-        float residual_square, residual_product, square, embedding_product;
-        difference_sums<false>(own_residual, residual, classes, residual_square, residual_product);
-        difference_sums<true>(own_embedding, embedding, d, square, embedding_product);
-        const double distance =
-            double{residual_square} * double{product(own_embedding, own_embedding, d)} +
-            double{residual_norm} * double{square} +
-            2.0 * double{residual_product} * double{embedding_product};
-        nearest[i] = std::min(nearest[i], static_cast<float>(std::max(0.0, distance)));
-    }
-}
-
 /// Eight lanes at most, so that two vectors cover a panel or a part of it.
 using Columns = hn::CappedTag<float, PackedRows::kPanel / 2>;
 
@@ -240,7 +167,6 @@ namespace thresher {
 
 HWY_EXPORT(squared_norms);
 HWY_EXPORT(update_nearest);
-HWY_EXPORT(update_nearest_gradients);
 HWY_EXPORT(pair_up_products);
 HWY_EXPORT(pair_up_distances);
 
@@ -252,16 +178,6 @@ void update_nearest(std::span<const float> rows, std::span<const float> centre,
                     std::span<float> nearest) {
     HWY_DYNAMIC_DISPATCH(update_nearest)
     (rows.data(), nearest.size(), centre.size(), centre.data(), nearest.data());
-}
-
-void update_nearest(const GradientRows& rows, std::span<const float> residual,
-                    std::span<const float> embedding, std::span<float> nearest) {
-    float residual_norm = 0.0F, embedding_norm = 0.0F;
-    squared_norms(residual, residual.size(), std::span(&residual_norm, 1));
-    squared_norms(embedding, embedding.size(), std::span(&embedding_norm, 1));
-    HWY_DYNAMIC_DISPATCH(update_nearest_gradients)
-    (rows, residual.data(), embedding.data(), residual_norm, embedding_norm, nearest.size(),
-     nearest.data());
 }
 
 void PackedRows::pack(std::span<const float> rows, std::size_t d) {

@@ -20,20 +20,6 @@ void squared_norms(std::span<const float> rows, std::size_t d, std::span<float> 
 void update_nearest(std::span<const float> rows, std::span<const float> centre,
                     std::span<float> nearest);
 
-/// Gradient embeddings g = r x h (outer product) of rows, kept as their factors.
-struct GradientRows {
-    std::span<const float> residuals;   ///< [n, C], r = p - onehot(argmax p)
-    std::span<const float> embeddings;  ///< [n, d], h
-    std::span<const float> norms;       ///< [n], |g|^2 = |r|^2 |h|^2
-    std::size_t classes = 0, embedding_size = 0;
-};
-
-/// nearest[i] = min(nearest[i], |g_i - g|^2), where g = residual x embedding. With r' = r_i -
-/// residual and h' = h_i - embedding, g_i - g = r' x h_i + residual x h', and so
-/// |g_i - g|^2 = |r'|^2 |h_i|^2 + |residual|^2 |h'|^2 + 2 <r', residual> <h_i, h'>.
-void update_nearest(const GradientRows& rows, std::span<const float> residual,
-                    std::span<const float> embedding, std::span<float> nearest);
-
 /// Some rows side by side, so that one instruction works on several of them: coordinate j of all
 /// rows, then coordinate j + 1.
 class PackedRows {

@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <span>
 
 #include "src/acquisition/joint/shard.hpp"
 #include "src/random/philox.hpp"
@@ -32,6 +33,9 @@ class Race {
         if (weight < best_.score * (1.0 - uniform) * (1.0 - 1e-12)) return;
         best_.consider(weight / -std::log(uniform), id, offset);
     }
+
+    /// Lets the open rows of a shard from `begin` on take part, one for each weight.
+    void enter_rows(const JointShard& shard, std::span<const float> weights, std::size_t begin);
 
     const Proposal& best() const { return best_; }
 
