@@ -35,7 +35,7 @@ namespace thresher::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Eight lanes at most, so that two vectors cover a block or a part of it.
+/// Half a block at most, so that two vectors cover it or a part of it.
 template <class T>
 using Lanes = hn::CappedTag<T, Configurations::kBlock / 2>;
 

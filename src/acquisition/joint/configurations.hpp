@@ -68,7 +68,7 @@ class Configurations {
     double estimated_gain(const RowProbabilities& row, double mean_entropy) const;
     double estimate_error() const;
 
-    static constexpr std::size_t kBlock = 16;  ///< configurations that are stored side by side
+    static constexpr std::size_t kBlock = 32;  ///< configurations that are stored side by side
 
   private:
     void add_exact(const RowProbabilities& row);

@@ -67,82 +67,97 @@ void update_nearest(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d
     }
 }
 
-/// Eight lanes at most, so that two vectors cover a panel or a part of it.
-using Columns = hn::CappedTag<float, PackedRows::kPanel / 2>;
-
-template <bool kDot>
-HWY_INLINE void add_pair(float coordinate, hn::Vec<Columns> low, hn::Vec<Columns> high,
-                         hn::Vec<Columns>& sum_low, hn::Vec<Columns>& sum_high) {
-    const auto x = hn::Set(Columns(), coordinate);
+template <bool kDot, class Tag>
+HWY_INLINE void add_pair(Tag tag, float coordinate, hn::Vec<Tag> first, hn::Vec<Tag> second,
+                         hn::Vec<Tag>& first_sum, hn::Vec<Tag>& second_sum) {
+    const auto x = hn::Set(tag, coordinate);
     if constexpr (kDot) {
-        sum_low = hn::MulAdd(x, low, sum_low);
-        sum_high = hn::MulAdd(x, high, sum_high);
+        first_sum = hn::MulAdd(x, first, first_sum);
+        second_sum = hn::MulAdd(x, second, second_sum);
     } else {
-        const auto to_low = hn::Sub(x, low), to_high = hn::Sub(x, high);
-        sum_low = hn::MulAdd(to_low, to_low, sum_low);
-        sum_high = hn::MulAdd(to_high, to_high, sum_high);
+        const auto to_first = hn::Sub(x, first), to_second = hn::Sub(x, second);
+        first_sum = hn::MulAdd(to_first, to_first, first_sum);
+        second_sum = hn::MulAdd(to_second, to_second, second_sum);
+    }
+}
+
+/// Rows [n, d] with two vectors of columns, coordinate j of which is kPanel behind that before;
+/// out[i * width] and `apart` behind it are where they go. As many sums in flight as there are
+/// registers for.
+template <bool kDot, class Tag>
+HWY_INLINE void pair_up_columns(Tag tag, const float* HWY_RESTRICT rows, std::size_t n,
+                                std::size_t d, const float* HWY_RESTRICT first,
+                                const float* HWY_RESTRICT second, float* HWY_RESTRICT out,
+                                std::size_t apart, std::size_t width) {
+    std::size_t i = 0;
+    for (; i + 6 <= n; i += 6) {
+        const float* HWY_RESTRICT r0 = rows + i * d;
+        const float* HWY_RESTRICT r1 = r0 + d;
+        const float* HWY_RESTRICT r2 = r1 + d;
+        const float* HWY_RESTRICT r3 = r2 + d;
+        const float* HWY_RESTRICT r4 = r3 + d;
+        const float* HWY_RESTRICT r5 = r4 + d;
+        auto s00 = hn::Zero(tag), s01 = s00;
+        auto s10 = s00, s11 = s00;
+        auto s20 = s00, s21 = s00;
+        auto s30 = s00, s31 = s00;
+        auto s40 = s00, s41 = s00;
+        auto s50 = s00, s51 = s00;
+        for (std::size_t j = 0; j < d; ++j) {
+            const auto c0 = hn::LoadU(tag, first + j * PackedRows::kPanel);
+            const auto c1 = hn::LoadU(tag, second + j * PackedRows::kPanel);
+            add_pair<kDot>(tag, r0[j], c0, c1, s00, s01);
+            add_pair<kDot>(tag, r1[j], c0, c1, s10, s11);
+            add_pair<kDot>(tag, r2[j], c0, c1, s20, s21);
+            add_pair<kDot>(tag, r3[j], c0, c1, s30, s31);
+            add_pair<kDot>(tag, r4[j], c0, c1, s40, s41);
+            add_pair<kDot>(tag, r5[j], c0, c1, s50, s51);
+        }
+        float* HWY_RESTRICT at = out + i * width;
+        hn::StoreU(s00, tag, at);
+        hn::StoreU(s01, tag, at + apart);
+        hn::StoreU(s10, tag, at += width);
+        hn::StoreU(s11, tag, at + apart);
+        hn::StoreU(s20, tag, at += width);
+        hn::StoreU(s21, tag, at + apart);
+        hn::StoreU(s30, tag, at += width);
+        hn::StoreU(s31, tag, at + apart);
+        hn::StoreU(s40, tag, at += width);
+        hn::StoreU(s41, tag, at + apart);
+        hn::StoreU(s50, tag, at += width);
+        hn::StoreU(s51, tag, at + apart);
+    }
+    for (; i < n; ++i) {
+        auto s0 = hn::Zero(tag), s1 = s0;
+        for (std::size_t j = 0; j < d; ++j) {
+            add_pair<kDot>(tag, rows[i * d + j], hn::LoadU(tag, first + j * PackedRows::kPanel),
+                           hn::LoadU(tag, second + j * PackedRows::kPanel), s0, s1);
+        }
+        hn::StoreU(s0, tag, out + i * width);
+        hn::StoreU(s1, tag, out + i * width + apart);
     }
 }
 
 template <bool kDot>
 void pair_up(const float* HWY_RESTRICT rows, std::size_t n, std::size_t d,
              const float* HWY_RESTRICT packed, std::size_t width, float* HWY_RESTRICT out) {
-    const Columns tag;
-    const std::size_t lanes = hn::Lanes(tag);
-    for (std::size_t panel = 0; panel < width; panel += PackedRows::kPanel) {
-        for (std::size_t c = 0; c < PackedRows::kPanel; c += 2 * lanes) {
-            const float* HWY_RESTRICT columns = packed + panel * d + c;
-            float* HWY_RESTRICT to = out + panel + c;
-            std::size_t i = 0;
-            // As many sums in flight as there are registers for.
-            for (; i + 6 <= n; i += 6) {
-                const float* HWY_RESTRICT r0 = rows + i * d;
-                const float* HWY_RESTRICT r1 = r0 + d;
-                const float* HWY_RESTRICT r2 = r1 + d;
-                const float* HWY_RESTRICT r3 = r2 + d;
-                const float* HWY_RESTRICT r4 = r3 + d;
-                const float* HWY_RESTRICT r5 = r4 + d;
-                auto s00 = hn::Zero(tag), s01 = s00;
-                auto s10 = s00, s11 = s00;
-                auto s20 = s00, s21 = s00;
-                auto s30 = s00, s31 = s00;
-                auto s40 = s00, s41 = s00;
-                auto s50 = s00, s51 = s00;
-                for (std::size_t j = 0; j < d; ++j) {
-                    const auto low = hn::LoadU(tag, columns + j * PackedRows::kPanel);
-                    const auto high = hn::LoadU(tag, columns + j * PackedRows::kPanel + lanes);
-                    add_pair<kDot>(r0[j], low, high, s00, s01);
-                    add_pair<kDot>(r1[j], low, high, s10, s11);
-                    add_pair<kDot>(r2[j], low, high, s20, s21);
-                    add_pair<kDot>(r3[j], low, high, s30, s31);
-                    add_pair<kDot>(r4[j], low, high, s40, s41);
-                    add_pair<kDot>(r5[j], low, high, s50, s51);
-                }
-                float* HWY_RESTRICT at = to + i * width;
-                hn::StoreU(s00, tag, at + 0 * width);
-                hn::StoreU(s01, tag, at + 0 * width + lanes);
-                hn::StoreU(s10, tag, at + 1 * width);
-                hn::StoreU(s11, tag, at + 1 * width + lanes);
-                hn::StoreU(s20, tag, at + 2 * width);
-                hn::StoreU(s21, tag, at + 2 * width + lanes);
-                hn::StoreU(s30, tag, at + 3 * width);
-                hn::StoreU(s31, tag, at + 3 * width + lanes);
-                hn::StoreU(s40, tag, at + 4 * width);
-                hn::StoreU(s41, tag, at + 4 * width + lanes);
-                hn::StoreU(s50, tag, at + 5 * width);
-                hn::StoreU(s51, tag, at + 5 * width + lanes);
-            }
-            for (; i < n; ++i) {
-                auto low_sum = hn::Zero(tag), high_sum = low_sum;
-                for (std::size_t j = 0; j < d; ++j) {
-                    add_pair<kDot>(rows[i * d + j],
-                                   hn::LoadU(tag, columns + j * PackedRows::kPanel),
-                                   hn::LoadU(tag, columns + j * PackedRows::kPanel + lanes),
-                                   low_sum, high_sum);
-                }
-                hn::StoreU(low_sum, tag, to + i * width);
-                hn::StoreU(high_sum, tag, to + i * width + lanes);
-            }
+    constexpr std::size_t kPanel = PackedRows::kPanel;
+    const hn::CappedTag<float, kPanel> whole;
+    std::size_t panel = 0;
+    if (hn::Lanes(whole) == kPanel) {
+        for (; panel + 2 * kPanel <= width; panel += 2 * kPanel) {
+            const float* HWY_RESTRICT first = packed + panel * d;
+            pair_up_columns<kDot>(whole, rows, n, d, first, first + kPanel * d, out + panel, kPanel,
+                                  width);
+        }
+    }
+    const hn::CappedTag<float, kPanel / 2> half;
+    const std::size_t lanes = hn::Lanes(half);
+    for (; panel < width; panel += kPanel) {
+        for (std::size_t c = 0; c < kPanel; c += 2 * lanes) {
+            const float* HWY_RESTRICT first = packed + panel * d + c;
+            pair_up_columns<kDot>(half, rows, n, d, first, first + lanes, out + panel + c, lanes,
+                                  width);
         }
     }
 }
