@@ -30,7 +30,7 @@ struct PredictionsInfo {
     OutputKind output_kind = OutputKind::none;
     std::int64_t samples = 0, classes = 0;  ///< S and C of the outputs
     std::int64_t embedding_size = 0;        ///< 0: none
-    std::vector<std::string> loss_roles;    ///< "learner", "reference", "online"
+    std::vector<std::string> loss_roles;    ///< "learner", "reference", "online"; "predicted"
     bool consistent_samples = true;         ///< sample s of every row is made by one model
     BoxShape boxes;
     bool has_ids = false;  ///< false: ids are rows

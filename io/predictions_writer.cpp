@@ -128,8 +128,10 @@ class PredictionsWriter::Body {
                  "", kFloat);
         }
         for (const std::string& role : info.loss_roles) {
-            make("/losses/" + role, {info.rows}, "cross-entropy of each row by this model", "nat",
-                 kFloat);
+            make("/losses/" + role, {info.rows},
+                 role == "predicted" ? "what the model expects of its loss of each row"
+                                     : "cross-entropy of each row by this model",
+                 role == "predicted" ? "" : "nat", kFloat);
         }
     }
 

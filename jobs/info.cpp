@@ -54,9 +54,10 @@ std::string describe_model(const std::string& path) {
             towers.vocabulary, towers.embedding);
     }
     if (spec.detector) {
-        what += fmt::format("\n  trunk          {}; {} anchors{}", spec.detector->trunk,
+        what += fmt::format("\n  trunk          {}; {} anchors{}{}", spec.detector->trunk,
                             anchor_boxes(spec).size() / 4,
-                            spec.detector->class_heads == 2 ? "; two class heads" : "");
+                            spec.detector->class_heads == 2 ? "; two class heads" : "",
+                            spec.detector->loss_head ? "; predicts its loss" : "");
     }
     return fmt::format(
         "{}: a model, {} bytes\n"

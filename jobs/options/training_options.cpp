@@ -94,6 +94,9 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool required) {
                    "ssd, retinanet: 2 trains two class heads side by side, whose disagreement is "
                    "acquisition box-discrepancy")
         ->check(CLI::Range(1, 2));
+    app.add_flag("--loss-head", options.loss_head,
+                 "ssd, retinanet: train a head beside it that predicts the loss of each image, for "
+                 "acquisition predicted-loss");
     add_tower_options(app, options.towers, "", "Options");
 }
 
@@ -109,7 +112,14 @@ ModelSpec ModelOptions::spec(const PoolInfo& pool) const {
                       "--class-heads {} is for detectors, but {} finds no objects; leave it out, "
                       "or use ssd or retinanet",
                       class_heads, name);
-    if (spec.detector) spec.detector->class_heads = class_heads;
+    THRESHER_CHECK_AS(UsageError, spec.detector || !loss_head,
+                      "--loss-head is for detectors, but {} finds no objects; leave it out, or use "
+                      "ssd or retinanet",
+                      name);
+    if (spec.detector) {
+        spec.detector->class_heads = class_heads;
+        spec.detector->loss_head = loss_head;
+    }
     return spec;
 }
 

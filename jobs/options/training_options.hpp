@@ -48,13 +48,15 @@ struct ModelOptions {
     std::vector<std::int64_t> hidden;
     TowerOptions towers;
     std::string trunk;             ///< of a detector; empty: the one that suits its input
-    std::int64_t class_heads = 1;  ///< of a detector
+    std::int64_t class_heads = 1;  ///< of a detector, as the next
+    bool loss_head = false;
 
     /// Throws UsageError on an unknown name or trunk, Error where the model does not suit the pool.
     ModelSpec spec(const PoolInfo& pool) const;
 };
 
-/// Adds --model, --dropout, --hidden, --trunk, --class-heads and the options of towers.
+/// Adds --model, --dropout, --hidden, --trunk, --class-heads, --loss-head and the options of
+/// towers.
 void add_model_options(CLI::App& app, ModelOptions& options, bool required);
 
 /// What --resume and --overwrite mean for the run directory; --resume wins.

@@ -168,9 +168,10 @@ std::vector<std::string> strategies_for(std::span<const std::string_view> needs,
     if (contains(needs, "embeddings")) strategies.emplace_back("embedding");
     if (contains(needs, "boxes")) strategies.emplace_back("boxes");
     const bool losses = std::any_of(needs.begin(), needs.end(), [](std::string_view need) {
-        return need.substr(0, 7) == "losses/";
+        return need.substr(0, 7) == "losses/" && need != "losses/predicted";
     });
     if (losses) strategies.emplace_back("loss");
+    if (contains(needs, "losses/predicted")) strategies.emplace_back("predicted-loss");
     return strategies;
 }
 

@@ -47,11 +47,11 @@ struct PredictionView {
 struct Acquisition {
     std::string_view name;
     /// What it reads; check_fits() knows each word:
-    /// "log_probs", "embeddings", "losses/learner", "losses/reference": datasets of a predictions
-    /// file; "samples": S >= 2; "consistent-samples": sample s of every row by one model;
-    /// "boxes", "box-flips", "box-discrepancies": FoundBoxes, the others with flips or
-    /// discrepancies; "targets": the pool's; "labelled", "neighbours", "target-predictions":
-    /// OtherRows.
+    /// "log_probs", "embeddings", "losses/learner", "losses/reference", "losses/predicted":
+    /// datasets of a predictions file; "samples": S >= 2; "consistent-samples": sample s of every
+    /// row by one model; "boxes", "box-flips", "box-discrepancies": FoundBoxes, the others with
+    /// flips or discrepancies; "targets": the pool's; "labelled", "neighbours",
+    /// "target-predictions": OtherRows.
     std::vector<std::string_view> needs;
     bool reads(std::string_view need) const {
         return std::find(needs.begin(), needs.end(), need) != needs.end();

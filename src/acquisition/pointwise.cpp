@@ -167,6 +167,11 @@ void score_gradient_norm(const PredictionView& predictions, std::span<float> sco
         });
 }
 
+void score_predicted_loss(const PredictionView& predictions, std::span<float> scores) {
+    const auto predicted = losses_of(predictions, "predicted", scores.size());
+    score_rows(scores, [&](std::size_t row) { return double{predicted[row]}; });
+}
+
 void score_hard_learner(const PredictionView& predictions, std::span<float> scores) {
     const auto learner = losses_of(predictions, "learner", scores.size());
     score_rows(scores, [&](std::size_t row) { return double{learner[row]}; });

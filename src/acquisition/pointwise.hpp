@@ -32,6 +32,7 @@ void score_box_least_confidence(const PredictionView& predictions, std::span<flo
 void score_box_flip(const PredictionView& predictions, std::span<float> scores);
 void score_box_discrepancy(const PredictionView& predictions, std::span<float> scores);
 
+void score_predicted_loss(const PredictionView& predictions, std::span<float> scores);
 void score_hard_learner(const PredictionView& predictions, std::span<float> scores);
 void score_easy_reference(const PredictionView& predictions, std::span<float> scores);
 void score_learnability(const PredictionView& predictions, std::span<float> scores);

@@ -27,7 +27,8 @@ std::string to_json(const ModelSpec& spec) {
         }
         json["detector"] = {{"trunk", spec.detector->trunk},
                             {"anchors", std::move(anchors)},
-                            {"class_heads", spec.detector->class_heads}};
+                            {"class_heads", spec.detector->class_heads},
+                            {"loss_head", spec.detector->loss_head}};
     }
     return json.dump(2);
 }
@@ -59,6 +60,7 @@ ModelSpec model_spec_from_json(const std::string& text) {
             DetectorSpec& detector = spec.detector.emplace();
             from.at("trunk").get_to(detector.trunk);
             detector.class_heads = from.value("class_heads", detector.class_heads);
+            detector.loss_head = from.value("loss_head", detector.loss_head);
             for (const auto& shapes : from.at("anchors")) {
                 auto& level = detector.anchors.emplace_back();
                 for (const auto& shape : shapes) {

@@ -42,6 +42,7 @@ struct DetectorSpec {
     /// 1, or 2 that tell the classes of the same anchors apart, each by itself: where they disagree
     /// the detector does not know.
     std::int64_t class_heads = 1;
+    bool loss_head = false;  ///< whether it predicts its own loss of an image
 
     bool operator==(const DetectorSpec&) const = default;
 };

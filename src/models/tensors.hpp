@@ -20,6 +20,8 @@ struct ModelOutputs {
     /// Of a detector with two class heads: what each says, [2, n, anchors, ...]; logits then are
     /// those of the mean of their probabilities.
     at::Tensor class_heads{};
+    /// Of a detector with a loss head: [n], what it expects of log(1 + the image's loss).
+    at::Tensor log_loss{};
 };
 
 /// The logit of an image and a caption is scale (image . caption) + bias; both scalars, learned.

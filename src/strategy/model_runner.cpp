@@ -169,13 +169,17 @@ void ModelRunner::run(const Block& block, MaskKeys keys, const ModelResults& res
         const at::Tensor inputs = reader_.read(
             part(block.inputs, row_bytes).first(static_cast<std::size_t>(count * row_bytes)));
         if (!results.log_probs.empty() || !results.embeddings.empty() ||
-            !results.box_scores.empty()) {
+            !results.box_scores.empty() || !results.predicted_losses.empty()) {
             ModelOutputs outputs = model_->forward(inputs);
             if (detect_ && (!results.log_probs.empty() || !results.box_scores.empty())) {
                 store_found(inputs, outputs, begin, results);
             } else if (!results.log_probs.empty()) {
                 waiting.push_back({std::move(outputs.logits),
                                    part(results.log_probs, results.stride), results.stride, width});
+            }
+            if (!results.predicted_losses.empty()) {
+                waiting.push_back({outputs.log_loss.expm1().clamp_min(0.0),
+                                   part(results.predicted_losses, 1), 1, 0});
             }
             if (!results.embeddings.empty()) {
                 waiting.push_back(

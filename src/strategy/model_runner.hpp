@@ -35,6 +35,7 @@ struct ModelResults {
     /// the mirrored images, and [n, boxes] of two class heads, all as in FoundBoxes.
     std::span<float> box_log_probs{}, box_scores{}, box_flips{}, box_discrepancies{};
     std::int64_t boxes = 0;
+    std::span<float> predicted_losses{};  ///< [n], of a detector with a loss head
 };
 
 class ModelRunner {

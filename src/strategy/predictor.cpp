@@ -123,6 +123,12 @@ void check_ability(Model& model, const GivenModel& given, const StrategyInfo& st
         "strategy {} is none for {}, a detector's TorchScript file, which gives boxes "
         "alone; use strategy boxes or deterministic",
         strategy.name, given.title);
+    THRESHER_CHECK_AS(UsageError,
+                      strategy.name != "predicted-loss" ||
+                          (model.spec().detector && model.spec().detector->loss_head),
+                      "strategy predicted-loss needs a loss head, but {} ({}) has none; train an "
+                      "ssd or retinanet with --loss-head",
+                      given.title, name);
     if (strategy.name == "monte-carlo") {
         THRESHER_CHECK_AS(UsageError, model.has_dropout(),
                           "strategy monte-carlo needs dropout, but {} ({}) has none; {}, or use "
@@ -175,7 +181,7 @@ struct Predictor::Role {
     ModelRunner runner;
     std::int64_t samples = 0;              ///< of Monte-Carlo dropout; 0: none
     std::optional<std::int64_t> sample{};  ///< of the predictions, that one pass in eval mode fills
-    bool losses = false, embeddings = false, boxes = false;
+    bool losses = false, embeddings = false, boxes = false, predicted_losses = false;
     std::vector<float> scratch{};             ///< log-probabilities where only losses are asked for
     std::vector<float> images{}, captions{};  ///< embeddings that losses of pairs are made of
 };
@@ -223,6 +229,9 @@ Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
             } else if (contains(strategy->produces, "embeddings")) {
                 role->embeddings = true;
                 shape_.embedding_size = role->runner.model().embedding_size();
+            } else if (strategy->name == "predicted-loss") {
+                role->predicted_losses = true;
+                shape_.loss_roles.emplace_back("predicted");
             } else {
                 role->losses = true;
                 shape_.loss_roles.emplace_back(entry.role);
@@ -281,6 +290,9 @@ void Predictor::predict(const Block& block, Predictions& predictions) {
             results.box_scores = box_scores;
             results.box_flips = box_flips;
             results.box_discrepancies = box_discrepancies;
+        }
+        if (role->predicted_losses) {
+            results.predicted_losses = sized(predictions.losses["predicted"], 1);
         }
         if (pair_losses) {
             const std::int64_t size = role->runner.model().embedding_size();

@@ -68,7 +68,7 @@ inline constexpr std::int64_t kDefaultBoxes = 20;
 struct PredictionsShape {
     std::int64_t samples = 0, classes = 0;  ///< S and C; 0 where there are no log-probabilities
     std::int64_t embedding_size = 0;        ///< d; 0 where there are no embeddings
-    std::vector<std::string> loss_roles;    ///< "learner", "reference", "online"
+    std::vector<std::string> loss_roles;    ///< "learner", "reference", "online"; "predicted"
     /// Sample s of every row is made by one model: no row has masks of its own.
     bool consistent_samples = true;
     BoxShape boxes{};

@@ -50,6 +50,13 @@ const std::vector<StrategyInfo>& strategies() {
          "two-tower "
          "-(image . caption)",
          "Mindermann et al. 2022 (arXiv 2206.07137); Evans et al. 2023 (arXiv 2312.05328)"},
+        {"predicted-loss",
+         {"losses/predicted"},
+         {"learner"},
+         false,
+         "what a detector that was trained with --loss-head expects of its loss of each image, in "
+         "eval mode",
+         "Yoo and Kweon 2019 (arXiv 1905.03677)"},
         {"random",
          {},
          {},

@@ -34,9 +34,15 @@ class DetectionBatchLoss final : public BatchLoss {
                   std::span(own.boxes).subspan(static_cast<std::size_t>(rows.begin * most_boxes_),
                                                static_cast<std::size_t>(rows.size() * most_boxes_)),
                   &sums.correct);
-        const at::Tensor loss =
-            weights.empty() ? losses.sum() : losses.dot(weights_of(weights, rows, losses));
-        loss.div(static_cast<double>(batch_rows)).backward();
+        const auto sum_of = [&](const at::Tensor& values) {
+            return weights.empty() ? values.sum() : values.dot(weights_of(weights, rows, values));
+        };
+        const at::Tensor loss = sum_of(losses);
+        at::Tensor all = loss;
+        if (outputs.log_loss.defined()) {
+            all = loss.add(sum_of(outputs.log_loss.sub(losses.detach().log1p()).square()));
+        }
+        all.div(static_cast<double>(batch_rows)).backward();
         sums.loss = loss.item<double>();
         // A backward pass costs two forward passes: the gradients of inputs, and those of weights.
         sums.flops = 3.0 * (model_.forward_flops() - flops_before);

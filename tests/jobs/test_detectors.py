@@ -248,6 +248,33 @@ class Detectors(JobTest):
         self.assert_fails(2, ["--class-heads", "mlp finds no objects"], "train", "--pool", self.make_pool(rows=20), "--model", "mlp",
                           "--class-heads", 2, "--run", self.path("mlp"))
 
+    def test_a_loss_head_leaves_its_detector_as_it_is_and_scores_images(self):
+        pool, test = self.scenes(), self.scenes("test.h5", rows=60, seed=1)
+        train = ("train", "--pool", pool, "--model", "ssd", "--optimizer", "adamw", "--learning-rate", 0.003, "--batch-size", 8,
+                 "--epochs", 20, "--reproducible")
+        self.run_ok(*train, "--loss-head", "--run", self.path("run"), ranks=2)
+        self.run_ok(*train, "--run", self.path("plain"))
+        model = self.path("run/model.pt")
+        self.assertIn("predicts its loss", self.run_ok("info", model).out)
+        # The detector is what it is without the head.
+        with h5py.File(self.path("run/run.h5")) as one, h5py.File(self.path("plain/run.h5")) as other:
+            numpy.testing.assert_array_equal(one["curves/evaluations/train_loss"][:], other["curves/evaluations/train_loss"][:])
+        found = []
+        for ranks in (0, 3):
+            self.run_ok("predict", "--pool", test, "--learner", model, "--strategy", "predicted-loss", "-o",
+                        self.path(f"p{ranks}.h5"), ranks=ranks)
+            with h5py.File(self.path(f"p{ranks}.h5")) as file:
+                found.append(file["losses/predicted"][:])
+        numpy.testing.assert_array_equal(*found)
+        for source, ranks in ((("--predictions", self.path("p0.h5")), 2), (("--pool", test, "--learner", model), 3)):
+            self.run_ok("score", *source, "--acquisition", "predicted-loss", "-o", self.path("s.h5"), "--overwrite", ranks=ranks)
+            with h5py.File(self.path("s.h5")) as file:
+                numpy.testing.assert_array_equal(file["scores/predicted-loss"][:], found[0])
+        loop = ("loop", "--pool", pool, "--test-pool", test, "--model", "ssd", "--batch-size", 8, "--epochs", 1, "--initial", 8, "-k", 4,
+                "--cycles", 2, "--acquisitions", "random,predicted-loss", "--run", self.path("loop"))
+        self.assert_fails(2, ["predicted-loss", "--loss-head"], *loop)
+        self.run_ok(*loop, "--loss-head")
+
     def test_a_loop_picks_by_single_boxes(self):
         pool, test = self.scenes(), self.scenes("test.h5", rows=24, seed=1)
         names = ("random", "box-entropy", "box-flip")

@@ -222,6 +222,36 @@ TEST_CASE("a second class head begins apart, leaves the rest as it is, and share
     CHECK_THROWS_WITH(make_model(spec, 1), contains("has 3 class heads; allowed: 1 and 2"));
 }
 
+TEST_CASE("a loss head leaves a detector as it is, and teaches its trunk nothing") {
+    for (const char* name : {"ssd", "retinanet"}) {
+        INFO(name);
+        ModelSpec spec = detector_spec_of(name, {3, 64, 64});
+        const auto plain = make_model(spec, 5);
+        spec.detector->loss_head = true;
+        CHECK((model_spec_from_json(to_json(spec)) == spec));
+        const auto model = make_model(spec, 5);
+        for (std::size_t i = 0; i < plain->parameters().size(); ++i) {
+            CHECK(plain->parameters()[i].tensor.equal(model->parameters()[i].tensor));
+        }
+        const at::Tensor x = images(2, spec.input_shape);
+        {
+            const c10::NoGradGuard no_grad;
+            CHECK_FALSE(plain->forward(x).log_loss.defined());
+            CHECK(plain->forward(x).logits.equal(model->forward(x).logits));
+            const at::Tensor folded = model->scoring_form()->forward(x).log_loss;
+            CHECK(largest_difference(folded, model->forward(x).log_loss) < 1e-4);
+        }
+        for (const NamedTensor& entry : model->parameters()) entry.tensor.requires_grad_();
+        const ModelOutputs outputs = model->forward(x);
+        REQUIRE(outputs.log_loss.sizes() == at::IntArrayRef({2}));
+        outputs.log_loss.sum().backward();
+        for (const NamedTensor& entry : model->parameters()) {
+            INFO(entry.name);
+            CHECK(entry.tensor.grad().defined() == entry.name.starts_with("loss."));
+        }
+    }
+}
+
 TEST_CASE("a seed decides the initial bits of a detector") {
     const ModelSpec spec = detector_spec_of("retinanet", {3, 64, 64});
     CHECK(bytes_of(*make_model(spec, 3)) == bytes_of(*make_model(spec, 3)));

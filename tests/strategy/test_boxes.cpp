@@ -43,9 +43,10 @@ MemoryPool mirrored(MemoryPool pool) {
 
 /// Untrained, but unsure enough of the background to find something.
 std::unique_ptr<Model> make_detector(const std::string& name, const PoolInfo& pool,
-                                     std::int64_t class_heads = 1) {
+                                     std::int64_t class_heads = 1, bool loss_head = false) {
     ModelSpec spec = spec_for_pool(name, pool);
     spec.detector->class_heads = class_heads;
+    spec.detector->loss_head = loss_head;
     auto model = make_model(spec, 3);
     const c10::NoGradGuard no_grad;
     for (const NamedTensor& entry : model->parameters()) {
@@ -225,6 +226,41 @@ TEST_CASE("heads that agree have a discrepancy of 0, and those that are sure of 
     CHECK(to[0] == 0.0F);
     CHECK(to[1] == Approx(1.0F));
     CHECK(std::isnan(to[2]));
+}
+
+TEST_CASE("predicted losses are those of the loss head, not below 0, on any number of ranks") {
+    const MemoryPool pool = image_pool(50);
+    const auto model = make_detector("ssd", pool.info, 1, true);
+    // Some images above 0 and some below.
+    const at::Tensor before = detect(*model, pool).outputs.log_loss;
+    {
+        const c10::NoGradGuard no_grad;
+        const NamedTensor last = model->parameters().back();
+        REQUIRE(last.name == "loss.last.bias");
+        last.tensor.sub_(before.median());
+    }
+    const at::Tensor told = detect(*model, pool).outputs.log_loss;
+    PredictorOptions options{{"predicted-loss", "boxes"}, 8};
+    const Predictions one = predict_all({model.get()}, pool, options);
+    const Floats& losses = one.losses.at("predicted");
+    REQUIRE(losses.size() == 50);
+    std::size_t none = 0;
+    for (std::size_t i = 0; i < 50; ++i) {
+        const double expected =
+            std::max(0.0, std::expm1(told[static_cast<std::int64_t>(i)].item<double>()));
+        CHECK(losses[i] == Approx(expected).margin(1e-4));
+        none += losses[i] == 0.0F;
+    }
+    CHECK((none > 5 && none < 45));
+    CHECK(one.quarantined.empty());
+    for (const int ranks : {2, 3}) {
+        CHECK(same_bits(losses,
+                        predict_all({model.get()}, pool, options, ranks).losses.at("predicted")));
+    }
+    const auto plain = make_detector("ssd", pool.info);
+    CHECK_THROWS_WITH(
+        predict_all({plain.get()}, pool, options),
+        Catch::Matchers::Contains("needs a loss head") && Catch::Matchers::Contains("--loss-head"));
 }
 
 TEST_CASE("a retinanet of one class has boxes with its own probability") {

@@ -384,7 +384,7 @@ struct Toy {
     MemoryPool pool = byte_pool(8, {3, 64, 64}, 2);
     std::unique_ptr<Model> model;
 
-    explicit Toy(const std::string& name) {
+    explicit Toy(const std::string& name, bool loss_head = false) {
         pool.info.has_targets = false;
         pool.targets.assign(8, -1);
         pool.info.has_boxes = true;
@@ -394,7 +394,9 @@ struct Toy {
             const auto x = static_cast<float>(2 * i);
             pool.boxes[i] = {x, 4, x + 20, 30, 0, static_cast<std::int32_t>(i % 2), 0};
         }
-        model = make_model(spec_for_pool(name, pool.info), 3);
+        ModelSpec spec = spec_for_pool(name, pool.info);
+        spec.detector->loss_head = loss_head;
+        model = make_model(spec, 3);
     }
 
     at::Tensor losses(double* hits) const {
@@ -447,6 +449,40 @@ TEST_CASE("a batch learns the mean over its images, in shards or at once, by the
         const at::Tensor of_weighed = gradient_of(*toy.model);
         loss->learn(0, toy.pool, {}, {0, 3}, 4);
         CHECK(gradient_of(*toy.model).sub(of_weighed).abs().max().item<double>() < 1e-4 * size);
+    }
+}
+
+TEST_CASE("a loss head learns the logarithm of 1 + the loss, and nothing else learns by it") {
+    for (const std::string name : {"ssd", "retinanet"}) {
+        CAPTURE(name);
+        const Toy plain(name), toy(name, true);
+        const auto learn = [](const Toy& of, std::span<const float> weights) {
+            for (const NamedTensor& entry : of.model->parameters()) entry.tensor.requires_grad_();
+            return make_detection_loss(*of.model, of.pool.info, {})
+                ->learn(0, of.pool, weights, {0, 8}, 8);
+        };
+        const std::vector<float> weights{1, 2, 0, 1, 1, 3, 1, 1};
+        for (const bool weighed : {false, true}) {
+            const auto own = weighed ? std::span<const float>(weights) : std::span<const float>();
+            CHECK(learn(plain, own).loss == learn(toy, own).loss);
+            const at::Tensor expected = gradient_of(*plain.model);
+            // d/db of the mean over images of w (f + b - log(1 + l))^2.
+            const c10::NoGradGuard no_grad;
+            const InputReader reader(toy.model->spec(), toy.pool.info.element_type,
+                                     toy.pool.info.scale, "cpu");
+            const at::Tensor told = toy.model->forward(reader.read(toy.pool.inputs)).log_loss;
+            const at::Tensor wanted = plain.losses(nullptr).log1p();
+            double slope = 0.0;
+            for (std::int64_t i = 0; i < 8; ++i) {
+                const double weight = weighed ? double{weights[static_cast<std::size_t>(i)]} : 1.0;
+                slope += weight * 2.0 / 8.0 * (told[i].item<double>() - wanted[i].item<double>());
+            }
+            const NamedTensor last = toy.model->parameters().back();
+            REQUIRE(last.name == "loss.last.bias");
+            CHECK(last.tensor.grad().item<double>() == Approx(slope).epsilon(1e-4));
+            const at::Tensor all = gradient_of(*toy.model);
+            CHECK(all.narrow(0, 0, expected.numel()).equal(expected));
+        }
     }
 }
 

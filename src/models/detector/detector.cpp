@@ -2,9 +2,12 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 #include "src/base/check.hpp"
 #include "src/models/detector/detector_spec.hpp"
 #include "src/models/detector/heads.hpp"
+#include "src/models/detector/loss_head.hpp"
 #include "src/models/detector/trunk.hpp"
 #include "src/models/network.hpp"
 
@@ -19,6 +22,8 @@ class Detector final : public Network {
         trunk_ = make_trunk(spec, builder);
         builder.scope = "heads.";
         heads_ = make_heads(spec, builder);
+        builder.scope = "loss.";
+        if (spec.detector->loss_head) loss_head_.emplace(spec, builder);
         builder.scope = "";
     }
 
@@ -29,6 +34,7 @@ class Detector final : public Network {
         const std::vector<at::Tensor> features = (*trunk_)(x, pass);
         ModelOutputs outputs = (*heads_)(features, pass);
         outputs.embedding = features.back().mean({2, 3});
+        if (loss_head_) outputs.log_loss = (*loss_head_)(features, pass);
         return outputs;
     }
 
@@ -43,6 +49,7 @@ class Detector final : public Network {
     std::int64_t embedding_size_;
     std::unique_ptr<Trunk> trunk_;
     std::unique_ptr<Heads> heads_;
+    std::optional<LossHead> loss_head_;
 };
 
 }  // namespace
