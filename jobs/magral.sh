@@ -7,7 +7,7 @@
 #     proxy       what heads on frozen features tell of detectors trained whole: 30 subsets, 3 trainings each with common seeds
 #     tables      what lookup tables can tell, by their size, for batches of 10 and 30, and for batches of every make-up by classes
 #     policies    policies of the paper's mode and of ours, trained on tables, and judged in the environments of their training
-#     loop        30 images labelled after the first 30: random, uncertainty, k-center, two class heads, both policies, and an oracle that knows all boxes; 10 repeats
+#     loop        30 images labelled after the first 30: random, entropy, predicted loss, k-center, two class heads, both policies, and an oracle that knows all boxes; 10 repeats
 #     agents      in a loop, a policy that never changes, one that learns on in every cycle, and a new one in every cycle
 #     semi        the proxy with and without semi-supervision
 #     cells       the loop on blood cells, by the policies of the scenes (needs --bccd)
@@ -137,7 +137,7 @@ cycle() {
 }
 part_loop() {
     policies
-    side_by_side cycle loop/rules scenes --acquisitions random,entropy,k-center,class-balance -- cycle loop/ours scenes --acquisitions policy --policy "$out/ours/policy.h5"
+    side_by_side cycle loop/rules scenes --loss-head --acquisitions random,entropy,predicted-loss,k-center,class-balance -- cycle loop/ours scenes --acquisitions policy --policy "$out/ours/policy.h5"
     side_by_side cycle loop/heads scenes --class-heads 2 --acquisitions box-discrepancy --aggregate top-n -- \
         cycle loop/paper scenes --acquisitions policy --policy "$out/paper/policy.h5"
     run thresher-table "$out/loop/rules" "$out/loop/heads" "$out/loop/ours" "$out/loop/paper" --at 30 60 --against "rules: random"
