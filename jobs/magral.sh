@@ -138,9 +138,10 @@ cycle() {
 part_loop() {
     policies
     side_by_side cycle loop/rules scenes --loss-head --acquisitions random,entropy,predicted-loss,k-center,class-balance -- cycle loop/ours scenes --acquisitions policy --policy "$out/ours/policy.h5"
-    side_by_side cycle loop/heads scenes --class-heads 2 --acquisitions box-discrepancy --aggregate top-n -- \
+    side_by_side cycle loop/heads scenes --class-heads 2 --acquisitions random,box-discrepancy --aggregate top-n -- \
         cycle loop/paper scenes --acquisitions policy --policy "$out/paper/policy.h5"
-    run thresher-table "$out/loop/rules" "$out/loop/heads" "$out/loop/ours" "$out/loop/paper" --at 30 60 --against "rules: random"
+    run thresher-table "$out/loop/rules" "$out/loop/ours" "$out/loop/paper" --at 30 60 --against "rules: random"
+    run thresher-table "$out/loop/heads" --at 30 60 --against random
     run thresher-report "$out/loop/rules" "$out/loop/ours" --pool "$out/train.h5" --figures "$out/figures" -o "$out/loop.html"
 }
 

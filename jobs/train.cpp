@@ -14,7 +14,7 @@
 #include "jobs/options/training_options.hpp"
 #include "jobs/steps/checkpointing.hpp"
 #include "jobs/steps/roles.hpp"
-#include "jobs/steps/scorers.hpp"
+#include "jobs/steps/training_inputs.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -31,13 +31,9 @@ namespace thresher::jobs {
 
 namespace {
 
-struct Options {
-    PoolOptions pool;
-    TrainingOptions training;
-    MethodOptions method;
+struct Options : TrainingChoice {
     ActorOptions actors;
-    ModelOptions model;
-    std::string rows, labels, validation, init, run, anchors = "default";
+    std::string run;
     bool resume = false;
 };
 
@@ -64,102 +60,6 @@ void add_options(CLI::App& app, Options& options) {
         ->group("Training");
     add_method_options(app, options.method);
     add_actor_options(app, options.actors);
-}
-
-/// Whether the learner learns from targets, not from captions or boxes. Throws FileError.
-bool learns_targets(const Options& options) {
-    if (options.init.empty()) {
-        return options.model.name != "two-tower" && !is_detector(options.model.name);
-    }
-    const ModelSpec spec = read_model_spec(options.init);
-    return !spec.towers && !spec.detector;
-}
-
-/// The rows to train on, all where empty, and labels [rows] that replace the pool's, where given.
-struct TrainingRows {
-    std::vector<std::int64_t> rows, labels;
-};
-
-TrainingRows training_rows(const Options& options, const io::PoolFile& pool) {
-    if (!options.labels.empty()) {
-        const io::Labels labels =
-            io::read_labels(options.labels, pool.info().class_names, pool.info().classes);
-        THRESHER_CHECK_AS(FileError, !labels.ids.empty(), "{} holds no labelled row",
-                          options.labels);
-        return {pool.rows_of(labels.ids), labels.labels};
-    }
-    if (!options.rows.empty()) {
-        const std::vector<std::int64_t> ids = io::read_id_set(options.rows);
-        THRESHER_CHECK_AS(FileError, !ids.empty(), "{} holds no id", options.rows);
-        return {pool.rows_of(ids), {}};
-    }
-    return {};
-}
-
-/// The shapes of anchors by the boxes of the rows to train on. Throws FileError.
-std::vector<std::vector<AnchorShape>> anchors_of_boxes(const ModelSpec& spec,
-                                                       const io::PoolFile& pool,
-                                                       std::span<const std::int64_t> rows) {
-    std::vector<LabelledBox> boxes;
-    const auto add = [&](RowRange range) {
-        const std::int64_t most = pool.most_boxes();
-        std::vector<LabelledBox> own(static_cast<std::size_t>(range.size() * most));
-        std::vector<std::int32_t> sizes(
-            static_cast<std::size_t>(pool.info().has_image_sizes ? 2 * range.size() : 0));
-        pool.read_boxes(range, most, own, sizes);
-        std::copy_if(own.begin(), own.end(), std::back_inserter(boxes),
-                     [](const LabelledBox& box) { return box.is_object(); });
-    };
-    if (rows.empty()) add({0, pool.info().rows});
-    for (const std::int64_t row : rows) add({row, row + 1});
-    return fit_anchors(spec, boxes);
-}
-
-/// What must not change between a run's beginning and its resumption.
-std::map<std::string, std::string> settings_of(const Options& options, const TrainOptions& train,
-                                               const ModelSpec& model) {
-    std::map<std::string, std::string> settings;
-    for (const auto& [name, value] : describe(train)) {
-        if (name != "on-nan") settings[name] = value;  // may change, to get past such an update
-    }
-    if (model.towers) settings["contrastive"] = options.training.contrastive;
-    settings["model"] = options.init.empty() ? to_json(model) : io::inputs_checksum(options.init);
-    settings["pool"] = io::inputs_checksum(options.pool.path);
-    settings["datasets"] = describe_datasets(options.pool);
-    settings["rows"] = io::inputs_checksum(options.labels.empty() ? options.rows : options.labels);
-    settings["validation-pool"] = io::inputs_checksum(options.validation);
-    return settings;
-}
-
-/// Quarantines rows whose target is out of range, and refuses a pool without a single target.
-/// Collective.
-void check_targets(Job& job, const io::PoolFile& pool, const std::string& path) {
-    Collective& collective = job.collective();
-    const BlockPartition partition{pool.info().rows, pool.info().block_rows, collective.size()};
-    const RowRange own = partition.owned_rows(collective.rank());
-    std::vector<QuarantinedRow> bad;
-    std::int64_t labelled = 0;
-    agree(collective, [&] {
-        bad = pool.bad_targets(own);
-        std::vector<std::int64_t> targets(static_cast<std::size_t>(pool.info().block_rows));
-        for (std::int64_t begin = own.begin; begin < own.end; begin += pool.info().block_rows) {
-            const RowRange block{begin, std::min(own.end, begin + pool.info().block_rows)};
-            targets.resize(static_cast<std::size_t>(block.size()));
-            pool.read_targets(block, targets);
-            labelled +=
-                std::count_if(targets.begin(), targets.end(), [](auto t) { return t >= 0; });
-        }
-    });
-    collective.all_reduce_sum(std::span(&labelled, 1));
-    check_bad_rows(collective, bad, pool.info().rows, job.max_bad());
-    log_quarantine(gather_quarantine(collective, bad));
-    THRESHER_CHECK_AS(FileError, labelled > 0,
-                      "{}: no row has a target, so there is nothing to train on; give --labels, a "
-                      "pool with targets{}",
-                      path,
-                      pool.info().token_length > 0 ? ", or --model two-tower for its captions"
-                      : pool.info().has_boxes      ? ", or --model ssd or retinanet for its boxes"
-                                                   : "");
 }
 
 io::RunRecord record_of(const Trainer& trainer, std::map<std::string, double> ledger) {
@@ -190,67 +90,9 @@ void check(const Options& options) {
                       "--rows and --labels were both given; --labels names the rows as well");
 }
 
-/// What the options name, in memory.
-struct Inputs {
-    std::unique_ptr<Model> model;
-    std::unique_ptr<ExampleSource> examples, validation;
-    LoadedScorers scorers;
-    std::map<std::string, std::string> settings;
-    std::map<std::string, double> flops_before;  ///< of models that were trained earlier
-};
-
-/// For `device`; `trainers` are the ranks that train. Local.
-Inputs load(Job& job, const Options& options, const TrainOptions& train, const io::PoolFile& pool,
-            const std::string& device, const Collective& trainers) {
-    Inputs inputs;
-    if (options.init.empty()) {
-        ModelSpec spec = options.model.spec(pool.info());
-        if (spec.towers && pool.has_vocabulary()) spec.towers->text_model = pool.vocabulary();
-        if (options.anchors == "data") {
-            THRESHER_CHECK_AS(UsageError, spec.detector.has_value(),
-                              "--anchors is for detectors, and {} has none; leave it out",
-                              spec.name);
-            spec.detector->anchors =
-                anchors_of_boxes(spec, pool, training_rows(options, pool).rows);
-        }
-        inputs.model = make_model(spec, job.common().seed, device);
-    } else {
-        THRESHER_CHECK_AS(UsageError, options.anchors == "default",
-                          "--anchors is for new models, and those of {} are trained; leave it out",
-                          options.init);
-        inputs.model = load_model(options.init, pool.info(), device);
-        check_same_vocabulary(inputs.model->spec(), pool, options.init);
-    }
-    const TrainingRows chosen = training_rows(options, pool);
-    const std::int64_t cache = options.training.cache_bytes();
-    inputs.examples = chosen.rows.empty()
-                          ? io::make_example_source(pool, cache)
-                          : io::make_example_source(pool, chosen.rows, cache, chosen.labels);
-    inputs.scorers = load_scorers(options.method, pool, chosen.rows, job.common().seed, device);
-    if (!options.validation.empty()) {
-        const io::PoolFile held_out = io::open_pool(options.validation);
-        check_fits(inputs.model->spec(), held_out.info(), options.validation);
-        check_same_vocabulary(inputs.model->spec(), held_out, options.validation);
-        inputs.validation = io::make_example_source(held_out, cache);
-    }
-    inputs.settings = settings_of(options, train, inputs.model->spec());
-    inputs.settings.merge(describe_scorers(options.method, inputs.scorers));
-    if (!train.reproducible) inputs.settings.merge(parallel_settings(trainers));
-    const auto note = [&](const char* role, const std::string& path) {
-        const double flops = training_flops_of(path);
-        if (flops >= 0.0) inputs.flops_before[std::string("flops/") + role] = flops;
-    };
-    if (!options.init.empty()) note("init", options.init);
-    if (inputs.scorers.online) note("online_pretraining", options.method.online);
-    if (inputs.scorers.reference && !inputs.scorers.train_reference) {
-        note("reference_pretraining", options.method.reference);
-    }
-    return inputs;
-}
-
 /// Every setting once, as a table.
 void announce(const Options& options, const TrainOptions& train, const Topology& topology,
-              const Inputs& inputs, const Trainer& trainer) {
+              const TrainingInputs& inputs, const Trainer& trainer) {
     log::info("training {} on {} rows of {}", inputs.model->spec().name, inputs.examples->size(),
               options.pool.path);
     for (const auto& [name, value] : describe(train)) log::info("  {:<18} {}", name, value);
@@ -345,7 +187,7 @@ nlohmann::json report(const Trainer& trainer, TrainEnd end, const std::string& p
 /// Trains over the ranks of `collective`, from the newest checkpoint where the run goes on from
 /// one, and writes what came of it; returns what --json tells. Collective.
 nlohmann::json learn(Job& job, Collective& collective, const Options& options,
-                     const TrainOptions& train, const io::RunDirectory& run, Inputs& inputs,
+                     const TrainOptions& train, const io::RunDirectory& run, TrainingInputs& inputs,
                      const Topology& topology, const ActorLink* actors) {
     Trainer trainer(*inputs.model, *inputs.examples, inputs.validation.get(), train, collective,
                     inputs.scorers.companions(), actors);
@@ -421,9 +263,9 @@ int run_train(Job& job) {
     agree(collective, [&] { static_cast<void>(job.provenance(options.pool.path)); });
 
     if (topology.actors == 0) {
-        Inputs inputs;
+        TrainingInputs inputs;
         agree(collective,
-              [&] { inputs = load(job, options, train, pool, job.device(), collective); });
+              [&] { inputs = load_inputs(job, options, train, pool, job.device(), collective); });
         job.finish(learn(job, collective, options, train, run, inputs, topology, nullptr));
         return 0;
     }
@@ -434,8 +276,8 @@ int run_train(Job& job) {
         device = asked.empty() ? job.device() : job.device_named(asked);
     });
     const auto group = job.split(learns ? 0 : 1, device);
-    Inputs inputs;
-    agree(collective, [&] { inputs = load(job, options, train, pool, device, *group); });
+    TrainingInputs inputs;
+    agree(collective, [&] { inputs = load_inputs(job, options, train, pool, device, *group); });
     const auto messages = job.messages(
         topology.most_unsent(portion_plan(topology, train, SuperBatches(*inputs.examples, train))));
     nlohmann::json facts;

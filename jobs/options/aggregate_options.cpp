@@ -43,7 +43,8 @@ void check_aggregation(const AggregateOptions& options, std::span<const std::str
     THRESHER_CHECK_AS(UsageError, used || !given,
                       "--aggregate, --aggregate-top and --class-weights say how the scores of "
                       "boxes become that of an image, but no acquisition here reads boxes; leave "
-                      "them out, or use box-entropy, box-margin, box-least-confidence or box-flip");
+                      "them out, or use box-entropy, box-margin, box-least-confidence, "
+                      "box-flip or box-discrepancy");
     THRESHER_CHECK_AS(UsageError, options.kind == "top-n" || options.top == none.top,
                       "--aggregate-top is for --aggregate top-n, not {}; leave it out, or use "
                       "top-n",

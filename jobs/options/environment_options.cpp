@@ -278,16 +278,12 @@ std::vector<std::int64_t> EnvironmentSource::rows_of(std::uint64_t seed, Half ha
     return rows;
 }
 
-CandidateFacts facts_of(const OpenEnvironment& open, const Proxy& proxy) {
+std::vector<float> label_counts_of(const OpenEnvironment& open) {
     const Environment& environment = open.environment;
-    CandidateFacts facts{environment.dimensions, environment.classes,
-                         environment.candidates.features, environment.labelled.features,
-                         proxy.log_probs({}, Part::candidates, {})};
     const auto classes = static_cast<std::size_t>(environment.classes);
-    facts.label_counts.assign(static_cast<std::size_t>(environment.candidates.rows) * classes,
-                              0.0F);
+    std::vector<float> counts(static_cast<std::size_t>(environment.candidates.rows) * classes);
     const auto count = [&](std::size_t row, std::int64_t c) {
-        ++facts.label_counts[row * classes + static_cast<std::size_t>(c)];
+        ++counts[row * classes + static_cast<std::size_t>(c)];
     };
     for (std::size_t row = 0; row < environment.candidates.targets.size(); ++row) {
         if (!open.images) {
@@ -300,6 +296,15 @@ CandidateFacts facts_of(const OpenEnvironment& open, const Proxy& proxy) {
             if (box.is_object()) count(row, box.class_index);
         }
     }
+    return counts;
+}
+
+CandidateFacts facts_of(const OpenEnvironment& open, const Proxy& proxy) {
+    const Environment& environment = open.environment;
+    CandidateFacts facts{environment.dimensions, environment.classes,
+                         environment.candidates.features, environment.labelled.features,
+                         proxy.log_probs({}, Part::candidates, {})};
+    facts.label_counts = label_counts_of(open);
     return facts;
 }
 

@@ -111,6 +111,9 @@ class EnvironmentSource {
 std::unique_ptr<Proxy> make_proxy(const OpenEnvironment& open, const EnvironmentChoice& options,
                                   std::uint64_t seed);
 
+/// How many labels of each of the K classes labelling a candidate gives, [N, K]. Local.
+std::vector<float> label_counts_of(const OpenEnvironment& open);
+
 /// What estimators know of the candidates, by a learner of the labelled set. Local.
 CandidateFacts facts_of(const OpenEnvironment& open, const Proxy& proxy);
 

@@ -141,7 +141,10 @@ class ModelStream final : public PredictionStream {
             ids_.resize(static_cast<std::size_t>(owned_.size()));
             pool.read_ids(owned_, ids_);
         }
-        if (!shape_.loss_roles.empty()) {
+        const bool by_targets =
+            std::any_of(shape_.loss_roles.begin(), shape_.loss_roles.end(),
+                        [](const std::string& role) { return role != "predicted"; });
+        if (by_targets) {
             quarantine_ = pool.bad_targets(owned_);
             for (const QuarantinedRow& row : quarantine_) bad_targets_.insert(row.id);
         }

@@ -33,13 +33,14 @@ TableBuilder::TableBuilder(Job& job, const std::string& output, const std::strin
       proxy_(proxy),
       metrics_each_(proxy.repeats() * std::ssize(proxy.metric_names())),
       log_(output + ".records",
-           fmt::format("{}; {}; {} records of {} to {}, stratified {}, near {} by {}, shard {}/{}, "
-                       "seed {}",
+           fmt::format("{}; {}; {} records of {} to {}, {}near {} by {}, shard {}/{}, seed {}",
                        open.checksum, proxy.describe(), plan.records, plan.least_size,
-                       plan.most_size, plan.stratified, plan.near, metric, plan.shard, plan.shards,
-                       plan.seed),
-           metrics_each_),
-      facts_(facts_of(open, proxy)) {}
+                       plan.most_size,
+                       plan.stratified > 0.0 ? fmt::format("stratified {}, ", plan.stratified) : "",
+                       plan.near, metric, plan.shard, plan.shards, plan.seed),
+           metrics_each_) {
+    if (plan.stratified > 0.0) strata_.emplace(plan, label_counts_of(open));
+}
 
 LookupTable TableBuilder::build(RecordWorkers& workers) {
     for (const std::int64_t number : plan_.numbers()) {
@@ -65,7 +66,7 @@ LookupTable TableBuilder::build(RecordWorkers& workers) {
 
 std::vector<std::int32_t> TableBuilder::drawn_subset(std::int64_t number) const {
     return number < plan_.uniform_records() ? uniform_subset(plan_, number)
-                                            : stratified_subset(plan_, number, facts_.label_counts);
+                                            : strata_->subset(number);
 }
 
 void TableBuilder::retrain(RecordWorkers& workers, const std::vector<std::int64_t>& numbers) {
@@ -119,7 +120,7 @@ LookupTable TableBuilder::table() const {
     table.repeats = proxy_.repeats();
     table.candidates_checksum = open_.checksum;
     table.proxy = proxy_.describe();
-    table.facts = facts_;
+    table.facts = facts_of(open_, proxy_);
     for (const auto& [number, subset] : subsets_) {
         const io::RecordLog::Record& record = log_.records().at(number);
         table.subsets.add(subset);

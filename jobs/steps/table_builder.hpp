@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,7 @@ class TableBuilder {
     const Proxy& proxy_;
     std::int64_t metrics_each_;
     io::RecordLog log_;
-    CandidateFacts facts_;
+    std::optional<Strata> strata_;  ///< where records are drawn by class
     std::vector<std::int64_t> drawn_, near_;
     std::map<std::int64_t, std::vector<std::int32_t>> subsets_;  ///< by number
     std::unique_ptr<Progress> progress_;

@@ -244,9 +244,8 @@ std::string_view remedy_for(std::string_view need) {
         {"boxes", "strategy boxes gives boxes, of a detector (ssd, retinanet)"},
         {"box-flips", "strategy boxes with --box-flips gives box-flips"},
         {"box-discrepancies",
-         "strategy boxes gives box-discrepancies, of a detector that was trained with "
-         "--class-heads "
-         "2"},
+         "strategy boxes gives box-discrepancies, of a detector that was trained with two heads: "
+         "--class-heads 2"},
         {"losses/learner", "strategy loss with --learner gives losses/learner"},
         {"losses/predicted",
          "strategy predicted-loss gives losses/predicted, of a detector that was trained with "

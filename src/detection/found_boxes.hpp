@@ -25,9 +25,9 @@ struct FoundBoxes {
     BoxShape shape{};
     std::span<const float> log_probs{};  ///< [n, M, K], natural logarithm
     std::span<const float> scores{};     ///< [n, M]
-    std::span<const float> flips{};      ///< [n, M], 0 to 1, see mirror_disagreement(); or empty
-    std::span<const float>
-        discrepancies{};  ///< [n, M], 0 to 1, see store_discrepancies(); or empty
+    // Or empty:
+    std::span<const float> flips{};          ///< [n, M], 0 to 1, see mirror_disagreement()
+    std::span<const float> discrepancies{};  ///< [n, M], 0 to 1, see store_discrepancies()
 };
 
 }  // namespace thresher

@@ -91,51 +91,53 @@ std::vector<std::int32_t> uniform_subset(const TablePlan& plan, std::int64_t num
     return filled_up(plan, std::move(subset));
 }
 
-std::vector<std::int32_t> stratified_subset(const TablePlan& plan, std::int64_t number,
-                                            std::span<const float> label_counts) {
+Strata::Strata(const TablePlan& plan, std::span<const float> label_counts) : plan_(plan) {
     const auto candidates = static_cast<std::size_t>(plan.candidates);
     const std::size_t classes = label_counts.size() / candidates;
     THRESHER_CHECK(classes > 0 && label_counts.size() == candidates * classes,
                    "{} counts of labels are not those of {} candidates", label_counts.size(),
                    candidates);
-    // What part of a candidate is of each class, and in the last column of none.
-    const std::size_t columns = classes + 1;
-    std::vector<double> parts(candidates * columns, 0.0), totals(columns, 0.0);
+    columns_ = classes + 1;
+    parts_.resize(candidates * columns_);
+    totals_.resize(columns_);
     for (std::size_t i = 0; i < candidates; ++i) {
         const auto own = label_counts.subspan(i * classes, classes);
         const double labels = std::accumulate(own.begin(), own.end(), 0.0);
-        const auto part = std::span(parts).subspan(i * columns, columns);
+        const auto part = std::span(parts_).subspan(i * columns_, columns_);
         if (labels > 0.0) {
             std::transform(own.begin(), own.end(), part.begin(),
                            [&](float count) { return double{count} / labels; });
         } else {
             part.back() = 1.0;
         }
-        for (std::size_t c = 0; c < columns; ++c) totals[c] += part[c];
+        for (std::size_t c = 0; c < columns_; ++c) totals_[c] += part[c];
     }
-    const KeyedRandom draws = draws_of(plan, number);
-    std::vector<double> of_class(columns, 0.0);  // its share, not yet divided by their sum
-    for (std::size_t c = 0; c < columns; ++c) {
+}
+
+std::vector<std::int32_t> Strata::subset(std::int64_t number) const {
+    const KeyedRandom draws = draws_of(plan_, number);
+    std::vector<double> of_class(columns_, 0.0);  // its share, not yet divided by their sum
+    for (std::size_t c = 0; c < columns_; ++c) {
         const double share = -std::log(draws.uniform(kShares + static_cast<std::int64_t>(c)));
-        if (totals[c] > 0.0) of_class[c] = share / totals[c];
+        if (totals_[c] > 0.0) of_class[c] = share / totals_[c];
     }
     // The largest of log(weight) + Gumbel noise are draws without replacement.
     std::vector<ScoredId> order;
-    for (std::size_t i = 0; i < candidates; ++i) {
+    for (std::size_t i = 0; i < parts_.size() / columns_; ++i) {
         const double weight =
             std::inner_product(of_class.begin(), of_class.end(),
-                               parts.begin() + static_cast<std::ptrdiff_t>(i * columns), 0.0);
+                               parts_.begin() + static_cast<std::ptrdiff_t>(i * columns_), 0.0);
         const auto id = static_cast<std::int64_t>(i);
         order.push_back({std::log(weight) + draws.gumbel(id), id});
     }
-    const std::int64_t size = size_of(plan, number);
+    const std::int64_t size = size_of(plan_, number);
     std::partial_sort(order.begin(), order.begin() + size, order.end(),
                       [](const ScoredId& a, const ScoredId& b) { return a.before(b); });
     std::vector<std::int32_t> subset;
     for (std::int64_t i = 0; i < size; ++i) {
         subset.push_back(static_cast<std::int32_t>(order[static_cast<std::size_t>(i)].id));
     }
-    return filled_up(plan, std::move(subset));
+    return filled_up(plan_, std::move(subset));
 }
 
 std::vector<std::int32_t> mutated_subset(const TablePlan& plan, std::int64_t number,

@@ -35,13 +35,25 @@ void check_plan(const TablePlan& plan);
 /// The subset of uniform record `number`, [most_size], filled up with -1. Ascending. Local.
 std::vector<std::int32_t> uniform_subset(const TablePlan& plan, std::int64_t number);
 
-/// The subset of record `number`, drawn by class: `label_counts` [N, K] are how many labels of each
-/// class a candidate has. Shares of the classes that are there, and of candidates without a label,
+/// Subsets drawn by class: shares of the classes that are there, and of candidates without a label,
 /// are drawn from all that sum to 1 (Dirichlet's distribution with parameters 1); then candidates
 /// without replacement, with weights under which a first one would be of a class with just that
-/// probability. [most_size], filled up with -1. Ascending. Local.
-std::vector<std::int32_t> stratified_subset(const TablePlan& plan, std::int64_t number,
-                                            std::span<const float> label_counts);
+/// probability.
+class Strata {
+  public:
+    /// `label_counts` [N, K] are how many labels of each class a candidate has. Throws Error where
+    /// they are not those of the plan's candidates. Local.
+    Strata(const TablePlan& plan, std::span<const float> label_counts);
+
+    /// The subset of record `number`, [most_size], filled up with -1. Ascending. Local.
+    std::vector<std::int32_t> subset(std::int64_t number) const;
+
+  private:
+    TablePlan plan_;
+    std::size_t columns_;         ///< the classes, and none
+    std::vector<double> parts_;   ///< [N, columns], what part of a candidate is of each
+    std::vector<double> totals_;  ///< [columns], of all candidates
+};
 
 /// The subset of record `number`: one of the `good` subsets with up to half of it exchanged for
 /// other candidates. [most_size], filled up with -1. Ascending. Local.

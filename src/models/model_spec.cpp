@@ -25,10 +25,12 @@ std::string to_json(const ModelSpec& spec) {
             auto& level = anchors.emplace_back(nlohmann::ordered_json::array());
             for (const AnchorShape& shape : shapes) level.push_back({shape.width, shape.height});
         }
-        json["detector"] = {{"trunk", spec.detector->trunk},
-                            {"anchors", std::move(anchors)},
-                            {"class_heads", spec.detector->class_heads},
-                            {"loss_head", spec.detector->loss_head}};
+        json["detector"] = {{"trunk", spec.detector->trunk}, {"anchors", std::move(anchors)}};
+        // Where they are as usual, the text is that of a run that was begun before there were any.
+        if (spec.detector->class_heads != 1) {
+            json["detector"]["class_heads"] = spec.detector->class_heads;
+        }
+        if (spec.detector->loss_head) json["detector"]["loss_head"] = true;
     }
     return json.dump(2);
 }

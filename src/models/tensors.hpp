@@ -19,7 +19,7 @@ struct ModelOutputs {
     at::Tensor boxes{};
     /// Of a detector with two class heads: what each says, [2, n, anchors, ...]; logits then are
     /// those of the mean of their probabilities.
-    at::Tensor class_heads{};
+    at::Tensor head_logits{};
     /// Of a detector with a loss head: [n], what it expects of log(1 + the image's loss).
     at::Tensor log_loss{};
 };

@@ -65,9 +65,15 @@ std::vector<bool> has_numbers(const ModelOutputs& outputs) {
     const auto of_rows = [](const at::Tensor& values) {
         return at::isfinite(values).flatten(1).all(1);
     };
-    const at::Tensor both = of_rows(outputs.logits).logical_and(of_rows(outputs.boxes)).cpu();
-    const bool* const first = both.const_data_ptr<bool>();
-    return std::vector<bool>(first, first + both.numel());
+    at::Tensor all = of_rows(outputs.logits).logical_and(of_rows(outputs.boxes));
+    if (outputs.head_logits.defined()) {
+        for (const std::int64_t head : {0, 1}) {
+            all = all.logical_and(of_rows(outputs.head_logits[head]));
+        }
+    }
+    const at::Tensor host = all.cpu();
+    const bool* const first = host.const_data_ptr<bool>();
+    return std::vector<bool>(first, first + host.numel());
 }
 
 /// Row `row` of `all`, which has `width` numbers of each; empty where it is.
@@ -100,11 +106,11 @@ std::int64_t ModelRunner::most_boxes() const {
 
 void ModelRunner::store_found(const at::Tensor& inputs, ModelOutputs& outputs, std::int64_t begin,
                               const ModelResults& results) {
-    const auto on_host = [](at::Tensor& tensor) {
-        if (tensor.defined()) tensor = tensor.to(at::kCPU, at::kFloat).contiguous();
+    const auto on_host = [](const at::Tensor& tensor) {
+        return tensor.to(at::kCPU, at::kFloat).contiguous();
     };
-    on_host(outputs.logits);
-    on_host(outputs.class_heads);
+    outputs.logits = on_host(outputs.logits);
+    if (!results.box_discrepancies.empty()) outputs.head_logits = on_host(outputs.head_logits);
     const std::vector<ImageDetections> found = (*detect_)(outputs);
     std::vector<bool> usable = has_numbers(outputs);
     std::vector<ImageDetections> mirrored;
@@ -145,7 +151,7 @@ void ModelRunner::store_found(const at::Tensor& inputs, ModelOutputs& outputs, s
         store_boxes(found[i], of_image(outputs.logits), columns, to);
         if (!discrepancies.empty()) {
             store_discrepancies(
-                found[i], {of_image(outputs.class_heads[0]), of_image(outputs.class_heads[1])},
+                found[i], {of_image(outputs.head_logits[0]), of_image(outputs.head_logits[1])},
                 columns, classes(), discrepancies);
         }
         if (flips.empty()) continue;

@@ -109,7 +109,8 @@ void check_ability(Model& model, const GivenModel& given, const StrategyInfo& st
                       strategy.name, given.title, name);
     THRESHER_CHECK_AS(UsageError, strategy.name != "loss" || !model.spec().detector,
                       "strategy loss makes losses of classes, but {} ({}) finds objects; use "
-                      "strategy deterministic or embedding",
+                      "strategy deterministic, embedding or, of one with a loss head, "
+                      "predicted-loss",
                       given.title, name);
     THRESHER_CHECK_AS(UsageError, strategy.name != "boxes" || model.spec().detector,
                       "strategy boxes looks at the boxes that a detector finds, but {} ({}) finds "
@@ -170,7 +171,7 @@ bool is_number(const Predictions& predictions, std::size_t row) {
         if (std::isnan(of_boxes[i * static_cast<std::size_t>(boxes.classes)])) return false;
     }
     return std::none_of(predictions.losses.begin(), predictions.losses.end(),
-                        [row](const auto& losses) { return std::isnan(losses.second[row]); });
+                        [row](const auto& losses) { return !std::isfinite(losses.second[row]); });
 }
 
 }  // namespace
@@ -229,7 +230,7 @@ Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
             } else if (contains(strategy->produces, "embeddings")) {
                 role->embeddings = true;
                 shape_.embedding_size = role->runner.model().embedding_size();
-            } else if (strategy->name == "predicted-loss") {
+            } else if (contains(strategy->produces, "losses/predicted")) {
                 role->predicted_losses = true;
                 shape_.loss_roles.emplace_back("predicted");
             } else {

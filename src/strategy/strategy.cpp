@@ -34,7 +34,7 @@ const std::vector<StrategyInfo>& strategies() {
          "and background of each; with --box-flips also how far it moves where the image is "
          "mirrored, of two class heads how far they disagree",
          "Roy, Unmesh and Namboodiri 2018; flips: Jeong et al. 2019 (CSD), Kao et al. 2018 (arXiv "
-         "1801.05124)"},
+         "1801.05124); two heads: Yuan et al. 2021 (MI-AOD, arXiv 2104.02324)"},
         {"embedding",
          {"embeddings"},
          {"learner"},

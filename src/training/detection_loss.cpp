@@ -133,7 +133,7 @@ at::Tensor DetectionLoss::operator()(const ModelOutputs& outputs,
         return body_->is_ssd ? body_->ssd_losses(head, targets)
                              : body_->focal_losses(head, targets);
     };
-    const at::Tensor& heads = outputs.class_heads;
+    const at::Tensor& heads = outputs.head_logits;
     const at::Tensor of_classes =
         heads.defined() ? (of_head(heads[0]) + of_head(heads[1])) / 2 : of_head(logits);
     std::vector<float> divisors;
@@ -153,7 +153,7 @@ void DetectionLoss::Body::check(const ModelOutputs& outputs,
                    "[n, {}, 4]",
                    fmt::join(sizes, ", "), fmt::join(codes, ", "), anchor_count(), columns(),
                    anchor_count());
-    const at::Tensor& heads = outputs.class_heads;
+    const at::Tensor& heads = outputs.head_logits;
     THRESHER_CHECK(
         !heads.defined() || heads.sizes() == at::IntArrayRef({2, sizes[0], sizes[1], sizes[2]}),
         "the outputs of two class heads are [{}]; allowed: [2, {}]", fmt::join(heads.sizes(), ", "),

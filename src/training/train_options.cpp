@@ -116,8 +116,8 @@ void check_options(const TrainOptions& options) {
     THRESHER_CHECK_AS(
         UsageError,
         !find_method(options.method).joint || options.contrastive == ContrastiveKind::sigmoid,
-        "method {} chooses pairs by their sigmoid loss, but the learner is trained by "
-        "another; give --contrastive sigmoid",
+        "method {} chooses pairs of an image and a caption by their sigmoid loss: it is for a "
+        "two-tower, with --contrastive sigmoid",
         options.method);
     THRESHER_CHECK_AS(
         UsageError, !options.importance_weights || draws_rows(find_method(options.method)),

@@ -87,10 +87,11 @@ TEST_CASE("subsets drawn by class have every make-up as often, whatever is commo
     for (std::size_t i = 0; i < 80; ++i) counts[2 * i] = 3.0F;
     for (std::size_t i = 80; i < 90; ++i) counts[2 * i + 1] = 1.0F;
     const auto place = [](std::int32_t item) { return item < 80 ? 0 : item < 90 ? 1 : 2; };
+    const Strata single(plan, counts);
     std::array<int, 3> first{};
     std::map<std::int32_t, int> items;
     for (std::int64_t number = 0; number < plan.records; ++number) {
-        const auto subset = stratified_subset(plan, number, counts);
+        const auto subset = single.subset(number);
         REQUIRE(subset.size() == 1);
         ++first[static_cast<std::size_t>(place(subset[0]))];
         ++items[subset[0]];
@@ -104,10 +105,11 @@ TEST_CASE("subsets drawn by class have every make-up as often, whatever is commo
     // share, of Beta(1, 2): 667 of 4000. Without, the others run out, so it is less often; of
     // uniform subsets one in 10^8 is such.
     plan.least_size = plan.most_size = 10;
+    const Strata tens(plan, counts);
     int rare = 0;
     std::map<std::size_t, int> sizes;
     for (std::int64_t number = 0; number < plan.records; ++number) {
-        const auto subset = stratified_subset(plan, number, counts);
+        const auto subset = tens.subset(number);
         CHECK(std::is_sorted(subset.begin(), subset.end()));
         ++sizes[std::set<std::int32_t>(subset.begin(), subset.end()).size()];
         rare += std::count_if(subset.begin(), subset.end(),
@@ -122,13 +124,14 @@ TEST_CASE("a candidate of two classes counts for both in parts", "[plan]") {
     // drawn is of class c with probability s_c; of it candidate 0 is a third: so 1/3 each.
     const TablePlan plan{.candidates = 3, .records = 3000, .least_size = 1, .most_size = 1};
     const std::vector<float> counts{1, 1, 2, 0, 0, 5};
+    const Strata strata(plan, counts);
     std::array<int, 3> items{};
     for (std::int64_t number = 0; number < plan.records; ++number) {
-        ++items[static_cast<std::size_t>(stratified_subset(plan, number, counts)[0])];
+        ++items[static_cast<std::size_t>(strata.subset(number)[0])];
     }
     for (const int count : items) CHECK(std::abs(count - 1000) < 130);
-    CHECK_THROWS_WITH(stratified_subset(plan, 0, std::vector<float>(4)), contains("3 candidates"));
-    CHECK_THROWS_WITH(stratified_subset(plan, 0, {}), contains("0 counts"));
+    CHECK_THROWS_WITH(Strata(plan, std::vector<float>(4)), contains("3 candidates"));
+    CHECK_THROWS_WITH(Strata(plan, {}), contains("0 counts"));
 }
 
 TEST_CASE("plans that cannot be are refused", "[plan]") {

@@ -245,6 +245,8 @@ class Detectors(JobTest):
                 "--cycles", 2, "--acquisitions", "random,box-discrepancy", "--run", self.path("loop"))
         self.assert_fails(2, ["box-discrepancy", "--class-heads 2"], *loop)
         self.run_ok(*loop, "--class-heads", 2)
+        self.assert_fails(2, ["--class-heads and --loss-head are for new models", "--model"], "train", "--pool", pool, "--init", model,
+                          "--class-heads", 2, "--epochs", 1, "--run", self.path("again"))
         self.assert_fails(2, ["--class-heads", "mlp finds no objects"], "train", "--pool", self.make_pool(rows=20), "--model", "mlp",
                           "--class-heads", 2, "--run", self.path("mlp"))
 

@@ -200,22 +200,22 @@ TEST_CASE("a second class head begins apart, leaves the rest as it is, and share
         disturb_statistics(*model);
         const at::Tensor x = images(2, spec.input_shape);
         const ModelOutputs outputs = model->forward(x), alone = plain->forward(x);
-        CHECK_FALSE(alone.class_heads.defined());
-        REQUIRE(outputs.class_heads.sizes() ==
+        CHECK_FALSE(alone.head_logits.defined());
+        REQUIRE(outputs.head_logits.sizes() ==
                 at::IntArrayRef({2, 2, alone.logits.size(1), alone.logits.size(2)}));
-        CHECK(outputs.class_heads[0].equal(alone.logits));
+        CHECK(outputs.head_logits[0].equal(alone.logits));
         CHECK(outputs.boxes.equal(alone.boxes));
-        CHECK(largest_difference(outputs.class_heads[0], outputs.class_heads[1]) > 1e-3);
+        CHECK(largest_difference(outputs.head_logits[0], outputs.head_logits[1]) > 1e-3);
         // Detections go by the mean of the two probabilities.
         const auto probabilities = [&](const at::Tensor& logits) {
             return name == std::string("ssd") ? logits.softmax(2) : logits.sigmoid();
         };
-        const at::Tensor mean = probabilities(outputs.class_heads[0])
-                                    .add(probabilities(outputs.class_heads[1]))
+        const at::Tensor mean = probabilities(outputs.head_logits[0])
+                                    .add(probabilities(outputs.head_logits[1]))
                                     .div(2.0);
         CHECK(largest_difference(probabilities(outputs.logits), mean) < 1e-6);
         const ModelOutputs folded = model->scoring_form()->forward(x);
-        CHECK(largest_difference(folded.class_heads, outputs.class_heads) < 1e-4);
+        CHECK(largest_difference(folded.head_logits, outputs.head_logits) < 1e-4);
     }
     ModelSpec spec = detector_spec_of("ssd", {3, 64, 64});
     spec.detector->class_heads = 3;

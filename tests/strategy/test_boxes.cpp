@@ -196,7 +196,7 @@ TEST_CASE("two class heads differ by half the sum of what they say of a box's cl
                 ++there;
                 const auto says = [&](std::int64_t head) {
                     return distribution_of(
-                        straight.outputs.class_heads[head][static_cast<std::int64_t>(image)]
+                        straight.outputs.head_logits[head][static_cast<std::int64_t>(image)]
                                                     [found.anchors[box]],
                         name == "ssd");
                 };

@@ -486,6 +486,41 @@ TEST_CASE("a loss head learns the logarithm of 1 + the loss, and nothing else le
     }
 }
 
+TEST_CASE("a loss head comes to know which images cost more") {
+    Toy toy("ssd", true);
+    // Images that a trunk without training tells apart: from dark to bright.
+    for (std::size_t i = 0; i < toy.pool.inputs.size(); ++i) {
+        const std::size_t row = i / (toy.pool.inputs.size() / 8);
+        toy.pool.inputs[i] = static_cast<std::byte>(
+            std::to_integer<std::size_t>(toy.pool.inputs[i]) * (row + 1) / 8);
+    }
+    const at::Tensor wanted = toy.losses(nullptr).log1p();
+    const auto loss = make_detection_loss(*toy.model, toy.pool.info, {});
+    const auto told = [&] {
+        const c10::NoGradGuard no_grad;
+        const InputReader reader(toy.model->spec(), toy.pool.info.element_type, toy.pool.info.scale,
+                                 "cpu");
+        return toy.model->forward(reader.read(toy.pool.inputs)).log_loss;
+    };
+    const auto spread = [](const at::Tensor& values) {
+        return values.sub(values.mean()).square().sum().item<double>();
+    };
+    for (const NamedTensor& entry : toy.model->parameters()) entry.tensor.requires_grad_();
+    for (int step = 0; step < 500; ++step) {
+        loss->learn(0, toy.pool, {}, {0, 8}, 8);
+        const c10::NoGradGuard no_grad;
+        for (const NamedTensor& entry : toy.model->parameters()) {
+            if (entry.name.starts_with("loss.")) {
+                entry.tensor.sub_(entry.tensor.grad().mul(0.1));
+            }
+            entry.tensor.mutable_grad() = at::Tensor();
+        }
+    }
+    // The rest of the detector stood still, so the losses did. A head that tells no image from
+    // another would leave all of their spread.
+    CHECK(told().sub(wanted).square().sum().item<double>() < 0.3 * spread(wanted));
+}
+
 TEST_CASE("detectors are trained by the loss of boxes, from pools that have them") {
     Toy toy("ssd");
     CHECK_NOTHROW(check_teaches(toy.pool.info, toy.model->spec()));

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "src/acquisition/joint/distances.hpp"
+#include "src/base/check.hpp"
 #include "src/base/thread_team.hpp"
 
 // Highway compiles this file once for each instruction set and picks the best at run time.
@@ -42,10 +43,10 @@ namespace thresher::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Floats = hn::ScalableTag<float>;
-using Doubles = hn::ScalableTag<double>;
+using Doubles = hn::CappedTag<double, Gradients::kPanel>;
 using Rows = hn::CappedTag<float, Gradients::kPanel>;
 
-/// values[i] = e^(values[i]), n a multiple of the widest vector's lanes.
+/// values[i] = e^(values[i]), n a multiple of kPanel.
 void exponentials(double* HWY_RESTRICT values, std::size_t n) {
     const Doubles tag;
     for (std::size_t i = 0; i < n; i += hn::Lanes(tag)) {
@@ -116,7 +117,8 @@ HWY_EXPORT(find_distances);
 
 namespace {
 
-constexpr std::int64_t kGrain = 1024;  // rows a thread takes at a time, whole panels
+constexpr std::int64_t kGrain = 1024;  // rows a thread takes at a time
+static_assert(kGrain % Gradients::kPanel == 0);
 
 float squared_norm_of(std::span<const float> values) {
     float norm = 0.0F;
@@ -181,6 +183,8 @@ void Gradients::copy_factors(std::size_t row, std::span<float> factors) const {
 }
 
 void Gradients::add(std::span<const float> factors, std::size_t begin, std::size_t end) {
+    THRESHER_CHECK(begin % kPanel == 0, "rows from {} on are not whole panels of {}", begin,
+                   kPanel);
     const auto residual = factors.first(classes_), embedding = factors.subspan(classes_);
     const GradientPick pick{residual, embedding, squared_norm_of(residual)};
     float distances[kPanel];

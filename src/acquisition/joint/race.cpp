@@ -54,6 +54,7 @@ std::size_t find_unbeaten(const std::array<std::uint32_t, 2>& key,
         const auto beaten = hn::Lt(hn::LoadU(floats, weights + i), hn::Mul(limit, least));
         const auto open = hn::Not(hn::RebindMask(d, beaten));
         if (hn::AllFalse(d, open)) continue;
+        // A whole vector at most, behind no more entries than rows before it: within kRaceChunk.
         count += hn::CompressStore(hn::Iota(d, static_cast<std::uint32_t>(i)), open, d,
                                    unbeaten + count);
     }
@@ -78,7 +79,7 @@ constexpr double kSlack = 1e-6, kLeastScore = 1e-25;
 }  // namespace
 
 void Race::enter_rows(const JointShard& shard, std::span<const float> weights, std::size_t begin) {
-    std::array<std::uint32_t, kRaceChunk + HWY_MAX_BYTES / sizeof(std::uint32_t)> unbeaten;
+    std::array<std::uint32_t, kRaceChunk> unbeaten;
     for (std::size_t at = 0, count = 0; at < weights.size(); at += count) {
         // The first few are there to beat the others.
         count = std::min(at == 0 ? kFirstRows : kRaceChunk, weights.size() - at);

@@ -34,7 +34,8 @@ class Race {
         best_.consider(weight / -std::log(uniform), id, offset);
     }
 
-    /// Lets the open rows of a shard from `begin` on take part, one for each weight.
+    /// Lets the open rows of a shard from `begin` on take part, one for each weight: many at once
+    /// where ids equal rows, else one by one. Local.
     void enter_rows(const JointShard& shard, std::span<const float> weights, std::size_t begin);
 
     const Proposal& best() const { return best_; }

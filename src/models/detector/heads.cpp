@@ -17,13 +17,17 @@ std::unique_ptr<Heads> make_heads(const ModelSpec& spec, Builder& builder) {
 
 ModelOutputs outputs_of_heads(const std::vector<at::Tensor>& of_heads, at::Tensor boxes,
                               bool softmax) {
-    if (of_heads.size() == 1) return {of_heads.front(), {}, std::move(boxes), {}};
+    if (of_heads.size() == 1)
+        return {.logits = of_heads.front(), .embedding = {}, .boxes = std::move(boxes)};
     const at::Tensor &a = of_heads[0], &b = of_heads[1];
     const at::Tensor mean =
         softmax ? at::logaddexp(at::log_softmax(a, 2), at::log_softmax(b, 2)).sub(std::log(2.0))
                 : at::logaddexp(at::log_sigmoid(a), at::log_sigmoid(b))
                       .sub(at::logaddexp(at::log_sigmoid(a.neg()), at::log_sigmoid(b.neg())));
-    return {mean, {}, std::move(boxes), at::stack(of_heads)};
+    return {.logits = mean,
+            .embedding = {},
+            .boxes = std::move(boxes),
+            .head_logits = at::stack(of_heads)};
 }
 
 at::Tensor by_anchor(const std::vector<at::Tensor>& levels, std::int64_t numbers) {
