@@ -4,7 +4,7 @@ namespace thresher::jobs {
 
 const std::vector<Verb>& verbs() {
     static const std::vector<Verb> table{
-        {"import", "idx, cifar, images, image-text, csv, hdf5 -> pool",
+        {"import", "idx, cifar, images, image-text, csv, hdf5, voc, coco -> pool",
          "thresher import idx /usr/share/datasets/fashion-mnist -o quickstart/example-pool.h5",
          run_import},
         {"derive", "pool -> pool: repeat, label noise, imbalance, subset, split; the truth is kept",

@@ -65,7 +65,7 @@ one_seed() {
     train "$clean" "$web/uniform-then-clean" --updates 250 --init "$web/uniform/model.pt" --model "" \
         --learning-rate 1e-4 --seed "$seed"
 
-    # Scorers 4, 16 and 64 times smaller than the learner.
+    # Scorers 4, 16 and 68 times smaller than the learner.
     local width method
     for width in 84 21 5; do
         train "$clean" "$web/reference-$width" --seed "$seed" --hidden "$width" --epochs 100 --updates 0 --evaluate-every 25 --patience 10 \

@@ -44,7 +44,7 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
          "min over picks b of |g - g_b|, g = (p - onehot(argmax p)) x h; the first |g|",
          "Ash et al. 2020 (arXiv 1906.03671)",
          "k N (C + d) / P",
-         "(4 C + 9) N / P",
+         "(4 C + 13) N / P",
          "k (4 (C + d) + 20)",
          pick_badge},
         {"centroid",
@@ -94,8 +94,7 @@ const std::vector<JointAcquisition>& joint_acquisitions() {
         {"class-balance",
          {"class-counts"},
          "an oracle, to measure others by: the row whose labels (target or boxes) most even out "
-         "the "
-         "classes of all that is labelled and picked",
+         "the classes of all that is labelled and picked",
          "sum over classes c of log(1 + n_c + row's count) - log(1 + n_c)",
          "the coverage of classes in its plainest submodular form: Lin and Bilmes 2011",
          "k N C / P",
