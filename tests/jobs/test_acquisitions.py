@@ -22,15 +22,15 @@ class Acquisitions(JobTest):
         with h5py.File(self.path(name), "w") as file:
             file.create_dataset("logits", data=logits.astype("f4"))
             file.create_dataset("embeddings", data=random.normal(0, 1, (rows, WIDTH)).astype("f4"))
-            for role in ("learner", "reference"):
+            for role in ("learner", "reference", "predicted"):
                 file.create_dataset(f"losses/{role}", data=random.exponential(1, rows).astype("f4"))
             boxes = random.normal(0, 2, (rows, BOXES, CLASSES))
             boxes -= numpy.log(numpy.exp(boxes).sum(2, keepdims=True))
             none = numpy.arange(BOXES) >= random.integers(0, BOXES + 1, (rows, 1))  # after the last box of a row
             boxes[none] = numpy.nan
-            shares = -numpy.sort(-random.random((2, rows, BOXES)))
+            shares = -numpy.sort(-random.random((3, rows, BOXES)))
             shares[:, none] = numpy.nan
-            for field, data in (("log_probs", boxes), ("scores", shares[0]), ("flips", shares[1])):
+            for field, data in (("log_probs", boxes), ("scores", shares[0]), ("flips", shares[1]), ("discrepancies", shares[2])):
                 file.create_dataset(f"box_{field}", data=data.astype("f4"))
         return self.path(name)
 
@@ -58,7 +58,7 @@ class Acquisitions(JobTest):
         common = ("--predictions", predictions, "--pool", pool, "--target-predictions", target, "--labelled",
                   self.make_ids("labelled.txt", labelled), "-k", 6)
         names = self.names("acquisitions") + self.names("joint")
-        self.assertGreaterEqual(len(names), 25)
+        self.assertGreaterEqual(len(names), 32)
         for name in names:
             ids, scores = self.check_same((2, 3, 4), *common, "--acquisition", name)
             self.assertEqual(len(set(ids.tolist())), 6, name)
@@ -70,7 +70,8 @@ class Acquisitions(JobTest):
         learner, reference = (("--" + role, self.train(pool, role, "--epochs", epochs, "--dropout", 0.5))
                               for role, epochs in (("learner", 1), ("reference", 2)))
         samples = ("--samples", 3)
-        names = [name for name in self.names("acquisitions") if not name.startswith("box-")]  # of detectors: test_detectors.py
+        of_detectors = re.compile("box-|predicted-loss")  # test_detectors.py
+        names = [name for name in self.names("acquisitions") if not of_detectors.match(name)]
         asked = dict.fromkeys(names + self.names("joint"), learner)
         asked |= dict.fromkeys(("bald", "average-kl", "mean-std", "variation-ratio", "vote-entropy", "expected-entropy",
                                 "batchbald"), learner + samples)
