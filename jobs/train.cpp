@@ -4,14 +4,8 @@
 #include <algorithm>
 #include <tuple>
 
-#include "io/block_reader.hpp"
-#include "io/checksum.hpp"
-#include "io/id_set.hpp"
 #include "io/run_directory.hpp"
 #include "jobs/options/actor_options.hpp"
-#include "jobs/options/method_options.hpp"
-#include "jobs/options/pool_options.hpp"
-#include "jobs/options/training_options.hpp"
 #include "jobs/steps/checkpointing.hpp"
 #include "jobs/steps/roles.hpp"
 #include "jobs/steps/training_inputs.hpp"
@@ -20,12 +14,9 @@
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
 #include "src/base/stop_flag.hpp"
-#include "src/models/anchors.hpp"
-#include "src/models/detector/detector_spec.hpp"
 #include "src/models/model.hpp"
 #include "src/training/actors/actor.hpp"
 #include "src/training/actors/actor_feed.hpp"
-#include "src/training/evaluate.hpp"
 
 namespace thresher::jobs {
 

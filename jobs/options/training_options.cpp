@@ -108,13 +108,9 @@ ModelSpec ModelOptions::spec(const PoolInfo& pool) const {
     if (!hidden.empty()) spec.hidden = hidden;
     towers.apply(spec);
     if (!trunk.empty()) use_trunk(spec, trunk);
-    THRESHER_CHECK_AS(UsageError, spec.detector || class_heads == 1,
-                      "--class-heads {} is for detectors, but {} finds no objects; leave it out, "
-                      "or use ssd or retinanet",
-                      class_heads, name);
-    THRESHER_CHECK_AS(UsageError, spec.detector || !loss_head,
-                      "--loss-head is for detectors, but {} finds no objects; leave it out, or use "
-                      "ssd or retinanet",
+    THRESHER_CHECK_AS(UsageError, spec.detector || (class_heads == 1 && !loss_head),
+                      "--class-heads and --loss-head are for detectors, but {} finds no objects; "
+                      "leave them out, or use ssd or retinanet",
                       name);
     if (spec.detector) {
         spec.detector->class_heads = class_heads;

@@ -11,6 +11,7 @@
 #include "src/acquisition/joint/joint.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
+#include "src/strategy/strategy.hpp"
 
 namespace thresher::jobs {
 
@@ -165,13 +166,13 @@ std::vector<std::string> strategies_for(std::span<const std::string_view> needs,
                                 : samples                 ? "monte-carlo"
                                                           : "deterministic");
     }
-    if (contains(needs, "embeddings")) strategies.emplace_back("embedding");
-    if (contains(needs, "boxes")) strategies.emplace_back("boxes");
-    const bool losses = std::any_of(needs.begin(), needs.end(), [](std::string_view need) {
-        return need.substr(0, 7) == "losses/" && need != "losses/predicted";
-    });
-    if (losses) strategies.emplace_back("loss");
-    if (contains(needs, "losses/predicted")) strategies.emplace_back("predicted-loss");
+    for (const char* name : {"embedding", "boxes", "loss", "predicted-loss"}) {
+        const auto& produces = find_strategy(name).produces;
+        const bool wanted =
+            std::any_of(produces.begin(), produces.end(),
+                        [&](std::string_view product) { return contains(needs, product); });
+        if (wanted) strategies.emplace_back(name);
+    }
     return strategies;
 }
 

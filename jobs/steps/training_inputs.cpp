@@ -11,7 +11,6 @@
 #include "src/base/check.hpp"
 #include "src/models/anchors.hpp"
 #include "src/models/detector/detector_spec.hpp"
-#include "src/training/evaluate.hpp"
 
 namespace thresher::jobs {
 

@@ -62,6 +62,7 @@ void store_discrepancies(const ImageDetections& found,
 void store_no_number(const BoxOutputs& to) {
     std::fill(to.log_probs.begin(), to.log_probs.end(), kNan);
     std::fill(to.scores.begin(), to.scores.end(), kNan);
+    std::fill(to.discrepancies.begin(), to.discrepancies.end(), kNan);
     to.scores.front() = 0.0F;
 }
 

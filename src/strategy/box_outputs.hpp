@@ -12,8 +12,9 @@ namespace thresher {
 
 /// Where the numbers of one image go: as FoundBoxes.
 struct BoxOutputs {
-    std::span<float> log_probs;  ///< [M, K]
-    std::span<float> scores;     ///< [M]
+    std::span<float> log_probs;        ///< [M, K]
+    std::span<float> scores;           ///< [M]
+    std::span<float> discrepancies{};  ///< [M], of two class heads; or empty
 };
 
 /// Fills `to` with the first M of `found`, and NaN beyond them. `logits` [anchors, columns] are

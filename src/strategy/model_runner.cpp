@@ -134,11 +134,10 @@ void ModelRunner::store_found(const at::Tensor& inputs, ModelOutputs& outputs, s
         }
         if (results.box_scores.empty()) continue;
         const BoxOutputs to{row_of(results.box_log_probs, row, most * classes()),
-                            row_of(results.box_scores, row, most)};
+                            row_of(results.box_scores, row, most),
+                            row_of(results.box_discrepancies, row, most)};
         const std::span<float> flips = row_of(results.box_flips, row, most);
-        const std::span<float> discrepancies = row_of(results.box_discrepancies, row, most);
         std::fill(flips.begin(), flips.end(), kNan);
-        std::fill(discrepancies.begin(), discrepancies.end(), kNan);
         if (!usable[i]) {
             store_no_number(to);
             continue;
@@ -149,10 +148,10 @@ void ModelRunner::store_found(const at::Tensor& inputs, ModelOutputs& outputs, s
                              static_cast<std::size_t>(size));
         };
         store_boxes(found[i], of_image(outputs.logits), columns, to);
-        if (!discrepancies.empty()) {
+        if (!to.discrepancies.empty()) {
             store_discrepancies(
                 found[i], {of_image(outputs.head_logits[0]), of_image(outputs.head_logits[1])},
-                columns, classes(), discrepancies);
+                columns, classes(), to.discrepancies);
         }
         if (flips.empty()) continue;
         mirror_disagreement(found[i], mirrored[i],
