@@ -1,5 +1,7 @@
 #include "src/models/layers.hpp"
 
+#include <ATen/Context.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/batch_norm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/conv2d.h>
@@ -26,6 +28,18 @@ constexpr std::int64_t kNormGroup = 8;
 at::Tensor drop(const at::Tensor& x, at::Tensor mask, double probability, Pass& pass) {
     mask.bernoulli_(1.0 - probability, pass.dropout).div_(1.0 - probability);
     return x.mul(mask);
+}
+
+/// x [..., in] w [out, in]^T + b [out]; has no gradients.
+at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b) {
+    using Function = at::Tensor(
+        const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
+        c10::List<std::optional<c10::Scalar>>, std::optional<std::string_view>);
+    static const auto function = c10::Dispatcher::singleton()
+                                     .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
+                                     .typed<Function>();
+    const c10::List<std::optional<c10::Scalar>> no_constants;
+    return function.call(x, w, b, "none", no_constants, std::nullopt);
 }
 
 }  // namespace
@@ -70,8 +84,10 @@ Linear::Linear(Builder& builder, const std::string& name, std::int64_t in, std::
 
 at::Tensor Linear::operator()(const at::Tensor& x, Pass& pass) const {
     pass.flops += 2.0 * static_cast<double>(x.numel()) * static_cast<double>(weight_.size(0));
-    return at::linear(x, weight_, bias_);
+    return by_onednn_ ? onednn_linear(x, weight_, bias_) : at::linear(x, weight_, bias_);
 }
+
+void Linear::prepare_for_scoring() { by_onednn_ = weight_.is_cpu() && at::hasMKLDNN(); }
 
 Conv::Conv(Builder& builder, const std::string& name, std::int64_t in, std::int64_t out,
            std::int64_t kernel, std::int64_t stride, std::int64_t padding)

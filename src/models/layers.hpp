@@ -61,8 +61,13 @@ class Linear {
     std::int64_t inputs() const { return weight_.size(1); }
     std::int64_t outputs() const { return weight_.size(0); }
 
+    /// From here on by oneDNN where it is built in, without gradients: at::linear takes MKL's
+    /// products, which use half of the vector width on processors that are not Intel's.
+    void prepare_for_scoring();
+
   private:
     at::Tensor weight_, bias_;
+    bool by_onednn_ = false;
 };
 
 class Conv {

@@ -39,6 +39,11 @@ class Mlp final : public Network {
 
     std::int64_t embedding_size() const override { return last_.inputs(); }
 
+    void prepare_for_scoring() override {
+        for (Linear& layer : layers_) layer.prepare_for_scoring();
+        last_.prepare_for_scoring();
+    }
+
   private:
     double dropout_;
     std::vector<Linear> layers_;

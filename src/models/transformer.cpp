@@ -26,4 +26,8 @@ at::Tensor TransformerBlock::operator()(const at::Tensor& x, const at::Tensor& m
     return h.add(dropout(fc2_(gelu(fc1_(norm2_(h), pass)), pass), dropout_, pass));
 }
 
+void TransformerBlock::prepare_for_scoring() {
+    for (Linear* layer : {&qkv_, &project_, &fc1_, &fc2_}) layer->prepare_for_scoring();
+}
+
 }  // namespace thresher

@@ -20,6 +20,8 @@ class TransformerBlock {
     /// x [n, tokens, width] and `mask` as in attention().
     at::Tensor operator()(const at::Tensor& x, const at::Tensor& mask, Pass& pass) const;
 
+    void prepare_for_scoring();
+
   private:
     std::int64_t heads_;
     double dropout_;

@@ -60,6 +60,11 @@ class TextTower {
         return project_(mean, pass);
     }
 
+    void prepare_for_scoring() {
+        for (TransformerBlock& block : blocks_) block.prepare_for_scoring();
+        project_.prepare_for_scoring();
+    }
+
   private:
     at::Tensor tokens_, positions_;
     std::vector<TransformerBlock> blocks_;
@@ -102,7 +107,10 @@ class TwoTower final : public Network {
 
     std::int64_t embedding_size() const override { return size_; }
 
-    void prepare_for_scoring() override { image_->prepare_for_scoring(); }
+    void prepare_for_scoring() override {
+        image_->prepare_for_scoring();
+        text_->prepare_for_scoring();
+    }
 
   private:
     std::int64_t size_;

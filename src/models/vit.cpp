@@ -47,6 +47,11 @@ class VisionTransformer final : public Network {
 
     std::int64_t embedding_size() const override { return head_.inputs(); }
 
+    void prepare_for_scoring() override {
+        for (TransformerBlock& block : blocks_) block.prepare_for_scoring();
+        head_.prepare_for_scoring();
+    }
+
   private:
     at::Tensor class_token_, positions_;
     Conv patches_;
