@@ -219,11 +219,13 @@ def acquisitions(bench):
                                  "load": load()}
 
 
-# Runs a program, then prints the most memory it had.
+# Runs a program, then writes the most memory it had into a file of its rank's: lines of several
+# ranks can get mixed on the way to one stdout.
 WITH_PEAK = """
-import resource, subprocess, sys
-code = subprocess.run(sys.argv[1:]).returncode
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024, flush=True)
+import os, resource, subprocess, sys
+code = subprocess.run(sys.argv[2:]).returncode
+with open(sys.argv[1] + os.environ["OMPI_COMM_WORLD_RANK"], "w") as file:
+    file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024))
 sys.exit(code)
 """
 
@@ -258,18 +260,18 @@ def scale(bench):
     select = [bench.thresher, "select", "--scores", path, "-k", K, "--threads", 1, "-o",
               bench.data / "batch.h5", "--overwrite", "--json", "--progress", "none"]
     pass_seconds(path, offset, ranks)  # into the page cache
-    best, peaks = {}, [0]
+    best, peak = {}, 0
     for _ in range(3):
-        text = output_of(over_ranks(ranks, [sys.executable, "-c", WITH_PEAK, *select]))
-        said = [json.loads(line) for line in text.splitlines()]
-        facts = next(line for line in said if isinstance(line, dict))
-        peaks = max(peaks, [line for line in said if isinstance(line, int)], key=sum)
+        facts = last_json(output_of(over_ranks(
+            ranks, [sys.executable, "-c", WITH_PEAK, bench.data / "peak-", *select])))
+        peak = max(peak, sum(int((bench.data / f"peak-{rank}").read_text())
+                             for rank in range(ranks)))
         keep_best(best, {"select_s": facts["seconds"]["select"],
                          "total_s": facts["seconds"]["total"],
                          "pass_s": pass_seconds(path, offset, ranks)})
     path.unlink()
     yield {"benchmark": "scale", "rows": rows, "k": K, "ranks": ranks, **best,
-           "peak_bytes": sum(peaks), "allowed_bytes": 12 * rows + ranks * 256 * 2**20,
+           "peak_bytes": peak, "allowed_bytes": 12 * rows + ranks * 256 * 2**20,
            "load": load()}
 
 
