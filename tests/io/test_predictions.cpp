@@ -1,5 +1,6 @@
+#include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "io/hdf5/file.hpp"
@@ -214,8 +215,8 @@ TEST_CASE("boxes read back bit by bit, those that are not there as well, on any 
                 CHECK(reader->quarantine().empty());
             }
             const auto same = [](const std::vector<float>& a, const std::vector<float>& b) {
-                return a.size() == b.size() &&
-                       std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+                const auto bits = [](float value) { return std::bit_cast<std::uint32_t>(value); };
+                return std::ranges::equal(a, b, {}, bits, bits);
             };
             CHECK(same(all_log_probs, log_probs));
             CHECK(same(all_scores, scores));
