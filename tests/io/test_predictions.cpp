@@ -1,5 +1,3 @@
-#include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -7,6 +5,7 @@
 #include "io/predictions_file.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/same_bits.hpp"
 
 using namespace thresher;
 using namespace thresher::io;
@@ -214,14 +213,10 @@ TEST_CASE("boxes read back bit by bit, those that are not there as well, on any 
                 }
                 CHECK(reader->quarantine().empty());
             }
-            const auto same = [](const std::vector<float>& a, const std::vector<float>& b) {
-                const auto bits = [](float value) { return std::bit_cast<std::uint32_t>(value); };
-                return std::ranges::equal(a, b, {}, bits, bits);
-            };
-            CHECK(same(all_log_probs, log_probs));
-            CHECK(same(all_scores, scores));
-            CHECK(same(all_flips, more ? flips : none));
-            CHECK(same(all_discrepancies, more ? discrepancies : none));
+            CHECK(same_bits(all_log_probs, log_probs));
+            CHECK(same_bits(all_scores, scores));
+            CHECK(same_bits(all_flips, more ? flips : none));
+            CHECK(same_bits(all_discrepancies, more ? discrepancies : none));
         }
     }
 }

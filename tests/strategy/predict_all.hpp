@@ -1,12 +1,9 @@
 #pragma once
 
-#include <cstring>
-#include <span>
-#include <vector>
-
 #include "src/pool/memory_source.hpp"
 #include "src/strategy/predictor.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/same_bits.hpp"
 
 namespace thresher::test {
 
@@ -42,11 +39,6 @@ inline Predictions predict_all(const ModelRoles& models, const MemoryPool& pool,
         whole.embedding_size = predictor.shape().embedding_size;
     }
     return whole;
-}
-
-inline bool same_bits(std::span<const float> a, std::span<const float> b) {
-    return a.size() == b.size() &&
-           (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }
 
 }  // namespace thresher::test
