@@ -8,7 +8,7 @@
 #     tables      what lookup tables can tell, by their size, for batches of 10 and 30, and for batches of every make-up by classes
 #     policies    policies of the paper's mode and of ours, trained on tables, and judged in the environments of their training
 #     loop        30 images labelled after the first 30: random, entropy, predicted loss, k-center, two class heads, both policies, and an oracle that knows all boxes; 10 repeats
-#     agents      in a loop, a policy that never changes, one that learns on in every cycle, and a new one in every cycle
+#     agents      in a loop of 5 repeats, a policy that never changes, one that learns on in every cycle, and a new one in every cycle
 #     semi        the proxy with and without semi-supervision
 #     cells       the loop on blood cells, by the policies of the scenes (needs --bccd)
 #
@@ -146,7 +146,7 @@ part_loop() {
 }
 
 part_agents() {
-    local smaller=(--initial 40 -k 10 --cycles 3)
+    local smaller=(--initial 40 -k 10 --cycles 3 --repeats 5)
     policies
     side_by_side cycle agents/per-cycle scenes "${smaller[@]}" --acquisitions policy --agent per-cycle -- \
         cycle agents/single scenes "${smaller[@]}" --acquisitions policy --agent single --policy "$out/ours/policy.h5"
