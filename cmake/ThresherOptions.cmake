@@ -16,7 +16,7 @@ thresher_tristate(THRESHER_CCACHE AUTO "Compile through ccache")
 thresher_tristate(THRESHER_MOLD AUTO "Link with mold")
 option(THRESHER_TESTS "Build the tests" ON)
 option(THRESHER_BENCH "Build the benchmarks" ON)
-option(THRESHER_WERROR "Treat compiler warnings as errors" ON)
+option(THRESHER_WERROR "Treat compiler warnings as errors" OFF)
 set(THRESHER_SANITIZE "" CACHE STRING "Sanitizers to build with, for example address,undefined")
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)

@@ -5,6 +5,7 @@
 #   THRESHER_BUILD   build directory (default: build)
 #   THRESHER_VENV    Python environment (default: .venv)
 #   THRESHER_TORCH   a LibTorch prefix to use instead of the wheel
+#   THRESHER_WERROR  ON: compiler warnings are errors (where the build directory is configured)
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -107,12 +108,13 @@ import importlib.metadata as m; m.version("torch"); m.version("nvidia-cuda-runti
 
 # build_target <ninja target>: configures where needed, then builds.
 build_target() {
-    local prefix=()
-    [ -n "${THRESHER_TORCH:-}" ] && prefix=("-DCMAKE_PREFIX_PATH=$THRESHER_TORCH")
+    local options=()
+    [ -n "${THRESHER_TORCH:-}" ] && options+=("-DCMAKE_PREFIX_PATH=$THRESHER_TORCH")
+    [ -n "${THRESHER_WERROR:-}" ] && options+=("-DTHRESHER_WERROR=$THRESHER_WERROR")
     if [ ! -f "$build/build.ninja" ]; then
         say "Configuring"
         show "cmake --preset release"
-        (cd "$root" && cmake --preset release -B "$build" "${prefix[@]}" >"$build.configure.log" 2>&1) ||
+        (cd "$root" && cmake --preset release -B "$build" "${options[@]}" >"$build.configure.log" 2>&1) ||
             { cat "$build.configure.log" >&2; exit 1; }
         rm -f "$build.configure.log"
     fi

@@ -4,6 +4,7 @@
 #include <ATen/ops/empty_like.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cstring>
 #include <type_traits>
 
@@ -30,7 +31,9 @@ class Writer {
         raw(std::as_bytes(std::span<const T>(values)));
     }
     void raw(std::span<const std::byte> bytes) {
-        bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+        const auto used = std::ssize(bytes_);
+        bytes_.resize(bytes_.size() + bytes.size());
+        std::ranges::copy(bytes, bytes_.begin() + used);
     }
     SharedBytes message() {
         return std::make_shared<const std::vector<std::byte>>(std::move(bytes_));
