@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <string>
 
 #include "src/acquisition/acquisition.hpp"
@@ -173,9 +174,11 @@ TEST_CASE("many images are those of the formulas, with the same bits for any num
         CHECK(found[0] == found[1]);
         double worst = 0.0;
         for (std::size_t row = 0; row < kRows; ++row) {
-            auto values = entropies[row];
-            if (how.kind == Aggregate::max && !values.empty()) values.resize(1);
-            if (how.kind == Aggregate::top_n && values.size() > 2) values.resize(2);
+            std::span<const long double> values = entropies[row];
+            if (how.kind == Aggregate::max)
+                values = values.first(std::min<std::size_t>(values.size(), 1));
+            if (how.kind == Aggregate::top_n)
+                values = values.first(std::min<std::size_t>(values.size(), 2));
             long double expected = 0;
             for (const long double value : values) expected += value;
             if (how.kind != Aggregate::sum && !values.empty())

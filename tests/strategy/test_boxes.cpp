@@ -258,9 +258,8 @@ TEST_CASE("predicted losses are those of the loss head, not below 0, on any numb
                         predict_all({model.get()}, pool, options, ranks).losses.at("predicted")));
     }
     const auto plain = make_detector("ssd", pool.info);
-    CHECK_THROWS_WITH(
-        predict_all({plain.get()}, pool, options),
-        Catch::Matchers::Contains("needs a loss head") && Catch::Matchers::Contains("--loss-head"));
+    CHECK_THROWS_WITH(predict_all({plain.get()}, pool, options),
+                      contains("needs a loss head") && contains("--loss-head"));
 }
 
 TEST_CASE("a retinanet of one class has boxes with its own probability") {

@@ -369,12 +369,12 @@ TEST_CASE("outputs and boxes that do not fit are refused") {
     CHECK_THROWS_AS(loss({logits, {}, codes.narrow(1, 0, 3)}, {}), Error);
     CHECK_THROWS_AS(loss({logits, {}, codes}, std::vector<LabelledBox>(3)), Error);
     CHECK_THROWS_WITH(loss({logits, {}, codes}, std::vector{object(0, 1, 0), object(0, 1, 2)}),
-                      Catch::Matchers::Contains("is of class 2; allowed: 0 to 1"));
+                      contains("is of class 2; allowed: 0 to 1"));
     ModelSpec spec;
     spec.name = "cnn";
-    CHECK_THROWS_WITH(DetectionLoss(spec, std::vector<float>()),
-                      Catch::Matchers::Contains(
-                          "cnn is no detector that can be trained here; allowed: ssd, retinanet"));
+    CHECK_THROWS_WITH(
+        DetectionLoss(spec, std::vector<float>()),
+        contains("cnn is no detector that can be trained here; allowed: ssd, retinanet"));
 }
 
 namespace {
@@ -536,8 +536,8 @@ TEST_CASE("detectors are trained by the loss of boxes, from pools that have them
     }
     options.label_smoothing = 0.1;
     CHECK_THROWS_WITH(make_detection_loss(*toy.model, toy.pool.info, options),
-                      Catch::Matchers::Contains("label smoothing is 0.1, but ssd"));
+                      contains("label smoothing is 0.1, but ssd"));
     toy.pool.info.has_boxes = false;
     CHECK_THROWS_WITH(check_teaches(toy.pool.info, toy.model->spec()),
-                      Catch::Matchers::Contains("pool toy.h5 has no boxes"));
+                      contains("pool toy.h5 has no boxes"));
 }
