@@ -11,6 +11,7 @@
 
 #include "io/checksum.hpp"
 #include "io/hdf5/parallel_file.hpp"
+#include "jobs/options/toml.hpp"
 #include "jobs/steps/status_record.hpp"
 #include "jobs/verbs.hpp"
 #include "mpi/collective.hpp"
@@ -70,6 +71,7 @@ bool given(const std::vector<std::string>& arguments, const CLI::Option& option)
 
 /// An option that --print-config shows with no value: an empty text or list.
 bool says_nothing(const CLI::ConfigItem& item) {
+    if (item.inputs.empty()) return true;
     return item.inputs.size() == 1 && (item.inputs[0].empty() || item.inputs[0] == "[]");
 }
 
@@ -178,9 +180,9 @@ void Job::start(std::vector<std::string> arguments) {
     } catch (const CLI::ParseError& error) {
         fail<UsageError>("{}; thresher {} --help lists the options", error.what(), verb_.name);
     }
-    config_text_ = app_.config_to_str(true, false);
+    config_text_ = options_as_toml(app_, false);
     if (print_config) {
-        if (is_root()) std::fputs(app_.config_to_str(true, true).c_str(), stdout);
+        if (is_root()) std::fputs(options_as_toml(app_, true).c_str(), stdout);
         throw NothingToDo{};
     }
     static_cast<void>(max_bad());

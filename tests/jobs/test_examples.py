@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import subprocess
+import tomllib
 import unittest
 
 from support import ENVIRONMENT, THRESHER, JobTest
@@ -54,10 +55,23 @@ class Examples(JobTest):
 
     def test_what_print_config_writes_runs_again(self):
         pathlib.Path(self.path("table.csv")).write_text("x,y,kind\n1,2,0\n3,4,1\n")
-        arguments = ("import", "csv", self.path("table.csv"), "--target-column", "kind", "-o", self.path("pool.h5"))
-        pathlib.Path(self.path("import.toml")).write_text(self.run_ok(*arguments, "--print-config").out)
+        pool, names = self.path("pöol's.h5"), ["naïve", "it's"]
+        arguments = ("import", "csv", self.path("table.csv"), "--target-column", "kind", "--class-names", ",".join(names), "-o", pool)
+        printed = self.run_ok(*arguments, "--print-config").out
+        options = tomllib.loads(printed)
+        self.assertEqual((options["output"], options["class-names"], options["class-map"]), (pool, names, []))
+        self.assertEqual((options["max-bad"], options["size"], options["append"]), ("1%", 0, False))
+        pathlib.Path(self.path("import.toml")).write_text(printed)
         self.run_ok("import", "--config", self.path("import.toml"))
-        self.assertIn("rows", self.run_ok("info", self.path("pool.h5")).out)
+        self.assertIn("naïve, it's", self.run_ok("info", pool).out)
+
+    def test_what_print_config_writes_keeps_a_flag_that_says_no(self):
+        arguments = ("table", "check", self.path("table.h5"), "--print-config")
+        for given in ((), ("--no-rescale",)):
+            printed = self.run_ok(*arguments, *given).out
+            self.assertIs(tomllib.loads(printed)["no-rescale"], bool(given))
+            pathlib.Path(self.path("check.toml")).write_text(printed)
+            self.assertEqual(self.run_ok("table", "--config", self.path("check.toml"), "--print-config").out, printed)
 
 
 if __name__ == "__main__":
