@@ -4,6 +4,7 @@
 #   run_step <verb> <options...>   runs one step over all tasks of the job, hands a stop signal on to it, requeues the job
 #                                  where the step asks for that, and returns the step's exit code
 #   walltime_left                  prints the seconds after which a step should stop by itself; 0 = never
+#   tasks_of <component>           prints the tasks of a component of a heterogeneous job, which count from 0
 
 # Options of srun that a site or a script adds.
 srun_options=("${srun_options[@]}")
@@ -32,6 +33,12 @@ walltime_left() {
         left=60
     fi
     echo "$left"
+}
+
+# Slurm 23.11 tells the tasks of a component only where the job asked by --ntasks, older ones always.
+tasks_of() {
+    local tasks=SLURM_NTASKS_HET_GROUP_$1 nodes=SLURM_JOB_NUM_NODES_HET_GROUP_$1 each=SLURM_NTASKS_PER_NODE_HET_GROUP_$1
+    echo "${!tasks:-$((${!nodes} * ${!each}))}"
 }
 
 # of_run NAME OTHERWISE: a number that the run tells of itself, or OTHERWISE where it cannot be asked. `parts`: how often it was

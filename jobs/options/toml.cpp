@@ -48,14 +48,15 @@ std::vector<std::string> default_list(const std::string& noted) {
 
 std::string value_of(const CLI::Option& option) {
     const bool is_list = option.get_items_expected_max() > 1;
-    if (is_list && option.count() > 0) return toml_list(option.reduced_results());
-    if (is_list) return toml_list(default_list(option.get_default_str()));
+    if (option.count() == 0 && is_list) return toml_list(default_list(option.get_default_str()));
     if (option.count() == 0) {
         const bool is_flag = option.get_items_expected_max() == 0;
         return is_flag && option.get_default_str().empty() ? "false"
                                                            : toml_value(option.get_default_str());
     }
-    std::string value = option.reduced_results().front();
+    const std::vector<std::string> values = option.reduced_results();
+    if (is_list || values.size() > 1) return toml_list(values);
+    std::string value = values.front();
     // A flag such as --no-rescale says the contrary of the setting that it belongs to.
     if (!option.get_fnames().empty()) value = option.get_flag_value(option.get_fnames()[0], value);
     return toml_value(value);
