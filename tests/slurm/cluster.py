@@ -16,7 +16,8 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "sque
 SEARCHED = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 # cred_expire is also how long a requeued job waits before it may start again. config_overrides lets a node claim more cores
-# than the machine has.
+# than the machine has. Pings of all nodes are waited for together, so a node that hangs delays what is known of the others by
+# MessageTimeout: with SlurmdTimeout near to that, they count as lost too.
 CONFIG = """\
 ClusterName=thresher
 SlurmctldHost={host}(127.0.0.1)
@@ -39,7 +40,8 @@ SlurmdParameters=config_overrides
 MpiDefault=pmix
 JobRequeue=1
 ReturnToService=2
-SlurmdTimeout=5
+MessageTimeout=3
+SlurmdTimeout=12
 KillWait=5
 MinJobAge=1000
 PropagateResourceLimits=NONE
@@ -140,23 +142,6 @@ class Cluster:
             self.daemons[name] = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *map(str, command)], stdout=output, stderr=output, stdin=subprocess.DEVNULL,
                 cwd=self.directory, env=self.environment, start_new_session=True)
-
-    def kill_node(self, node):
-        """As a machine dies: its daemon, its job steps and their tasks, with no chance to say so."""
-        self.daemons[node].kill()
-        self.daemons[node].wait()
-        ours = set(processes_with(f"SLURM_CONF={self.config}"))
-        for pid in ours:
-            try:
-                if f"/{node}" in os.readlink(f"/proc/{pid}/cwd") or self.is_of_node(pid, node):
-                    os.kill(pid, signal.SIGKILL)
-            except OSError:
-                continue
-
-    @staticmethod
-    def is_of_node(pid, node):
-        environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        return f"SLURMD_NODENAME={node}".encode() in environment
 
     def nodes_are_idle(self):
         states = self.output("sinfo", "-h", "-N", "-o", "%t", check=False).split()
