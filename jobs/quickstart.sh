@@ -11,9 +11,6 @@ out=${1:-quickstart}
 data=/usr/share/datasets/fashion-mnist
 export PATH="$build:$venv/bin:$PATH"
 export OMP_NUM_THREADS=1
-if [ "$(id -u)" -eq 0 ]; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
 
 begin=$(date +%s)
 install_packages

@@ -11,6 +11,9 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${THRESHER_BUILD:-$root/build}
 venv=${THRESHER_VENV:-$root/.venv}
+if [ "$(id -u)" -eq 0 ]; then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 # without which mpirun refuses
+fi
 
 # Debian 12 and Ubuntu 24.04 call these the same.
 packages=(g++ cmake ninja-build git pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev

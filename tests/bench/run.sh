@@ -48,5 +48,4 @@ if [ "${THRESHER_BENCH_TORCH:-0}" = 1 ]; then
     fi
 fi
 
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 exec "$venv/bin/python" "$root/tests/bench/run.py" --build "$build" --results "$root/docs/results.md" "$@"
