@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "src/base/check.hpp"
+#include "src/base/huge_pages.hpp"
 
 namespace thresher::bench {
 
@@ -71,7 +72,11 @@ inline std::vector<float> read_floats(const std::string& path) {
     std::ifstream file(path, std::ios::binary | std::ios::ate);
     THRESHER_CHECK_AS(FileError, file.is_open(), "{}: cannot be opened", path);
     const auto bytes = static_cast<std::streamsize>(file.tellg());
-    std::vector<float> values(static_cast<std::size_t>(bytes) / sizeof(float));
+    // On huge pages, as NumPy's arrays of this size are.
+    std::vector<float> values;
+    values.reserve(static_cast<std::size_t>(bytes) / sizeof(float));
+    advise_huge_pages(values.data(), static_cast<std::size_t>(bytes));
+    values.resize(static_cast<std::size_t>(bytes) / sizeof(float));
     file.seekg(0);
     file.read(reinterpret_cast<char*>(values.data()), bytes);
     THRESHER_CHECK_AS(FileError, file.good(), "{}: cannot be read", path);
