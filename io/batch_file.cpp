@@ -109,7 +109,6 @@ void write_csv(const std::string& path, const Batch& batch) {
         }
     }
     file.write(text);
-    file.sync();
     file.close();
 }
 
