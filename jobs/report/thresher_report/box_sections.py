@@ -6,7 +6,6 @@ from thresher_report import box_picks, boxes, charts, detections, maps, page, pi
 
 EXAMPLES = 12  # images of a pool that have boxes
 EMPTY_EXAMPLES = 4  # and that have none
-FIRST_PICKS = 8
 MOST_ROWS = 25  # of a table that is not folded
 
 
@@ -121,7 +120,7 @@ class BoxSections:
         series = [(f"pool {self.inputs.names[self.inputs.main_pool.path]}", survey.boxes), *box_picks.shares(measured)]
         name = f"{run.name}-picked"
         columns, by_cycle = box_picks.cycle_table(measured, survey, own.class_name)
-        first = [(f"{acquisition}: its first picks", repeats[0][0][:FIRST_PICKS]) for acquisition, repeats in run.batches.items()]
+        first = [(f"{acquisition}: its first picks", repeats[0][0][:picks.FIRST_PICKS]) for acquisition, repeats in run.batches.items()]
         return [self._picture(box_picks.chart(run.name, curves, pool, own.pixels)),
                 page.table(("picked by", *(title for _, title in box_picks.PANELS)), rows, "Means over repeats and cycles."),
                 self._picture(charts.class_shares(name, classes.names, series, "boxes")),

@@ -6,8 +6,9 @@ import pathlib
 import sys
 
 from thresher_report import __version__
-from thresher_report.content import make_report, read_inputs
+from thresher_report.content import make_report
 from thresher_report.files import ReportError
+from thresher_report.inputs import read_inputs
 
 EXAMPLE = """example (after bash jobs/quickstart.sh):
   thresher-report quickstart/loop quickstart/scores.h5 quickstart/batch.h5 --pool quickstart/web.h5 -o report.html"""

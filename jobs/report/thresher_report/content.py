@@ -1,103 +1,17 @@
 """What the report says: from the inputs to sections of tables and charts."""
 
-import os
 import re
-from dataclasses import dataclass, field
 
 import numpy
 
-from thresher_report import __version__, charts, games, influence, page, picks, policy, published, roles, runs, sheets, style
+from thresher_report import __version__, charts, page, sheets, style
 from thresher_report.box_sections import BoxSections
-from thresher_report.detections import read_categories, read_detections
-from thresher_report.files import ReportError, attributes, kind_of, open_file, short_names
-from thresher_report.maps import read_map
-from thresher_report.boxes import PoolBoxes
-from thresher_report.pool import Pool
-from thresher_report.runs import read_run
-from thresher_report.scores import read_batch, read_scores
+from thresher_report.files import attributes, open_file
+from thresher_report.inputs import EXTREMES
+from thresher_report.run_sections import RunSections
 
-EXTREMES = 16  # images of the highest, and of the lowest, scores
 BOX_EXTREMES = 8  # where boxes are drawn
-FIRST_PICKS = 8  # images of a batch in a row
 FIRST_ATTRIBUTES = ("command_line", "created_utc", "producer", "producer_version", "git_commit", "seed", "mpi_ranks")
-
-
-@dataclass
-class Inputs:
-    runs: list = field(default_factory=list)
-    scores: list = field(default_factory=list)
-    batches: list = field(default_factory=list)
-    maps: list = field(default_factory=list)
-    pools: list = field(default_factory=list)
-    main_pool: Pool | None = None  # the one that scores, batches and detections are about
-    detections: object = None  # detections.Detections
-    score: float | None = None  # from which they are shown
-    names: dict = field(default_factory=dict)  # path as opened -> short name
-    sources: list = field(default_factory=list)  # (short name, kind, HDF5 file that carries the provenance)
-
-
-def read_inputs(paths, pool_path, detections_path=None, categories_path=None, score=None):
-    """Opens and reads all of them; one ReportError tells of every input that cannot be used."""
-    found, problems = Inputs(), []
-    unique = list(dict.fromkeys(os.path.normpath(path) for path in paths))
-    if pool_path is not None:
-        pool_path = os.path.normpath(pool_path)
-        unique += [pool_path] if pool_path not in unique else []
-    for path, name in zip(unique, short_names(unique)):
-        name = name[:-3] if name.endswith(".h5") else name
-        try:
-            kind, opened = kind_of(path)
-            if path == pool_path and kind != "pool":
-                raise ReportError(f"{path}: was given as --pool, but is a {kind}" + (" file" if kind != "run" else ""))
-            found.names[opened] = name
-            source = opened
-            if kind == "run":
-                run = read_run(opened)
-                run.name = name
-                found.runs.append(run)
-            elif kind == "scores":
-                found.scores += read_scores(opened, EXTREMES)
-            elif kind == "batch":
-                batch = read_batch(opened)
-                batch.name = f"{name} ({batch.acquisition})" if batch.acquisition else name
-                found.batches.append(batch)
-            elif kind == "map":
-                found_map = read_map(opened)
-                found_map.name = name
-                found.maps.append(found_map)
-            else:
-                pool = Pool(opened)
-                source = pool.shards[0].path
-                found.pools.append(pool)
-                if path == pool_path:
-                    found.main_pool = pool
-            found.sources.append((name, kind, source))
-        except ReportError as problem:
-            problems.append(str(problem))
-    if not problems and found.main_pool is None and found.pools:
-        if len(found.pools) > 1 and (found.scores or found.batches or detections_path is not None):
-            problems.append(f"{len(found.pools)} pools were given; name the one that the scores, batches and detections are "
-                            "about with --pool")
-        found.main_pool = found.pools[0]
-    if not problems and detections_path is not None:
-        try:
-            _read_detections(found, detections_path, categories_path)
-            found.score = score
-        except ReportError as problem:
-            problems.append(str(problem))
-    if problems:
-        raise ReportError("\n".join(problems))
-    return found
-
-
-def _read_detections(found, path, categories_path):
-    if found.main_pool is None or not found.main_pool.has_boxes:
-        raise ReportError(f"{path}: detections are shown beside the boxes of a pool; " + (
-            f"{found.main_pool.path} has none" if found.main_pool else "name the pool with --pool"))
-    own = PoolBoxes(found.main_pool)
-    ids = None if categories_path is None else read_categories(categories_path, own.class_names)
-    found.detections = read_detections(path, own.classes, ids)
-    found.names[path] = os.path.basename(path).removesuffix(".json")
 
 
 def make_report(inputs):
@@ -105,7 +19,7 @@ def make_report(inputs):
     return _Report(inputs).make()
 
 
-class _Report(BoxSections):
+class _Report(BoxSections, RunSections):
     def __init__(self, inputs):
         self.inputs = inputs
         self.charts = []
@@ -227,136 +141,6 @@ class _Report(BoxSections):
                           page.folded("Rows by class", f"{len(names)} classes",
                                       page.table(("class", *(label for label, _ in series)), rows)))
 
-    # Runs
-
-    def _run(self, run):
-        influences = influence.split(run.curves)
-        if influences:
-            x, y, effects = influences
-            self._section(f"Influence of single candidates: {run.name}", self._picture(influence.chart(run.name, x, y, effects)),
-                          page.table(("change of", "mean", "lowest", "highest", "raised by"), influence.table_rows(effects)))
-        played = games.split(run)
-        if played:
-            self._games(run, played)
-        if run.loops:
-            self._loops(run)
-            self._picks(run)
-        training, gains = policy.split_training(run), policy.split_evaluation(run)
-        if training:
-            self._policy_training(run, training)
-        if gains:
-            self._section(f"What batches are worth: {run.name}", self._picture(policy.evaluation_chart(run.name, gains)),
-                          page.table(*policy.evaluation_table(gains, policy.split_picks(run))))
-        shown = bool(influences or played or run.loops or training or gains)
-        run.not_shown.update({name: list(grid.shape) for name, grid in run.grids.items()})
-        if run.curves:
-            detector = published.is_detector(run)
-            chart = charts.training_curves(run.name, run.curves, detector)
-            epochs = [(name.partition("/")[2].replace("_", " "), curve) for name, curve in run.curves.items()
-                      if name.startswith("evaluations/") and name != "evaluations/update" and len(curve)]
-            rows = []
-            for name, curve in epochs:
-                share = style.is_share(name)
-                tell = style.percent if share else style.number
-                best = numpy.nan if not numpy.isfinite(curve).any() else (numpy.nanmax if share else numpy.nanmin)(curve)
-                told = "training, anchors on objects classified right" if detector and name == "train accuracy" else name
-                rows.append((told, tell(curve[-1]), tell(best), len(curve)))
-                if name in ("validation accuracy", "validation average precision"):
-                    told = name if name.endswith("accuracy") else "validation mAP at overlap .5"
-                    self._fact(style.percent(curve[-1]), f"{told} of {run.name} at the end")
-            self._section(f"Training: {run.name}", self._picture(chart),
-                          page.table(("curve", "last", "best", "evaluations"), rows) if rows else "")
-        if not shown and not run.curves:
-            self._section(f"Run: {run.name}", page.paragraph("This run has no curves yet.", "note"))
-        if run.not_shown:
-            self.page.sections[-1].parts.append(page.paragraph(
-                "Not shown: " + ", ".join(f"/curves/{name} of shape {shape}" for name, shape in run.not_shown.items())
-                + ".", "note"))
-
-    def _loops(self, run):
-        rows, reached = [], []
-        for acquisition, loop in run.loops.items():
-            repeats, cycles = loop["metric"].shape
-            last = runs.last_cycle(loop)
-            if last is None:
-                rows.append((acquisition, "–", "–", "–", "–", f"0 of {cycles}", f"0 of {repeats}"))
-                continue
-            metric, metric_spread, done = runs.mean_and_spread(loop["metric"][:, last])
-            loss, loss_spread, _ = runs.mean_and_spread(loop["test_loss"][:, last])
-            labelled = runs.mean_and_spread(loop["labelled"][:, last])[0]
-            seconds = runs.mean_and_spread(loop["seconds"])[0]
-            reached.append((metric, acquisition, labelled))
-            rows.append((acquisition, style.number(labelled), _with_spread(100 * metric, 100 * metric_spread, 2, " %"),
-                         _with_spread(loss, loss_spread, 3), style.quantity(seconds, "s"), f"{last + 1} of {cycles}",
-                         f"{done} of {repeats}"))
-        what = "labels" if run.metric.labelled == "labelled examples" else run.metric.labelled
-        for metric, acquisition, labelled in sorted(reached, reverse=True)[:3]:
-            self._fact(style.percent(metric), f"{run.metric.name} with {acquisition} after {style.number(labelled)} {what}")
-        self._section(
-            f"Active-learning cycles: {run.name}",
-            self._picture(charts.learning_curves(run.name, run.loops, run.metric)) if reached else
-            page.paragraph("No cycle has finished yet.", "note"),
-            page.table(("acquisition", "labelled", run.metric.name, "test loss", "time of a cycle", "cycles", "repeats"),
-                       rows, "After the last finished cycle: mean ± standard deviation over the repeats that finished it."),
-            published.beside(run))
-
-    def _games(self, run, played):
-        columns = ("chosen by", *(f"batches of {batch}" for batch in played))
-        self._section(f"Games: {run.name}", self._picture(games.chart(run.name, played, run.metric)),
-                      page.table(columns, games.table_rows(played, "metric"),
-                                 f"{run.metric.title} [%] with all labels: mean ± standard deviation over environments."),
-                      page.table(columns, games.table_rows(played, "test_loss"), "Test loss with all labels."))
-
-    def _picks(self, run):
-        pool = self.inputs.main_pool
-        if pool is None or not run.batches or sum(map(len, run.all_batches())) > picks.MOST_PICKS:
-            return
-        survey = self.surveys[pool.path]
-        for ids in run.all_batches():
-            if (survey.of(ids)[0] < 0).any():
-                return  # of another pool
-        measured = picks.measure(run.batches, pool, survey)
-        if self._main_boxes() is not None:
-            self._section(f"What was picked: {run.name}", *self._box_picks(run, measured))
-            return
-        parts = [self._picture(picks.chart(run.name, measured)),
-                 page.table(("acquisition", *(title for _, title in picks.TITLES)), picks.table_rows(measured),
-                            "Means over repeats and cycles.")]
-        if pool.has_images():
-            first = [(f"{acquisition}: its first picks", repeats[0][0][:FIRST_PICKS]) for acquisition, repeats in run.batches.items()]
-            parts.append(self._picture(sheets.contact_sheet(
-                f"{run.name}-picks-images", "Images picked in the first cycle",
-                [self._group(heading, ids, None, None) for heading, ids in first])))
-        self._section(f"What was picked: {run.name}", *parts)
-
-    def _policy_training(self, run, training):
-        heat = "" if training.shares is None else self._picture(
-            policy.heat_map(run.name, training.shares, training.at))
-        said = page.paragraph("The run warned of nothing.") if not training.warnings else \
-            page.heading("The run warned") + "".join(page.paragraph(warning) for warning in training.warnings)
-        self._section(f"Training of a policy: {run.name}", self._picture(policy.training_chart(run.name, training)), heat,
-                      page.table(("in the last updates", "value"), policy.training_rows(training)), said)
-
-    def _roles(self, run):
-        if not roles.shares_of(run.ledger):
-            return
-        passed_over = run.ledger.get("actors", {}).get("passed_over", 0.0)
-        told = "" if not passed_over else page.paragraph(
-            f"Times an actor did not answer and others took over: {style.number(passed_over)}.")
-        self._section(f"Who waited for whom: {run.name}", self._picture(roles.chart(run.name, run.ledger)), told,
-                      page.table(("ranks that", "computed", "waited", "communicated", "in all"),
-                                 roles.table_rows(run.ledger), "Actors score, learners train. Seconds over all ranks of a "
-                                 "role."))
-
-    def _ledgers(self):
-        parts = []
-        for run in self.inputs.runs:
-            kinds = {kind: items for kind, items in run.ledger.items() if kind not in roles.KINDS}
-            if kinds:
-                parts += [page.heading(run.name), self._picture(charts.ledger(run.name, kinds))]
-        if parts:
-            self._section("Ledger: where time and operations went", *parts)
-
     # Scores
 
     def _of_acquisition(self, acquisition):
@@ -445,12 +229,3 @@ class _Report(BoxSections):
             parts.append(page.folded(name, note, inner))
         self._section("Configuration", page.paragraph("What made each input: the command, the versions, every setting."),
                       *parts)
-
-
-def _with_spread(mean, spread, digits, unit=""):
-    if not numpy.isfinite(mean):
-        return "–"
-    text = f"{mean:.{digits}f}"
-    if numpy.isfinite(spread):
-        text += f" ± {spread:.{digits}f}"
-    return text + unit

@@ -7,6 +7,7 @@ from thresher_report import charts, style
 from thresher_report.runs import band_of
 
 MOST_PICKS = 20000  # rows that are read
+FIRST_PICKS = 8  # images of a batch in a row
 
 
 def effective_classes(targets):
