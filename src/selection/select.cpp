@@ -179,12 +179,13 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
         }
         id_cut = find_id_cut(collective, tied, k - cut.greater);
     }
-    merge_winners(collective, Winners(rows, keys.noisy(), scan, cut.key, id_cut, k), selection);
+    double first_left_out = -std::numeric_limits<double>::infinity();
+    if (wanted > k) {
+        first_left_out = from_ordered_key(find_threshold(collective, scan.keys(), k + 1).key);
+    }
+    merge_winners(collective, Winners(rows, keys.noisy(), std::move(scan), cut.key, id_cut, k),
+                  selection);
     if (selector.inclusion) {
-        const double first_left_out =
-            wanted > k
-                ? double{from_ordered_key(find_threshold(collective, scan.keys(), k + 1).key)}
-                : -std::numeric_limits<double>::infinity();
         for (const float score : selection.scores) {
             const double logit = selector.name == "power" ? double{std::log(score)} : double{score};
             const double key = selector.beta * logit - keys.centre();

@@ -22,7 +22,8 @@ using Items = HugeBuffer<std::uint64_t>;
 
 /// Sorts `count` items by their upper halves, of which the lowest `bits` bits differ, descending;
 /// equal ones stay in order. Least significant digit first, all digits counted in one pass.
-Items sort_by_upper_half(Items items, std::size_t count, int bits) {
+/// `buffer` has room for as many.
+Items sort_by_upper_half(Items items, Items buffer, std::size_t count, int bits) {
     constexpr int kMaxWidth = 12;
     if (bits == 0) return items;
     const int digits = (bits + kMaxWidth - 1) / kMaxWidth;
@@ -35,7 +36,6 @@ Items sort_by_upper_half(Items items, std::size_t count, int bits) {
             ++places[static_cast<std::size_t>(digit)][rest & mask];
         }
     }
-    Items buffer = make_huge_buffer<std::uint64_t>(count);
     for (int digit = 0; digit < digits; ++digit) {
         auto& place = places[static_cast<std::size_t>(digit)];
         std::uint32_t next = 0;
@@ -95,7 +95,7 @@ std::vector<Winner> merge_sorted(const Gathered<Winner>& all) {
 
 }  // namespace
 
-Winners::Winners(const ScoredRows& rows, bool noisy, const Scan& scan, std::uint32_t cut,
+Winners::Winners(const ScoredRows& rows, bool noisy, Scan scan, std::uint32_t cut,
                  std::int64_t id_cut, std::int64_t limit)
     : rows_(rows), noisy_(noisy), cut_(cut) {
     const auto capacity = static_cast<std::size_t>(std::min(limit, scan.candidates()));
@@ -115,7 +115,7 @@ Winners::Winners(const ScoredRows& rows, bool noisy, const Scan& scan, std::uint
         }
     }
     count_ = count;
-    items_ = sort_by_upper_half(std::move(items), count,
+    items_ = sort_by_upper_half(std::move(items), scan.store->give_up(count), count,
                                 static_cast<int>(std::bit_width(largest - cut)));
     if (!rows.ids.empty()) sort_ties_by_id();
 }
