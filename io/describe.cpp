@@ -12,13 +12,13 @@
 #include "io/hdf5/file.hpp"
 #include "io/lookup_table_file.hpp"
 #include "io/policy_file.hpp"
-#include "io/pool_file.hpp"
-#include "io/predictions_file.hpp"
+#include "io/pool/pool_file.hpp"
+#include "io/pool/shard_manifest.hpp"
+#include "io/predictions/predictions_file.hpp"
+#include "io/predictions/scores_file.hpp"
 #include "io/provenance.hpp"
 #include "io/quarantine_table.hpp"
-#include "io/run_directory.hpp"
-#include "io/scores_file.hpp"
-#include "io/shard_manifest.hpp"
+#include "io/run/run_directory.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::io {

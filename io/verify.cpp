@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "io/batch_file.hpp"
-#include "io/checkpoint.hpp"
 #include "io/checksum.hpp"
 #include "io/hdf5/file.hpp"
+#include "io/pool/shard_manifest.hpp"
 #include "io/provenance.hpp"
-#include "io/shard_manifest.hpp"
+#include "io/run/checkpoint.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::io {

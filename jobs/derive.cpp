@@ -1,12 +1,12 @@
 // thresher derive: pool -> pool, spoiled or split, the truth kept; or scenes with boxes.
 
-#include "io/derive.hpp"
+#include "io/derive/derive.hpp"
 
 #include <fmt/ranges.h>
 
 #include <charconv>
 
-#include "io/scenes.hpp"
+#include "io/derive/scenes.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <map>
 
-#include "io/run_directory.hpp"
+#include "io/run/run_directory.hpp"
 #include "jobs/env_games.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"

@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "io/policy_file.hpp"
-#include "io/run_directory.hpp"
+#include "io/run/run_directory.hpp"
 #include "jobs/steps/candidate_curves.hpp"
 #include "jobs/steps/choice.hpp"
 #include "src/base/agreement.hpp"

@@ -2,12 +2,12 @@
 // reads captions how well it finds images by them, and classes by their names; of a detector its
 // average precision.
 
-#include "src/training/evaluate.hpp"
+#include "src/training/evaluation/evaluate.hpp"
 
 #include <fmt/format.h>
 
-#include "io/block_reader.hpp"
 #include "io/detections/metric_file.hpp"
+#include "io/pool/block_reader.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "jobs/steps/detection_summary.hpp"
 #include "jobs/steps/detections_file.hpp"
@@ -15,8 +15,8 @@
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/pool/vocabulary.hpp"
-#include "src/training/evaluate_detector.hpp"
-#include "src/training/retrieval.hpp"
+#include "src/training/evaluation/evaluate_detector.hpp"
+#include "src/training/evaluation/retrieval.hpp"
 #include "src/training/train_options.hpp"
 
 namespace thresher::jobs {

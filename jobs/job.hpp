@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "io/atomic_file.hpp"
+#include "io/predictions/shared_file.hpp"
 #include "io/provenance.hpp"
-#include "io/run_directory.hpp"
-#include "io/shared_file.hpp"
+#include "io/run/run_directory.hpp"
 #include "mpi/communicator.hpp"
 #include "mpi/watchdog.hpp"
 #include "src/base/collective.hpp"

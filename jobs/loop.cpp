@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "io/batch_file.hpp"
-#include "io/block_reader.hpp"
 #include "io/id_set.hpp"
+#include "io/pool/block_reader.hpp"
 #include "jobs/options/loop_options.hpp"
 #include "jobs/steps/checkpointing.hpp"
 #include "jobs/steps/loop_labels.hpp"
@@ -20,9 +20,9 @@
 #include "src/base/log.hpp"
 #include "src/base/stop_flag.hpp"
 #include "src/random/philox.hpp"
-#include "src/training/batch_loss.hpp"
-#include "src/training/evaluate.hpp"
-#include "src/training/evaluate_detector.hpp"
+#include "src/training/evaluation/evaluate.hpp"
+#include "src/training/evaluation/evaluate_detector.hpp"
+#include "src/training/loss/batch_loss.hpp"
 
 namespace thresher::jobs {
 

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <map>
 
-#include "io/run_directory.hpp"
+#include "io/run/run_directory.hpp"
 #include "jobs/steps/candidate_curves.hpp"
 #include "jobs/steps/choice.hpp"
 #include "jobs/steps/estimate_fidelity.hpp"

@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "io/policy_file.hpp"
-#include "io/run_directory.hpp"
+#include "io/run/run_directory.hpp"
 #include "jobs/options/policy_options.hpp"
 #include "jobs/options/training_options.hpp"
 #include "jobs/steps/candidate_curves.hpp"

@@ -2,8 +2,8 @@
 
 #include <fmt/ranges.h>
 
-#include "io/block_reader.hpp"
-#include "io/predictions_file.hpp"
+#include "io/pool/block_reader.hpp"
+#include "io/predictions/predictions_file.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "jobs/options/strategy_options.hpp"
 #include "jobs/verbs.hpp"

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "io/scores_file.hpp"
+#include "io/predictions/scores_file.hpp"
 #include "jobs/options/aggregate_options.hpp"
 #include "jobs/steps/score_source.hpp"
 #include "jobs/verbs.hpp"

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "io/run_directory.hpp"
+#include "io/run/run_directory.hpp"
 #include "jobs/options/actor_options.hpp"
 #include "jobs/steps/checkpointing.hpp"
 #include "jobs/steps/roles.hpp"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "io/importers/importers.hpp"
-#include "io/pool_writer.hpp"
+#include "io/pool/pool_writer.hpp"
 
 namespace thresher::io {
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "io/pool_file.hpp"
-#include "io/pool_writer.hpp"
+#include "io/pool/pool_file.hpp"
+#include "io/pool/pool_writer.hpp"
 #include "src/base/collective.hpp"
 #include "src/pool/quarantine.hpp"
 

@@ -3,9 +3,9 @@
 #include <cstring>
 #include <numeric>
 
-#include "io/block_reader.hpp"
 #include "io/checksum.hpp"
 #include "io/id_set.hpp"
+#include "io/pool/block_reader.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 

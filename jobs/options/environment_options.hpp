@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "io/pool_file.hpp"
+#include "io/pool/pool_file.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "src/environments/detection_proxy.hpp"
 #include "src/environments/environments.hpp"

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "io/block_reader.hpp"
 #include "io/checksum.hpp"
 #include "io/id_set.hpp"
+#include "io/pool/block_reader.hpp"
 #include "jobs/options/environment_options.hpp"
 #include "src/base/check.hpp"
 #include "src/environments/covering_rows.hpp"

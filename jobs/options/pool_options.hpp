@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "io/pool_file.hpp"
+#include "io/pool/pool_file.hpp"
 #include "jobs/job.hpp"
 #include "src/models/model_spec.hpp"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "io/pool_file.hpp"
+#include "io/pool/pool_file.hpp"
 #include "jobs/job.hpp"
 #include "src/strategy/predictor.hpp"
 

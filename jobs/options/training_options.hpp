@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "io/run_directory.hpp"
+#include "io/run/run_directory.hpp"
 #include "jobs/job.hpp"
 #include "src/models/model.hpp"
 #include "src/training/train_options.hpp"

@@ -3,7 +3,7 @@
 // The candidates of environments as a run's file shows them, so that what was picked of them can be
 // looked at.
 
-#include "io/run_directory.hpp"
+#include "io/run/run_directory.hpp"
 #include "jobs/options/environment_options.hpp"
 
 namespace thresher::jobs {

@@ -7,7 +7,7 @@
 #include <map>
 #include <string>
 
-#include "io/checkpoint.hpp"
+#include "io/run/checkpoint.hpp"
 #include "jobs/job.hpp"
 #include "src/base/check.hpp"
 #include "src/training/trainer.hpp"

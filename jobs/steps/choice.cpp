@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "io/policy_file.hpp"
-#include "io/row_values.hpp"
+#include "io/pool/row_values.hpp"
 #include "jobs/steps/choice_parts.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"

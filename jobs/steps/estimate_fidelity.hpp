@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "io/run_directory.hpp"
+#include "io/run/run_directory.hpp"
 #include "jobs/steps/policy_grounds.hpp"
 #include "src/policy/network/policy.hpp"
 

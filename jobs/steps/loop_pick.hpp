@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include "io/pool_file.hpp"
+#include "io/pool/pool_file.hpp"
 #include "jobs/options/loop_options.hpp"
 #include "jobs/steps/cycle_agent.hpp"
 #include "jobs/steps/loop_state.hpp"

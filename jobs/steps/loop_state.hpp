@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "io/run_directory.hpp"
+#include "io/run/run_directory.hpp"
 
 namespace thresher::jobs {
 

@@ -5,9 +5,9 @@
 #include <optional>
 #include <unordered_set>
 
-#include "io/block_reader.hpp"
 #include "io/checksum.hpp"
-#include "io/predictions_file.hpp"
+#include "io/pool/block_reader.hpp"
+#include "io/predictions/predictions_file.hpp"
 #include "src/acquisition/outputs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"

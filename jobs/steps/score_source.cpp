@@ -5,7 +5,7 @@
 #include <optional>
 #include <unordered_set>
 
-#include "io/scores_file.hpp"
+#include "io/predictions/scores_file.hpp"
 #include "jobs/options/aggregate_options.hpp"
 #include "src/acquisition/acquisition.hpp"
 #include "src/acquisition/joint/joint.hpp"

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "io/checksum.hpp"
-#include "io/predictions_file.hpp"
-#include "io/run_directory.hpp"
+#include "io/predictions/predictions_file.hpp"
+#include "io/run/run_directory.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "src/base/check.hpp"
 

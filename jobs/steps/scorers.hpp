@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "io/pool_file.hpp"
+#include "io/pool/pool_file.hpp"
 #include "jobs/options/method_options.hpp"
 #include "src/models/model.hpp"
 #include "src/training/trainer.hpp"

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <string>
 
-#include "io/run_status.hpp"
+#include "io/run/run_status.hpp"
 #include "src/base/progress.hpp"
 
 namespace thresher::jobs {

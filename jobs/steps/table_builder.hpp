@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "io/record_log.hpp"
+#include "io/run/record_log.hpp"
 #include "jobs/options/environment_options.hpp"
 #include "src/environments/record_workers.hpp"
 #include "src/environments/table_plan.hpp"

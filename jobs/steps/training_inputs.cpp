@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "io/block_reader.hpp"
 #include "io/checksum.hpp"
 #include "io/id_set.hpp"
+#include "io/pool/block_reader.hpp"
 #include "jobs/steps/checkpointing.hpp"
 #include "jobs/steps/roles.hpp"
 #include "src/base/agreement.hpp"

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "io/pool_file.hpp"
+#include "io/pool/pool_file.hpp"
 #include "jobs/options/method_options.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "jobs/options/training_options.hpp"

@@ -14,7 +14,7 @@
 #include "src/models/anchors.hpp"
 #include "src/models/detector/detector_spec.hpp"
 #include "src/models/tensors.hpp"
-#include "src/models/torchscript.hpp"
+#include "src/models/torchscript/torchscript.hpp"
 #include "src/selection/ordered_key.hpp"
 
 namespace thresher {

@@ -20,8 +20,8 @@
 #include "src/detection/presence.hpp"
 #include "src/environments/detection_learner.hpp"
 #include "src/random/permutation.hpp"
-#include "src/training/detection_loss.hpp"
-#include "src/training/evaluate_detector.hpp"
+#include "src/training/evaluation/evaluate_detector.hpp"
+#include "src/training/loss/detection_loss.hpp"
 #include "src/training/optimizer.hpp"
 
 namespace thresher {

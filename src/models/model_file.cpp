@@ -10,8 +10,8 @@
 #include <sstream>
 
 #include "src/base/check.hpp"
-#include "src/models/torchscript.hpp"
-#include "src/models/torchscript_detector.hpp"
+#include "src/models/torchscript/torchscript.hpp"
+#include "src/models/torchscript/torchscript_detector.hpp"
 
 namespace thresher {
 namespace {

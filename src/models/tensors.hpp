@@ -15,7 +15,8 @@ struct ModelOutputs {
     at::Tensor embedding;
     /// Of a detector: [n, anchors, 4], seen from the anchor (src/detection/box_code.hpp); logits
     /// are [n, anchors, classes] of a retinanet (each by itself, sigmoid), [n, anchors, classes +
-    /// 1] of an ssd (softmax, background last). Of a user's: src/models/torchscript_detector.hpp.
+    /// 1] of an ssd (softmax, background last). Of a user's:
+    /// src/models/torchscript/torchscript_detector.hpp.
     at::Tensor boxes{};
     /// Of a detector with two class heads: what each says, [2, n, anchors, ...]; logits then are
     /// those of the mean of their probabilities.

@@ -16,9 +16,9 @@
 #include "src/base/phases.hpp"
 #include "src/models/model.hpp"
 #include "src/pool/example_source.hpp"
-#include "src/training/batch_loss.hpp"
 #include "src/training/flat_tensors.hpp"
 #include "src/training/gradient_buckets.hpp"
+#include "src/training/loss/batch_loss.hpp"
 #include "src/training/shard_plan.hpp"
 #include "src/training/train_options.hpp"
 

@@ -4,8 +4,8 @@
 #include <numeric>
 
 #include "src/base/check.hpp"
-#include "src/training/augment.hpp"
-#include "src/training/box_augment.hpp"
+#include "src/training/augment/augment.hpp"
+#include "src/training/augment/box_augment.hpp"
 #include "src/training/prioritised/method.hpp"
 
 namespace thresher {

@@ -17,9 +17,9 @@
 #include "src/training/actors/actor_feed.hpp"
 #include "src/training/batch_gradient.hpp"
 #include "src/training/batch_stream.hpp"
+#include "src/training/evaluation/validation.hpp"
 #include "src/training/optimizer.hpp"
 #include "src/training/prioritised/method.hpp"
-#include "src/training/validation.hpp"
 
 namespace thresher {
 namespace {

@@ -16,11 +16,11 @@
 #include "io/importers/voc_annotation.hpp"
 #include "io/labelling/answers.hpp"
 #include "io/lookup_table_file.hpp"
-#include "io/pool_file.hpp"
-#include "io/run_directory.hpp"
-#include "io/run_status.hpp"
-#include "io/scores_file.hpp"
-#include "io/shard_manifest.hpp"
+#include "io/pool/pool_file.hpp"
+#include "io/pool/shard_manifest.hpp"
+#include "io/predictions/scores_file.hpp"
+#include "io/run/run_directory.hpp"
+#include "io/run/run_status.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::test {

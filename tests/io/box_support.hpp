@@ -3,7 +3,7 @@
 // Small pools with boxes. Row i has i mod 4 boxes; box j of it starts at (i, j), is 2 + j wide and
 // 3 high, of class (i + j) mod 3, and its object has the area 10 i + j.
 
-#include "io/pool_file.hpp"
+#include "io/pool/pool_file.hpp"
 #include "src/pool/boxes.hpp"
 #include "tests/io/support.hpp"
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "io/pool_writer.hpp"
+#include "io/pool/pool_writer.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::test {

@@ -1,10 +1,10 @@
 #include <cmath>
 
-#include "io/block_reader.hpp"
-#include "io/derive.hpp"
+#include "io/derive/derive.hpp"
 #include "io/describe.hpp"
 #include "io/hdf5/file.hpp"
 #include "io/importers/importers.hpp"
+#include "io/pool/block_reader.hpp"
 #include "io/verify.hpp"
 #include "tests/io/box_support.hpp"
 #include "tests/support/catch.hpp"

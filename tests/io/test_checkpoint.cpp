@@ -1,7 +1,7 @@
 #include <atomic>
 
 #include "io/atomic_file.hpp"
-#include "io/checkpoint.hpp"
+#include "io/run/checkpoint.hpp"
 #include "src/base/thread_collective.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "io/checkpoint.hpp"
+#include "io/run/checkpoint.hpp"
 #include "src/base/thread_collective.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"

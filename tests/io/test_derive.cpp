@@ -3,8 +3,8 @@
 #include <map>
 #include <set>
 
-#include "io/derive.hpp"
-#include "io/pool_writer.hpp"
+#include "io/derive/derive.hpp"
+#include "io/pool/pool_writer.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"
 

@@ -3,10 +3,10 @@
 #include <map>
 #include <set>
 
-#include "io/derive.hpp"
+#include "io/derive/derive.hpp"
 #include "io/describe.hpp"
 #include "io/importers/importers.hpp"
-#include "io/pool_writer.hpp"
+#include "io/pool/pool_writer.hpp"
 #include "src/pool/vocabulary.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"

@@ -1,9 +1,9 @@
 #include "io/atomic_file.hpp"
 #include "io/batch_file.hpp"
-#include "io/checkpoint.hpp"
 #include "io/describe.hpp"
-#include "io/run_directory.hpp"
-#include "io/scores_file.hpp"
+#include "io/predictions/scores_file.hpp"
+#include "io/run/checkpoint.hpp"
+#include "io/run/run_directory.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"
 

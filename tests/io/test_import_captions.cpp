@@ -2,8 +2,8 @@
 #include <set>
 
 #include "io/atomic_file.hpp"
-#include "io/block_reader.hpp"
 #include "io/importers/importers.hpp"
+#include "io/pool/block_reader.hpp"
 #include "src/pool/vocabulary.hpp"
 #include "tests/io/png_support.hpp"
 #include "tests/io/support.hpp"

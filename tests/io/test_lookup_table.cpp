@@ -5,7 +5,7 @@
 
 #include "io/hdf5/file.hpp"
 #include "io/lookup_table_file.hpp"
-#include "io/record_log.hpp"
+#include "io/run/record_log.hpp"
 #include "src/base/check.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"

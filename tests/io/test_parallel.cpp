@@ -3,9 +3,9 @@
 #include <optional>
 
 #include "io/hdf5/parallel_file.hpp"
-#include "io/predictions_file.hpp"
-#include "io/run_directory.hpp"
-#include "io/scores_file.hpp"
+#include "io/predictions/predictions_file.hpp"
+#include "io/predictions/scores_file.hpp"
+#include "io/run/run_directory.hpp"
 #include "mpi/communicator.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/ranks.hpp"

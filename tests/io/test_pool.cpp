@@ -6,7 +6,7 @@
 
 #include "io/checksum.hpp"
 #include "io/hdf5/file.hpp"
-#include "io/pool_file.hpp"
+#include "io/pool/pool_file.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"
 

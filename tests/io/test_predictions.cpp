@@ -2,7 +2,7 @@
 #include <limits>
 
 #include "io/hdf5/file.hpp"
-#include "io/predictions_file.hpp"
+#include "io/predictions/predictions_file.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/same_bits.hpp"

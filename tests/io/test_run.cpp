@@ -1,7 +1,7 @@
 #include <sys/wait.h>
 
 #include "io/atomic_file.hpp"
-#include "io/run_directory.hpp"
+#include "io/run/run_directory.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"
 

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "io/hdf5/file.hpp"
-#include "io/scores_file.hpp"
+#include "io/predictions/scores_file.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"
 

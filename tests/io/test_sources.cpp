@@ -1,4 +1,4 @@
-#include "io/block_reader.hpp"
+#include "io/pool/block_reader.hpp"
 #include "tests/io/support.hpp"
 #include "tests/support/catch.hpp"
 

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "src/base/check.hpp"
-#include "src/models/torchscript.hpp"
+#include "src/models/torchscript/torchscript.hpp"
 #include "tests/models/model_bytes.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/toy_pool.hpp"

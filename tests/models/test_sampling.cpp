@@ -13,7 +13,7 @@
 #include "src/models/dropout_masks.hpp"
 #include "src/models/input_reader.hpp"
 #include "src/models/mask_keys.hpp"
-#include "src/models/torchscript.hpp"
+#include "src/models/torchscript/torchscript.hpp"
 #include "tests/models/model_bytes.hpp"
 #include "tests/models/scripted.hpp"
 #include "tests/support/catch.hpp"

@@ -1,6 +1,6 @@
 // A user's detector, as torchvision's are scripted.
 
-#include "src/models/torchscript_detector.hpp"
+#include "src/models/torchscript/torchscript_detector.hpp"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -18,7 +18,7 @@
 #include "src/models/input_reader.hpp"
 #include "src/models/tensors.hpp"
 #include "src/strategy/predictor.hpp"
-#include "src/training/evaluate_detector.hpp"
+#include "src/training/evaluation/evaluate_detector.hpp"
 #include "tests/strategy/predict_all.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/toy_pool.hpp"

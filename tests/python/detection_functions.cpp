@@ -15,7 +15,7 @@
 #include "src/detection/box_code.hpp"
 #include "src/detection/detect.hpp"
 #include "src/models/tensors.hpp"
-#include "src/training/detection_loss.hpp"
+#include "src/training/loss/detection_loss.hpp"
 
 using namespace thresher;
 using nlohmann::json;

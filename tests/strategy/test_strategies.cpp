@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "src/base/check.hpp"
-#include "src/models/torchscript.hpp"
+#include "src/models/torchscript/torchscript.hpp"
 #include "src/strategy/predictor.hpp"
 #include "src/strategy/strategy.hpp"
 #include "tests/models/model_bytes.hpp"

@@ -7,8 +7,8 @@
 
 #include "src/pool/letter_box.hpp"
 #include "src/pool/memory_source.hpp"
-#include "src/training/box_augment.hpp"
-#include "src/training/image_window.hpp"
+#include "src/training/augment/box_augment.hpp"
+#include "src/training/augment/image_window.hpp"
 #include "src/training/super_batches.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/toy_pool.hpp"

@@ -1,4 +1,4 @@
-#include "src/training/contrastive.hpp"
+#include "src/training/loss/contrastive.hpp"
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/eye.h>

@@ -1,6 +1,6 @@
 // What a detector's outputs cost: by hand, by finite differences, and image by image.
 
-#include "src/training/detection_loss.hpp"
+#include "src/training/loss/detection_loss.hpp"
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
@@ -20,7 +20,7 @@
 #include "src/models/input_reader.hpp"
 #include "src/models/tensors.hpp"
 #include "src/training/batch_gradient.hpp"
-#include "src/training/batch_loss.hpp"
+#include "src/training/loss/batch_loss.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/toy_pool.hpp"
 

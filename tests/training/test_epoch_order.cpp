@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "src/base/check.hpp"
-#include "src/training/augment.hpp"
+#include "src/training/augment/augment.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/toy_pool.hpp"
 

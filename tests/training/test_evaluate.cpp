@@ -1,4 +1,4 @@
-#include "src/training/evaluate.hpp"
+#include "src/training/evaluation/evaluate.hpp"
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>

@@ -1,6 +1,6 @@
 // What a detector is worth over ranks: an untrained one will do.
 
-#include "src/training/evaluate_detector.hpp"
+#include "src/training/evaluation/evaluate_detector.hpp"
 
 #include <c10/core/GradMode.h>
 

@@ -1,4 +1,4 @@
-#include "src/training/retrieval.hpp"
+#include "src/training/evaluation/retrieval.hpp"
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
@@ -14,7 +14,7 @@
 #include "src/models/input_reader.hpp"
 #include "src/models/token_reader.hpp"
 #include "src/pool/example_blocks.hpp"
-#include "src/training/evaluate.hpp"
+#include "src/training/evaluation/evaluate.hpp"
 #include "src/training/trainer.hpp"
 #include "tests/models/model_bytes.hpp"
 #include "tests/strategy/predict_all.hpp"

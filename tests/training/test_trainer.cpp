@@ -13,8 +13,8 @@
 
 #include "src/base/check.hpp"
 #include "src/base/thread_collective.hpp"
-#include "src/models/torchscript.hpp"
-#include "src/training/evaluate.hpp"
+#include "src/models/torchscript/torchscript.hpp"
+#include "src/training/evaluation/evaluate.hpp"
 #include "tests/models/model_bytes.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/toy_pool.hpp"

@@ -9,7 +9,7 @@
 #include "src/models/detector/heads.hpp"
 #include "src/models/detector/loss_head.hpp"
 #include "src/models/detector/trunk.hpp"
-#include "src/models/network.hpp"
+#include "src/models/networks/network.hpp"
 
 namespace thresher {
 namespace {

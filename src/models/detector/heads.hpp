@@ -6,8 +6,8 @@
 #include <memory>
 #include <vector>
 
-#include "src/models/layers.hpp"
 #include "src/models/model_spec.hpp"
+#include "src/models/networks/layers.hpp"
 
 namespace thresher {
 

@@ -4,7 +4,7 @@
 #include <ATen/ops/norm.h>
 
 #include "src/models/detector/detector_spec.hpp"
-#include "src/models/residual.hpp"
+#include "src/models/networks/residual.hpp"
 
 namespace thresher {
 namespace {

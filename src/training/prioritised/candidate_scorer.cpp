@@ -16,7 +16,7 @@
 #include "src/models/tensors.hpp"
 #include "src/models/token_reader.hpp"
 #include "src/strategy/alignment.hpp"
-#include "src/training/batch_loss.hpp"
+#include "src/training/loss/batch_loss.hpp"
 
 namespace thresher {
 
