@@ -71,6 +71,29 @@ class StoppedMessages final : public Messages {
     int sent_ = 0;
 };
 
+/// Fails from the send of this number on, counted from 1.
+class BrokenMessages final : public Messages {
+  public:
+    BrokenMessages(Messages& inner, int broken)
+        : Messages(inner.most_unsent()), inner_(inner), broken_(broken) {}
+    int rank() const override { return inner_.rank(); }
+    int size() const override { return inner_.size(); }
+
+  private:
+    void do_send(int to, SharedBytes bytes) override {
+        if (++sent_ >= broken_) fail<Error>("the network is gone");
+        inner_.send(to, std::move(bytes));
+    }
+    std::int64_t do_unsent(int) override { return 0; }
+    std::optional<Message> do_receive(std::chrono::microseconds patience) override {
+        return inner_.receive(patience);
+    }
+    void do_close() override {}
+
+    Messages& inner_;
+    int broken_, sent_ = 0;
+};
+
 }  // namespace
 
 TEST_CASE("with scores that are never behind, training with actors is co-located training") {
@@ -190,6 +213,20 @@ TEST_CASE("where one rank fails, actors and learners end with its error") {
                           contains("toy.h5 is truncated") &&
                               contains(fmt::format("on rank {} of {}", broken < 2 ? broken : 3,
                                                    broken < 2 ? 2 : 4)));
+    }
+}
+
+TEST_CASE("where the leading learner cannot send, no other learner is left waiting") {
+    const MemoryPool pool = noisy_pool(200, 0.3);
+    for (const int broken : {1, 2, 7}) {
+        INFO("from message " << broken << " on");
+        Run run;
+        run.messages_of = [&](Messages& messages) -> std::unique_ptr<Messages> {
+            if (messages.rank() != 0) return nullptr;
+            return std::make_unique<BrokenMessages>(messages, broken);
+        };
+        CHECK_THROWS_WITH(with_actors(topology_of(2, 2, 1), pool, options_for("learnability"), run),
+                          contains("the network is gone") && contains("rank 0 of 4"));
     }
 }
 

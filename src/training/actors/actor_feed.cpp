@@ -49,34 +49,48 @@ ActorFeed::ActorFeed(Model& learner, const Companions& companions, ExampleSource
 
 ActorFeed::~ActorFeed() {
     if (!leads()) return;
-    try {
-        for (int actor = 0; actor < link_.topology.actors; ++actor) {
+    for (int actor = 0; actor < link_.topology.actors; ++actor) {
+        try {
             link_.messages.send(rank_of(actor), pack(MessageKind::end));
-            if (bank_ && bank_->is_silent(actor)) {
-                log::warn("the actor on rank {} still does not answer: the job ends when it does",
-                          rank_of(actor));
-            }
+        } catch (const std::exception& error) {
+            log::error("the actor on rank {} could not be told of the end: {}", rank_of(actor),
+                       error.what());
         }
-    } catch (const std::exception& error) {
-        log::error("the actors could not be told of the end: {}", error.what());
+        if (bank_ && bank_->is_silent(actor)) {
+            log::warn("the actor on rank {} still does not answer: the job ends when it does",
+                      rank_of(actor));
+        }
+    }
+}
+
+/// What the leading learner alone does: where it fails, the others must not wait for it in the sum
+/// of next().
+void ActorFeed::lead(const std::function<void()>& part) {
+    if (!leads() || failure_) return;
+    try {
+        part();
+    } catch (...) {
+        failure_ = std::current_exception();
     }
 }
 
 void ActorFeed::updated(std::int64_t step, std::int64_t steps, Phases& phases) {
-    if (!leads()) return;
+    if (!leads() || step == steps) return;  // after the last update nobody needs anything
     const auto timer = phases.time("publish");
-    const Topology& topology = link_.topology;
-    if (!bank_) {
-        const MemoryBank::Bounds bounds{portions_.shards, topology.open_super_batches(),
-                                        topology.max_staleness,
-                                        topology.portions_an_actor(portions_), topology.patience_s};
-        bank_.emplace(topology.actors, bounds, step, steps);
-    }
-    if (version_ < 0 || step % topology.publish_every == 0) {
-        published_ = pack_parameters(step, models_);
-        version_ = step;
-    }
-    exchange({});
+    lead([&] {
+        const Topology& topology = link_.topology;
+        if (!bank_) {
+            const MemoryBank::Bounds bounds{
+                portions_.shards, topology.open_super_batches(), topology.max_staleness,
+                topology.portions_an_actor(portions_), topology.patience_s};
+            bank_.emplace(topology.actors, bounds, step, steps);
+        }
+        if (version_ < 0 || step % topology.publish_every == 0) {
+            published_ = pack_parameters(step, models_);
+            version_ = step;
+        }
+        exchange({});
+    });
 }
 
 /// All that can be done without waiting: takes in what has come, within `patience`, passes over
@@ -160,15 +174,17 @@ Batch ActorFeed::next(std::int64_t step, std::int64_t, Phases& phases) {
     std::array<std::int64_t, 2> told{0, 0};
     {
         const auto timer = phases.time("wait");
-        if (leads()) {
+        lead([&] {
             if (wait_for_scores()) {
                 scores = take_scores(step, told[1]);
             } else {
                 told[0] = 1;
             }
-        }
+        });
+        if (failure_) told[0] = 1;
         learners_.all_reduce_sum_patiently(told);
     }
+    if (failure_) std::rethrow_exception(failure_);
     if (told[0] != 0) give_up();
     SubBatch sub_batch;
     {

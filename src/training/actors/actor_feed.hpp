@@ -5,6 +5,8 @@
 // choose from it as they would from scores of their own, and read, or are sent, the chosen rows.
 
 #include <chrono>
+#include <exception>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -44,9 +46,11 @@ class ActorFeed final : public BatchSource {
     bool scores() const override { return true; }
     bool has_staleness() const override { return true; }
 
-    /// Adds to the phases wait, choose and read. Ends as give_up() does where a rank has failed.
+    /// Adds to the phases wait, choose and read. Ends as give_up() does where another rank has
+    /// failed. Collective over the learners.
     Batch next(std::int64_t step, std::int64_t steps, Phases& phases) override;
-    /// Publishes the parameters, where they are due. Adds to the phase publish.
+    /// Publishes the parameters, where they are due; what fails in it is told by the next call of
+    /// next(). Adds to the phase publish. Local.
     void updated(std::int64_t step, std::int64_t steps, Phases& phases) override;
 
     double online_flops() const override { return online_flops_; }
@@ -61,6 +65,7 @@ class ActorFeed final : public BatchSource {
     bool leads() const { return learners_.is_root(); }
     int rank_of(int actor) const { return link_.topology.learners + actor; }
 
+    void lead(const std::function<void()>& part);
     void exchange(std::chrono::microseconds patience);
     void take(Message&& message);
     void keep(int actor, Answer&& answer);
@@ -81,6 +86,7 @@ class ActorFeed final : public BatchSource {
     bool candidates_wanted_;      ///< a reference is trained on all of them
 
     std::optional<MemoryBank> bank_;  ///< of the leading learner
+    std::exception_ptr failure_;      ///< its, of which the other learners are told by next()
     SharedBytes published_;
     std::int64_t version_ = -1;           ///< of what was published
     std::vector<std::int64_t> versions_;  ///< that the actors have been sent

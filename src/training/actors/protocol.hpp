@@ -2,9 +2,8 @@
 
 // What travels between the leading learner and an actor, as bytes:
 //
-//   to the actor     parameters   version, then the tensors of the models that score and are
-//   trained
-//                    portion      to be scored
+//   to the actor     parameters   version, then the tensors of the models that are trained
+//                    portions     to be scored
 //                    forget       everything asked of the actor before this
 //                    end          of training
 //   to the learner   scores       of a portion, with what they took
