@@ -32,8 +32,9 @@ namespace {
 void add_common_options(CLI::App& app, CommonOptions& common) {
     const std::string group = "Common to all verbs";
     app.add_option("--seed", common.seed, "Seed of everything random")->group(group);
-    app.add_option("--threads", common.threads,
-                   "Threads of each rank; 0 = the node's cores shared out")
+    app.add_option(
+           "--threads", common.threads,
+           "Threads of each rank; 0 = its share of the node's cores, of those it may run on")
         ->check(CLI::NonNegativeNumber)
         ->group(group);
     app.add_option("--device", common.device, "auto, cpu, cuda or cuda:N")->group(group);
@@ -75,12 +76,20 @@ bool says_nothing(const CLI::ConfigItem& item) {
     return item.inputs.size() == 1 && (item.inputs[0].empty() || item.inputs[0] == "[]");
 }
 
-/// Threads for each rank: what was asked for, else the node's cores over the ranks on it.
+/// Cores that this process may run on: mpirun and srun may bind a rank to a few.
+int allowed_cores() {
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
+    return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
+/// Threads for each rank: what was asked for, else the node's cores over the ranks on it, and no
+/// more than it may use.
 int choose_threads(int asked, const mpi::Communicator* world) {
     if (asked > 0) return asked;
-    const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
     const int on_node = world == nullptr ? 1 : world->split_node_local().size();
-    return std::max(1, cores / on_node);
+    const int cores = static_cast<int>(std::thread::hardware_concurrency());
+    return std::max(1, std::min(cores / on_node, allowed_cores()));
 }
 
 int cuda_index(const std::string& device) {

@@ -100,9 +100,14 @@ int run_verb(int argc, char** argv) {
     }
     try {
         thresher::mpi::Environment environment(argc, argv);
-        const auto world = thresher::mpi::Communicator::world();
-        return thresher::mpi::run_to_the_end_together(
-            world, [&] { return run(*verb, arguments, &world); }, report);
+        try {
+            const auto world = thresher::mpi::Communicator::world();
+            return thresher::mpi::run_to_the_end_together(
+                world, [&] { return run(*verb, arguments, &world); }, report);
+        } catch (const std::exception& error) {
+            report(error.what());  // before the environment, which ends the job at once
+            throw;
+        }
     } catch (const std::exception& error) {
         report(error.what());
         return static_cast<int>(ExitCode::failure);
@@ -112,8 +117,12 @@ int run_verb(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const int exit_code = run_verb(argc, argv);
-#ifdef NDEBUG
+    int exit_code = run_verb(argc, argv);
+    if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && exit_code == 0) {
+        std::fprintf(stderr, "thresher: stdout cannot be written: results are lost\n");
+        exit_code = static_cast<int>(ExitCode::failure);
+    }
+#if defined(NDEBUG) && !defined(__SANITIZE_ADDRESS__)
     // Files are closed and MPI is finalized: what would follow is LibTorch's operators taken apart
     // one by one, a third of the time that a short command takes.
     std::fflush(nullptr);

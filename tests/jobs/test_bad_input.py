@@ -186,6 +186,18 @@ class BadInput(JobTest):
             self.assert_fails(1, ["run", str(first.pid)], "train", "--pool", pool, "--model", "mlp", "--run",
                               self.path("run"), "--resume", ranks=ranks)
 
+    def test_stdout_that_cannot_be_written(self):
+        with open("/dev/full", "w") as full:
+            process = subprocess.run([THRESHER, "list"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=self.directory)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("stdout cannot be written", process.stderr)
+
+    def test_rank_that_may_run_on_one_core(self):
+        one = {min(os.sched_getaffinity(0))}
+        process = subprocess.run([THRESHER, "list", "--log-level", "debug"], capture_output=True, text=True, cwd=self.directory,
+                                 preexec_fn=lambda: os.sched_setaffinity(0, one))
+        self.assertIn("1 thread each", process.stderr)
+
     def test_usage(self):
         for arguments, words in (
                 (("bake",), ["unknown verb \"bake\""]),
