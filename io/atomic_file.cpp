@@ -54,7 +54,9 @@ void write_file_synced(const std::string& path, std::string_view text) {
 
 void write_file(const std::string& path, std::string_view text, Overwrite overwrite) {
     AtomicFile file(path, overwrite);
-    write_file_synced(file.temporary(), text);
+    Descriptor written(file.temporary(), O_WRONLY | O_TRUNC);
+    written.write(text);
+    written.close();
     file.commit();
 }
 

@@ -77,12 +77,15 @@ void add_quarantine(Lines& lines, const std::vector<QuarantinedRow>& rows) {
     }
 }
 
+/// Images are counted in memory: not those of a larger pool.
+constexpr std::int64_t kMostCompared = std::int64_t{1} << 24;
+
 /// Captions, how many rows share their images, and how many captions belong to another one.
 void describe_text(Lines& lines, const PoolFile& pool) {
     const PoolInfo& info = pool.info();
     lines.add("captions", fmt::format("{} tokens each, of a vocabulary of {}", info.token_length,
                                       info.vocabulary));
-    if (pool.has_image_ids()) {
+    if (pool.has_image_ids() && info.rows <= kMostCompared) {
         std::vector<std::int64_t> images(static_cast<std::size_t>(info.rows)), caption_of(images);
         pool.read_image_ids({0, info.rows}, images);
         pool.read_caption_of({0, info.rows}, caption_of);

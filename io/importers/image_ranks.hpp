@@ -18,13 +18,15 @@ namespace thresher::io {
 using DecodeImage =
     std::function<DecodedImage(const std::string& name, const std::vector<std::int64_t>& shape)>;
 
-/// The images of `names`, in their order. At the root; the others are in help_decoding().
+/// The images of `names`, in their order. Collective with help_decoding(), in which the other ranks
+/// are: at the root.
 std::vector<DecodedImage> decode_over_ranks(Collective& collective,
                                             std::span<const std::string> names,
                                             const std::vector<std::int64_t>& shape,
                                             const DecodeImage& decode);
 
-/// Decodes what the root asks for until it calls dismiss_helpers(). On all ranks but the root.
+/// Decodes what the root asks for until it calls dismiss_helpers(). Collective: on all ranks but
+/// the root, which alone calls the other two.
 void help_decoding(Collective& collective, const DecodeImage& decode);
 void dismiss_helpers(Collective& collective);
 

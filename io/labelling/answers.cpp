@@ -38,7 +38,7 @@ std::string choice_of(const json& annotation, const std::string& path, const std
     return choice;
 }
 
-std::vector<Answer> from_label_studio(const json& tasks, const std::string& path) {
+std::vector<Answer> from_label_studio(const json& tasks, const std::string& path) try {
     std::vector<Answer> answers;
     for (std::size_t i = 0; i < tasks.size(); ++i) {
         const json& task = tasks[i];
@@ -59,6 +59,8 @@ std::vector<Answer> from_label_studio(const json& tasks, const std::string& path
         }
     }
     return answers;
+} catch (const json::exception& error) {
+    fail<FileError>("{}: is no export of Label Studio: {}", path, error.what());
 }
 
 std::vector<Answer> from_cvat(const std::string& text, const std::string& path) {

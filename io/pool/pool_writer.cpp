@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "io/checksum.hpp"
+#include "io/file_lock.hpp"
 #include "io/hdf5/file.hpp"
 #include "io/pool/pool_datasets.hpp"
 #include "io/pool/pool_file.hpp"
@@ -17,6 +18,19 @@ namespace thresher::io {
 namespace fs = std::filesystem;
 
 namespace {
+
+/// Rows are added to a pool by one process at a time.
+class AppendLock {
+  public:
+    explicit AppendLock(const std::string& pool)
+        : lock_(pool + "/append.lock", "this pool, to which rows are added,", "add to another") {}
+    ~AppendLock() { lock_.remove(); }
+    AppendLock(const AppendLock&) = delete;
+    AppendLock& operator=(const AppendLock&) = delete;
+
+  private:
+    FileLock lock_;
+};
 
 /// A directory that goes away again, with what is in it, unless kept.
 class NewDirectory {
@@ -185,6 +199,9 @@ class PoolWriter::Body {
             FileError, !fs::exists(path_) || fs::is_directory(path_),
             "{}: is a file, a directory of shards is to be written; choose another name", path_);
         if (options_.append) {
+            if (fs::is_directory(path_)) {
+                lock_.emplace(path_);
+            }
             std::vector<std::string> problems;
             manifest_ = read_manifest(path_, problems);
             const PoolFile pool = open_pool(path_);
@@ -227,6 +244,9 @@ class PoolWriter::Body {
         write_provenance(*file_, "thresher-pool", provenance_);
         if (!schema_.ids) hdf5::write_attribute(file_->root(), "ids", std::string("rows"));
         if (sharded()) hdf5::write_attribute(file_->root(), "first_row", manifest_.rows() + rows_);
+        THRESHER_CHECK(options_.expected_rows == 0 || rows_ < options_.expected_rows,
+                       "{}: more rows are appended than the {} that were announced", path_,
+                       options_.expected_rows);
         fixed_rows_ = options_.expected_rows == 0 ? 0 : options_.expected_rows - rows_;
         if (sharded()) fixed_rows_ = std::min(fixed_rows_, options_.rows_per_shard);
         PoolSchema written = schema_;
@@ -330,7 +350,8 @@ class PoolWriter::Body {
     std::size_t first_shard_ = 0;
     std::int64_t rows_ = 0, fixed_rows_ = 0, largest_target_ = -1;
     std::vector<QuarantinedRow> quarantine_;
-    // Destroyed in reverse: the open file, then the temporary files, then the directory.
+    // Destroyed in reverse: the open file, then the temporary files, then the directory, the lock.
+    std::optional<AppendLock> lock_;
     std::optional<NewDirectory> directory_;
     std::vector<Shard> shards_;
     std::optional<hdf5::File> file_;

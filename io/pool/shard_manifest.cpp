@@ -23,12 +23,12 @@ ShardManifest read_manifest(const std::string& directory, std::vector<std::strin
     THRESHER_CHECK_AS(FileError, fs::exists(path),
                       "{}: is a directory without manifest.json, so no sharded pool", directory);
     const Json json = Json::parse(read_file(path), nullptr, false);
-    THRESHER_CHECK_AS(FileError, json.is_object() && json.value("format", "") == kFormat,
-                      "{}: is no manifest of a sharded pool (JSON with \"format\": \"{}\")", path,
-                      kFormat);
+    THRESHER_CHECK_AS(
+        FileError, json.is_object() && json.contains("format") && json["format"] == kFormat,
+        "{}: is no manifest of a sharded pool (JSON with \"format\": \"{}\")", path, kFormat);
     ShardManifest manifest;
-    expect_version(path, json.value("format_version", 0.0));
     try {
+        expect_version(path, json.value("format_version", 0.0));
         manifest.classes = json.at("classes").get<std::int64_t>();
         std::int64_t first_row = 0;
         for (const Json& entry : json.at("shards")) {

@@ -80,26 +80,26 @@ void remove_quietly(const std::string& path) {
 /// Gives `aside` the name `path`. Where there is a checkpoint of this step already, the two are
 /// exchanged, so that there is a whole one with this name at any instant.
 void publish(const std::string& aside, const std::string& path) {
-    bool published = std::rename(aside.c_str(), path.c_str()) == 0;
-    if (!published && fs::exists(path)) {
-        published =
-            renameat2(AT_FDCWD, aside.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0;
-        if (!published) {  // this file system cannot exchange
-            remove_quietly(path);
-            published = std::rename(aside.c_str(), path.c_str()) == 0;
+    const auto rename = [&] { return std::rename(aside.c_str(), path.c_str()) == 0 ? 0 : errno; };
+    int reason = rename();
+    if (reason != 0 && fs::exists(path)) {
+        reason = 0;
+        if (renameat2(AT_FDCWD, aside.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) != 0) {
+            remove_quietly(path);  // this file system cannot exchange
+            reason = rename();
         }
     }
-    THRESHER_CHECK_AS(FileError, published, "{}: the checkpoint cannot be renamed to {}: {}", aside,
-                      path, std::strerror(errno));
+    THRESHER_CHECK_AS(FileError, reason == 0, "{}: the checkpoint cannot be renamed to {}: {}",
+                      aside, path, std::strerror(reason));
 }
 
 CheckpointFiles read_checked(const std::string& path) {
     const Json manifest = Json::parse(read_file(path + "/manifest.json"), nullptr, false);
     THRESHER_CHECK_AS(FileError, manifest.is_object() && manifest.contains("files"),
                       "{}/manifest.json: is damaged", path);
-    expect_version(path + "/manifest.json", manifest.value("format_version", 0.0));
     CheckpointFiles files;
     try {
+        expect_version(path + "/manifest.json", manifest.value("format_version", 0.0));
         for (const Json& entry : manifest.at("files")) {
             const auto name = entry.at("file").get<std::string>();
             std::string bytes = read_file(path + "/" + name);

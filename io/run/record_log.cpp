@@ -69,18 +69,13 @@ RecordLog::RecordLog(std::string path, const std::string& plan, std::int64_t met
             }
         }
     }
-    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (descriptor_ < 0) fail_call(path_, "cannot be written");
+    file_.emplace(path_, O_RDWR | O_CREAT);
     // What a killed job left of a record is cut off.
-    if (::ftruncate(descriptor_, static_cast<off_t>(whole)) != 0 ||
-        ::lseek(descriptor_, 0, SEEK_END) < 0) {
+    if (::ftruncate(file_->get(), static_cast<off_t>(whole)) != 0) {
         fail_call(path_, "cannot be written");
     }
-    if (whole == 0) write(head);
-}
-
-RecordLog::~RecordLog() {
-    if (descriptor_ >= 0) ::close(descriptor_);
+    file_->seek(static_cast<std::int64_t>(whole));
+    if (whole == 0) file_->write(head);
 }
 
 void RecordLog::append(std::span<const std::int64_t> numbers, std::span<const double> metrics,
@@ -98,20 +93,11 @@ void RecordLog::append(std::span<const std::int64_t> numbers, std::span<const do
         records_[numbers[i]] = {seconds_each, {own.begin(), own.end()}};
     }
     // One call: a job that is killed leaves whole records, or at worst the beginning of one.
-    write(bytes);
-}
-
-void RecordLog::write(std::string_view bytes) {
-    while (!bytes.empty()) {
-        const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) fail_call(path_, "cannot be written");
-        bytes.remove_prefix(static_cast<std::size_t>(count));
-    }
+    file_->write(bytes);
 }
 
 void RecordLog::remove() {
-    ::close(std::exchange(descriptor_, -1));
+    file_.reset();
     std::filesystem::remove(path_);
     lock_.remove();
 }

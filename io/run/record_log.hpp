@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "io/run/file_lock.hpp"
+#include "io/descriptor.hpp"
+#include "io/file_lock.hpp"
 
 namespace thresher::io {
 
@@ -26,7 +28,6 @@ class RecordLog {
     /// are of. Throws FileError where the file was begun under another plan, or another job holds
     /// it.
     RecordLog(std::string path, const std::string& plan, std::int64_t metrics_each);
-    ~RecordLog();
     RecordLog(const RecordLog&) = delete;
     RecordLog& operator=(const RecordLog&) = delete;
 
@@ -38,12 +39,10 @@ class RecordLog {
     void remove();
 
   private:
-    void write(std::string_view bytes);
-
     std::string path_;
     FileLock lock_;
     std::int64_t metrics_each_;
-    int descriptor_ = -1;
+    std::optional<Descriptor> file_;
     std::map<std::int64_t, Record> records_;
 };
 

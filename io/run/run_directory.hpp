@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "io/file_lock.hpp"
 #include "io/provenance.hpp"
-#include "io/run/file_lock.hpp"
 #include "src/base/collective.hpp"
 
 namespace thresher::io {

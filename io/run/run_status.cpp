@@ -48,9 +48,9 @@ RunStatus read_run_status(const std::string& path) {
     const Json json = Json::parse(read_file(path), nullptr, false);
     THRESHER_CHECK_AS(FileError, json.is_object() && json.contains("parts"), "{}: is damaged",
                       path);
-    expect_version(path, json.value("format_version", 0.0));
     RunStatus status;
     try {
+        expect_version(path, json.value("format_version", 0.0));
         for (const Json& entry : json.at("parts")) {
             RunPart part;
             part.command_line = entry.at("command_line");

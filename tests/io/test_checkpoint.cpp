@@ -56,6 +56,11 @@ TEST_CASE("a damaged checkpoint is passed over, with the reason") {
     SECTION("a manifest that is no JSON") {
         write_file_synced(path + "/000002/manifest.json", "{");
     }
+    SECTION("a manifest with words for numbers") {
+        write_file_synced(
+            path + "/000002/manifest.json",
+            R"({"format": "thresher-checkpoint", "format_version": "x", "files": []})");
+    }
     const auto found = load_newest_checkpoint(path, *alone);
     REQUIRE(found.has_value());
     CHECK(found->step == 1);

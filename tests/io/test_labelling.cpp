@@ -116,7 +116,10 @@ TEST_CASE("answers are read from Label Studio's JSON, cancelled ones left out") 
         Overwrite::no);
     CHECK(contains(message_of([&] { read_answers(directory / "two.json"); }),
                    "task 1 has more than one choice"));
-    for (const char* text : {"[{\"data\": ", "{\"a\": 1}", "[3]"}) {
+    for (const char* text : {"[{\"data\": ", "{\"a\": 1}", "[3]",
+                             R"([{"data": {}, "annotations": [{"was_cancelled": null}]}])",
+                             R"([{"data": {}, "annotations": [{"result": [{"value": 3}]}]}])",
+                             R"([{"data": {}, "annotations": 3}])"}) {
         write_file(directory / "bad.json", text, Overwrite::yes);
         CHECK(contains(message_of([&] { read_answers(directory / "bad.json"); }), "bad.json: "));
     }

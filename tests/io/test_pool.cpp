@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "io/checksum.hpp"
+#include "io/file_lock.hpp"
 #include "io/hdf5/file.hpp"
 #include "io/pool/pool_file.hpp"
 #include "tests/io/support.hpp"
@@ -105,6 +106,33 @@ TEST_CASE("a sharded pool reads as one, and rows can be added as shards") {
     const PoolFile longer = open_pool(path);
     CHECK(longer.info().rows == 200);
     CHECK(longer.read_names({99, 101}) == std::vector<std::string>{"row-99", "row-0"});
+}
+
+TEST_CASE("rows are added to a pool by one process at a time") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "pool";
+    SmallPool small{.options = {.rows_per_shard = 32}};
+    small.write(path);
+    small.options.append = true;
+    {
+        const FileLock other(path + "/append.lock", "the pool", "wait");
+        const std::string message = message_of([&] { small.write(path); });
+        CHECK(contains(message, "append.lock"));
+        CHECK(contains(message, "is in use by process"));
+        CHECK(open_pool(path).info().rows == 100);
+    }
+    small.write(path);
+    CHECK(open_pool(path).info().rows == 200);
+    CHECK_FALSE(std::filesystem::exists(path + "/append.lock"));
+}
+
+TEST_CASE("rows beyond those that were announced are refused, at the end of a shard as well") {
+    const TemporaryDirectory directory;
+    for (const std::int64_t announced : {50, 64}) {
+        SmallPool small{.options = {.rows_per_shard = 32, .expected_rows = announced}};
+        CHECK(contains(message_of([&] { small.write(directory / "pool"); }), "announced"));
+    }
+    CHECK(directory.files().empty());
 }
 
 TEST_CASE("a sharded pool that replaces a longer one leaves none of its shards") {

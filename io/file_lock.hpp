@@ -21,6 +21,7 @@ class FileLock {
     void remove();
 
   private:
+    explicit FileLock(std::string path);  ///< holds nothing yet
     void release();
     std::string path_;
     int descriptor_ = -1;

@@ -1,4 +1,4 @@
-#include "io/run/file_lock.hpp"
+#include "io/file_lock.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -49,8 +49,11 @@ bool is_at(int descriptor, const std::string& path) {
 
 }  // namespace
 
+FileLock::FileLock(std::string path) : path_(std::move(path)) {}
+
+// Delegates, so that the destructor closes the file where this throws.
 FileLock::FileLock(std::string path, std::string_view what, std::string_view otherwise)
-    : path_(std::move(path)) {
+    : FileLock(std::move(path)) {
     bool locked = false;
     int reason = 0;
     do {  // whoever held it may remove the file between the two calls
