@@ -59,11 +59,10 @@ void Collective::start_all_reduce_sum(std::span<float> values) {
 }
 
 void Collective::finish_all_reduces() {
-    if (observer_ != nullptr) {
-        observer_->begin("all-reduces (sum, float32) that were started", 1.0);
-    }
+    // Counted when they were started.
+    Traffic counted;
+    Operation operation(counted, observer_, "all-reduces (sum, float32) that were started", 0);
     do_finish_sums();
-    if (observer_ != nullptr) observer_->end();
 }
 
 void Collective::all_reduce_min(std::span<std::int64_t> values) {

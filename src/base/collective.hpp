@@ -136,7 +136,8 @@ class Collective {
     void all_reduce_sum_patiently(std::span<std::int64_t> values);
 
     /// Tells the other ranks that this one has failed, without waiting for them. Every rank then
-    /// calls settle_failures with the ranks that did, once it knows them. agree() does both. Local.
+    /// calls settle_failures, which is collective, with the ranks that did. agree() does both.
+    /// Local.
     void announce_failure() { do_announce_failure(); }
     void settle_failures(std::span<const int> failed) { do_settle_failures(failed); }
 

@@ -2,6 +2,7 @@
 
 // The rows of one rank that can still be chosen, found in one pass over its scores.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -127,7 +128,7 @@ class CandidateStore {
 
     /// Room for `count` words of 64 bits: memory of the store where a block is that large, as fresh
     /// memory would be cleared first. What was kept is lost.
-    HugeBuffer<std::uint64_t> give_up(std::size_t count) {
+    HugeBuffer<std::uint64_t> give_up(std::size_t count) && {
         for (Block& block : blocks_) {
             if (block.size < 2 * count) continue;
             return HugeBuffer<std::uint64_t>(

@@ -69,8 +69,8 @@ std::int64_t check_rows(Collective& collective, const ScoredRows& rows);
 /// for k beyond the selectable rows, for an id that occurs twice and for a score below 0 under
 /// power (where a score of 0 is never drawn unless beta is 0). Memory: up to 8 bytes for each row
 /// that can still be chosen when the scan is over (few, unless k is a large share of all rows),
-/// plus 24 k at the root; power 5 bytes a row more; softrank 4 bytes a row, and 16 k on every rank.
-/// A rank may own up to 2^32 rows. Collective.
+/// plus 48 k at the root; power 5 bytes a row more; softrank 4 bytes a row, and 16 k on every rank.
+/// A rank may own fewer than 2^32 rows. Collective.
 Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64_t k,
                       const Selector& selector);
 

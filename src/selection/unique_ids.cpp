@@ -22,7 +22,7 @@ std::int64_t smallest_duplicate(std::vector<std::int64_t> ids) {
 }  // namespace
 
 void check_unique_ids(Collective& collective, std::span<const std::int64_t> ids) {
-    // Smallest id, then whether this rank's ids ascend, its first and its last.
+    // Its number of rows, the smallest id, whether its ids ascend, the first and the last.
     struct Summary {
         std::int64_t rows, smallest, ascending, first, last;
     };

@@ -72,12 +72,12 @@ void merge_two(std::span<const Winner> a, std::span<const Winner> b, Winner* out
 }
 
 /// All ranks' sorted lists as one: neighbours are merged until one is left.
-std::vector<Winner> merge_sorted(const Gathered<Winner>& all) {
+std::vector<Winner> merge_sorted(Gathered<Winner> all) {
     std::vector<std::size_t> begins{0};
     for (const std::int64_t count : all.counts) {
         if (count > 0) begins.push_back(begins.back() + static_cast<std::size_t>(count));
     }
-    std::vector<Winner> from = all.values, to(from.size());
+    std::vector<Winner> from = std::move(all.values), to(from.size());
     while (begins.size() > 2) {
         std::vector<std::size_t> next{0};
         for (std::size_t list = 0; list + 1 < begins.size(); list += 2) {
@@ -115,7 +115,7 @@ Winners::Winners(const ScoredRows& rows, bool noisy, Scan scan, std::uint32_t cu
         }
     }
     count_ = count;
-    items_ = sort_by_upper_half(std::move(items), scan.store->give_up(count), count,
+    items_ = sort_by_upper_half(std::move(items), std::move(*scan.store).give_up(count), count,
                                 static_cast<int>(std::bit_width(largest - cut)));
     if (!rows.ids.empty()) sort_ties_by_id();
 }
@@ -146,9 +146,9 @@ void merge_winners(Collective& collective, const Winners& own, Selection& select
     for (std::size_t place = 0; place < own.size(); ++place) {
         outgoing[place] = {own.id(place), own.score(place), own.key(place)};
     }
-    const Gathered<Winner> all = collective.gather_v(std::span<const Winner>(outgoing));
+    Gathered<Winner> all = collective.gather_v(std::span<const Winner>(outgoing));
     if (!collective.is_root()) return;
-    std::vector<Winner> merged = merge_sorted(all);
+    std::vector<Winner> merged = merge_sorted(std::move(all));
     make_room(selection.ids, merged.size());
     make_room(selection.scores, merged.size());
     for (std::size_t place = 0; place < merged.size(); ++place) {

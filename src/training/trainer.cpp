@@ -265,9 +265,8 @@ struct Trainer::Body {
         const auto shown = std::min(std::ssize(ids), kMostShown);
         const double loss = sums.loss / std::max(1.0, sums.labelled);
         return fmt::format(
-            "the {} has a loss of {} and a gradient that is not finite at update {} (epoch {}, "
-            "learning "
-            "rate {:.3g}), of the ids {}{}",
+            "the {} has a loss of {} or a gradient that is not finite at update {} (epoch {}, "
+            "learning rate {:.3g}), of the ids {}{}",
             kNames[place], std::isnan(loss) ? "nan" : fmt::format("{:.4g}", loss), step,
             step / steps_per_epoch, rate, fmt::join(ids.begin(), ids.begin() + shown, ", "),
             std::ssize(ids) > shown ? ", ..." : "");

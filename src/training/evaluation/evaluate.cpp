@@ -52,7 +52,6 @@ class Tally {
             ++rows();
             ++support(truth);
             ++predicted(guess);
-            ++bin_rows(bin);
             if (guess == truth) {
                 ++correct(truth);
                 ++bin_correct(bin);
@@ -87,11 +86,10 @@ class Tally {
   private:
     std::int64_t& rows() { return counts_[0]; }
     std::int64_t& without_target() { return counts_[1]; }
-    std::int64_t& bin_rows(std::size_t bin) { return counts_[2 + bin]; }
-    std::int64_t& bin_correct(std::size_t bin) { return counts_[2 + kBins + bin]; }
-    std::int64_t& support(std::size_t c) { return counts_[2 + 2 * kBins + c]; }
-    std::int64_t& predicted(std::size_t c) { return counts_[2 + 2 * kBins + classes_ + c]; }
-    std::int64_t& correct(std::size_t c) { return counts_[2 + 2 * kBins + 2 * classes_ + c]; }
+    std::int64_t& bin_correct(std::size_t bin) { return counts_[2 + bin]; }
+    std::int64_t& support(std::size_t c) { return counts_[2 + kBins + c]; }
+    std::int64_t& predicted(std::size_t c) { return counts_[2 + kBins + classes_ + c]; }
+    std::int64_t& correct(std::size_t c) { return counts_[2 + kBins + 2 * classes_ + c]; }
 
     std::size_t classes_;
     std::vector<std::int64_t> counts_;
