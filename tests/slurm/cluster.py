@@ -117,13 +117,15 @@ class Cluster:
 
     def lose_second_node(self):
         """As when a machine loses its power: nothing on it answers any more, and nothing says so."""
-        self.lost = self.on_second_node()
-        for pid in self.lost:
-            os.kill(pid, signal.SIGSTOP)
+        self.lost = []
+        while new := set(self.on_second_node()) - set(self.lost):  # what was started meanwhile
+            for pid in new:
+                self.kill(pid, signal.SIGSTOP)
+            self.lost += new
 
     def replace_second_node(self):
         for pid in self.lost:
-            os.kill(pid, signal.SIGKILL)
+            self.kill(pid, signal.SIGKILL)
         self.daemons["n2"].wait()
         for disk in ("tmp.n2", "spool.n2"):
             shutil.rmtree(self.directory / disk)
@@ -131,8 +133,21 @@ class Cluster:
 
     def on_second_node(self):
         """Its daemon, its job steps and their tasks."""
-        its = os.readlink(f"/proc/{self.daemons['n2'].pid}/ns/mnt")
-        return [pid for pid in self.processes() if os.readlink(f"/proc/{pid}/ns/mnt") == its]
+        def namespace(pid):
+            try:
+                return os.readlink(f"/proc/{pid}/ns/mnt")
+            except OSError:
+                return ""  # it has ended since
+
+        its = namespace(self.daemons["n2"].pid)
+        return [pid for pid in self.processes() if namespace(pid) == its]
+
+    @staticmethod
+    def kill(pid, number):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass  # it has ended since
 
     def processes(self):
         return list(processes_with(f"SLURM_CONF={self.config}"))
@@ -179,8 +194,5 @@ class Cluster:
             daemon.kill()
             daemon.wait()
         for pid in self.processes():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                continue
+            self.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.directory, ignore_errors=True)
