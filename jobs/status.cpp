@@ -12,8 +12,8 @@
 #include <thread>
 
 #include "io/atomic_file.hpp"
+#include "io/file_lock.hpp"
 #include "io/provenance.hpp"
-#include "io/run/file_lock.hpp"
 #include "io/run/run_status.hpp"
 #include "jobs/job.hpp"
 #include "jobs/verbs.hpp"
