@@ -10,24 +10,25 @@ constexpr std::int64_t kPieceRows = std::int64_t{1} << 17;
 
 }  // namespace
 
-Scan scan_all(const Keys& keys, std::int64_t rows, float threshold) {
-    Scan scan;
-    scan.store = std::make_unique<CandidateStore>();
-    scan.pieces.resize(static_cast<std::size_t>((rows + kPieceRows - 1) / kPieceRows));
-    std::vector<std::vector<std::uint32_t>> not_finite(scan.pieces.size());
+Candidates find_candidates(const Keys& keys, std::int64_t rows, float threshold) {
+    Candidates candidates;
+    candidates.store = std::make_unique<CandidateStore>();
+    candidates.pieces.resize(static_cast<std::size_t>((rows + kPieceRows - 1) / kPieceRows));
+    std::vector<std::vector<std::uint32_t>> not_finite(candidates.pieces.size());
     parallel_for(rows, kPieceRows, [&](std::int64_t begin, std::int64_t end) {
         const auto piece = static_cast<std::size_t>(begin / kPieceRows);
-        thread_local Candidates found;
+        thread_local Hits found;
         found.keys.clear();
         found.offsets.clear();
         keys.collect(static_cast<std::size_t>(begin), static_cast<std::size_t>(end), threshold,
                      found, not_finite[piece]);
-        scan.pieces[piece] = {scan.store->keep(found.keys), scan.store->keep(found.offsets)};
+        candidates.pieces[piece] = {candidates.store->keep(found.keys),
+                                    candidates.store->keep(found.offsets)};
     });
     for (const auto& part : not_finite) {
-        scan.not_finite.insert(scan.not_finite.end(), part.begin(), part.end());
+        candidates.not_finite.insert(candidates.not_finite.end(), part.begin(), part.end());
     }
-    return scan;
+    return candidates;
 }
 
 }  // namespace thresher

@@ -84,8 +84,8 @@ HWY_INLINE auto not_finite_mask(Floats d, V score) {
     return hn::RebindMask(d, hn::Gt(magnitude, hn::Set(dw, 0x7f7fffffU)));
 }
 
-void scan_scores(std::span<const float> scores, std::uint32_t first, float threshold,
-                 Candidates& candidates, std::vector<std::uint32_t>& not_finite) {
+void scan_scores(std::span<const float> scores, std::uint32_t first, float threshold, Hits& found,
+                 std::vector<std::uint32_t>& not_finite) {
     const Floats d;
     const std::size_t lanes = hn::Lanes(d);
     const auto limit = hn::Set(d, threshold);
@@ -109,11 +109,11 @@ void scan_scores(std::span<const float> scores, std::uint32_t first, float thres
             }
         }
 
-        const std::size_t before = candidates.keys.size();
-        candidates.keys.resize(before + hit_count);
-        candidates.offsets.resize(before + hit_count);
-        std::uint32_t* HWY_RESTRICT keys = candidates.keys.data() + before;
-        std::uint32_t* HWY_RESTRICT offsets = candidates.offsets.data() + before;
+        const std::size_t before = found.keys.size();
+        found.keys.resize(before + hit_count);
+        found.offsets.resize(before + hit_count);
+        std::uint32_t* HWY_RESTRICT keys = found.keys.data() + before;
+        std::uint32_t* HWY_RESTRICT offsets = found.offsets.data() + before;
         std::size_t kept = 0;
         const std::uint32_t first_of_chunk = first + static_cast<std::uint32_t>(begin);
         for (std::size_t hit = 0; hit < hit_count; ++hit) {
@@ -127,8 +127,8 @@ void scan_scores(std::span<const float> scores, std::uint32_t first, float thres
                 not_finite.push_back(row);
             }
         }
-        candidates.keys.resize(before + kept);
-        candidates.offsets.resize(before + kept);
+        found.keys.resize(before + kept);
+        found.offsets.resize(before + kept);
     }
 }
 
@@ -189,7 +189,7 @@ void compute_gumbel_keys(const GumbelKeys& keys, const float* HWY_RESTRICT score
 /// bits and the right side up by more than the error of exp, so no row that reaches T is missed.
 /// The exact keys of those few decide.
 void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::int64_t first_id,
-                      const GumbelKeys& keys, float threshold, Candidates& candidates,
+                      const GumbelKeys& keys, float threshold, Hits& found,
                       std::vector<std::uint32_t>& not_finite) {
     const Floats d;
     const Words dw;
@@ -254,8 +254,8 @@ void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::i
             if (!std::isfinite(hit_scores[hit])) {
                 not_finite.push_back(row);
             } else if (hit_keys[hit] >= threshold) {
-                candidates.keys.push_back(ordered_key(hit_keys[hit]));
-                candidates.offsets.push_back(row);
+                found.keys.push_back(ordered_key(hit_keys[hit]));
+                found.offsets.push_back(row);
             }
         }
     }
@@ -274,16 +274,16 @@ HWY_EXPORT(scan_gumbel_keys);
 HWY_EXPORT(compute_gumbel_keys);
 HWY_EXPORT(target_name);
 
-void scan_scores(std::span<const float> scores, std::uint32_t first, float threshold,
-                 Candidates& candidates, std::vector<std::uint32_t>& not_finite) {
-    HWY_DYNAMIC_DISPATCH(scan_scores)(scores, first, threshold, candidates, not_finite);
+void scan_scores(std::span<const float> scores, std::uint32_t first, float threshold, Hits& found,
+                 std::vector<std::uint32_t>& not_finite) {
+    HWY_DYNAMIC_DISPATCH(scan_scores)(scores, first, threshold, found, not_finite);
 }
 
 void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::int64_t first_id,
-                      const GumbelKeys& keys, float threshold, Candidates& candidates,
+                      const GumbelKeys& keys, float threshold, Hits& found,
                       std::vector<std::uint32_t>& not_finite) {
     HWY_DYNAMIC_DISPATCH(scan_gumbel_keys)
-    (scores, first, first_id, keys, threshold, candidates, not_finite);
+    (scores, first, first_id, keys, threshold, found, not_finite);
 }
 
 void GumbelKeys::compute(std::span<const float> scores, std::span<const std::uint64_t> bits,

@@ -11,8 +11,8 @@
 
 namespace thresher {
 
-/// Rows that can still be chosen, in ascending order of offset (the row's place in the shard).
-struct Candidates {
+/// Rows whose key reaches a threshold, in ascending order of offset (the row's place in the shard).
+struct Hits {
     std::vector<std::uint32_t> keys;     ///< ordered_key of the row's key
     std::vector<std::uint32_t> offsets;  ///< as many
 };
@@ -30,15 +30,15 @@ struct GumbelKeys {
                  std::span<float> keys) const;
 };
 
-/// Appends to `candidates` all rows with score >= threshold, their keys being the scores, and to
+/// Appends to `found` all rows with score >= threshold, their keys being the scores, and to
 /// `not_finite` the offsets of all rows whose score is not finite. `first` is the offset of
 /// scores[0]. Local.
-void scan_scores(std::span<const float> scores, std::uint32_t first, float threshold,
-                 Candidates& candidates, std::vector<std::uint32_t>& not_finite);
+void scan_scores(std::span<const float> scores, std::uint32_t first, float threshold, Hits& found,
+                 std::vector<std::uint32_t>& not_finite);
 
 /// As scan_scores, with the noisy keys of the rows with ids first_id, first_id + 1, ... Local.
 void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::int64_t first_id,
-                      const GumbelKeys& keys, float threshold, Candidates& candidates,
+                      const GumbelKeys& keys, float threshold, Hits& found,
                       std::vector<std::uint32_t>& not_finite);
 
 /// The SIMD instruction set the scans use on this processor ("AVX2", "SSE4", ...).

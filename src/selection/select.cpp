@@ -140,12 +140,12 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
     const float threshold = !estimate.restrictive ? kNoThreshold
                             : keys.noisy()        ? 0.0F
                                                   : estimate.key;
-    Scan scan = scan_all(keys, own_rows, threshold);
+    Candidates candidates = find_candidates(keys, own_rows, threshold);
     const auto count = [&] {
         std::array<std::int64_t, 2> counts{
-            scan.candidates(), own_rows - static_cast<std::int64_t>(scan.not_finite.size()) -
-                                   std::count_if(rows.excluded.begin(), rows.excluded.end(),
-                                                 [](auto e) { return e != 0; })};
+            candidates.count(), own_rows - static_cast<std::int64_t>(candidates.not_finite.size()) -
+                                    std::count_if(rows.excluded.begin(), rows.excluded.end(),
+                                                  [](auto e) { return e != 0; })};
         collective.all_reduce_sum(counts);
         return counts;
     };
@@ -153,7 +153,7 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
     // Inclusion probabilities need the first key that is not chosen as well.
     const std::int64_t wanted = selector.inclusion ? std::min(k + 1, counts[1]) : k;
     if (counts[0] < wanted && counts[1] >= wanted) {
-        scan = scan_all(keys, own_rows, kNoThreshold);
+        candidates = find_candidates(keys, own_rows, kNoThreshold);
         counts = count();
     }
     THRESHER_CHECK(
@@ -164,15 +164,15 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
 
     Selection selection;
     selection.selectable = counts[1];
-    for (const std::uint32_t offset : scan.not_finite) {
+    for (const std::uint32_t offset : candidates.not_finite) {
         selection.quarantined.push_back(
             {rows.id(offset), fmt::format("score is {}", rows.scores[offset])});
     }
-    const Threshold cut = find_threshold(collective, scan.keys(), k);
+    const Threshold cut = find_threshold(collective, candidates.keys(), k);
     std::int64_t id_cut = std::numeric_limits<std::int64_t>::max();
     if (cut.greater + cut.equal > k) {
         std::vector<std::int64_t> tied;
-        for (const Piece& piece : scan.pieces) {
+        for (const Piece& piece : candidates.pieces) {
             for (std::size_t i = 0; i < piece.keys.size(); ++i) {
                 if (piece.keys[i] == cut.key) tied.push_back(rows.id(piece.offsets[i]));
             }
@@ -181,9 +181,10 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
     }
     double first_left_out = -std::numeric_limits<double>::infinity();
     if (wanted > k) {
-        first_left_out = from_ordered_key(find_threshold(collective, scan.keys(), k + 1).key);
+        first_left_out = from_ordered_key(find_threshold(collective, candidates.keys(), k + 1).key);
     }
-    merge_winners(collective, Winners(rows, keys.noisy(), std::move(scan), cut.key, id_cut, k),
+    merge_winners(collective,
+                  Winners(rows, keys.noisy(), std::move(candidates), cut.key, id_cut, k),
                   selection);
     if (selector.inclusion) {
         for (const float score : selection.scores) {

@@ -95,15 +95,15 @@ std::vector<Winner> merge_sorted(Gathered<Winner> all) {
 
 }  // namespace
 
-Winners::Winners(const ScoredRows& rows, bool noisy, Scan scan, std::uint32_t cut,
+Winners::Winners(const ScoredRows& rows, bool noisy, Candidates candidates, std::uint32_t cut,
                  std::int64_t id_cut, std::int64_t limit)
     : rows_(rows), noisy_(noisy), cut_(cut) {
-    const auto capacity = static_cast<std::size_t>(std::min(limit, scan.candidates()));
+    const auto capacity = static_cast<std::size_t>(std::min(limit, candidates.count()));
     // One more: each candidate is written, and overwritten by the next unless it wins.
     Items items = make_huge_buffer<std::uint64_t>(capacity + 1);
     std::uint32_t largest = cut;
     std::size_t count = 0;
-    for (const Piece& piece : scan.pieces) {
+    for (const Piece& piece : candidates.pieces) {
         for (std::size_t i = 0; i < piece.keys.size(); ++i) {
             const std::uint32_t key = piece.keys[i];
             const std::uint32_t offset = piece.offsets[i];
@@ -115,8 +115,8 @@ Winners::Winners(const ScoredRows& rows, bool noisy, Scan scan, std::uint32_t cu
         }
     }
     count_ = count;
-    items_ = sort_by_upper_half(std::move(items), std::move(*scan.store).give_up(count), count,
-                                static_cast<int>(std::bit_width(largest - cut)));
+    items_ = sort_by_upper_half(std::move(items), std::move(*candidates.store).give_up(count),
+                                count, static_cast<int>(std::bit_width(largest - cut)));
     if (!rows.ids.empty()) sort_ties_by_id();
 }
 

@@ -6,6 +6,7 @@
 
 #include "src/base/huge_pages.hpp"
 #include "src/selection/candidates.hpp"
+#include "src/selection/ordered_key.hpp"
 
 namespace thresher {
 
@@ -13,9 +14,9 @@ namespace thresher {
 class Winners {
   public:
     /// The candidates above the cut, and those at it with an id up to `id_cut`; at most `limit`.
-    /// Uses the memory of the scan up.
-    Winners(const ScoredRows& rows, bool noisy, Scan scan, std::uint32_t cut, std::int64_t id_cut,
-            std::int64_t limit);
+    /// Uses their memory up.
+    Winners(const ScoredRows& rows, bool noisy, Candidates candidates, std::uint32_t cut,
+            std::int64_t id_cut, std::int64_t limit);
 
     std::size_t size() const { return count_; }
     std::uint32_t key(std::size_t place) const {

@@ -33,7 +33,7 @@ TEST_CASE("a scan finds what a loop finds, for every length and place in a vecto
             scores[count - 2] = std::numeric_limits<float>::infinity();
         }
         for (const float threshold : {-std::numeric_limits<float>::infinity(), 0.0F, 1.5F}) {
-            Candidates hits;
+            Hits hits;
             std::vector<std::uint32_t> bad;
             scan_scores(scores, 10, threshold, hits, bad);
             std::vector<std::uint32_t> candidates, keys, not_finite;
@@ -85,7 +85,7 @@ TEST_CASE("the scan of noisy keys finds exactly the rows that reach the threshol
             std::vector<float> sorted = keys;
             std::sort(sorted.begin(), sorted.end(), std::greater<>());
             for (const std::size_t wanted : {10UL, 1000UL, 30000UL, kRows - 1}) {
-                Candidates expected, found;
+                Hits expected, found;
                 for (std::size_t i = 0; i < kRows; ++i) {
                     if (keys[i] < sorted[wanted]) continue;
                     expected.keys.push_back(ordered_key(keys[i]));
@@ -105,7 +105,7 @@ TEST_CASE("rows without a finite score are found among noisy keys as well") {
     std::vector<float> scores(1000, 0.0F);
     scores[500] = std::numeric_limits<float>::quiet_NaN();
     scores[999] = -std::numeric_limits<float>::infinity();
-    Candidates found;
+    Hits found;
     std::vector<std::uint32_t> not_finite;
     const GumbelKeys keys{KeyedRandom(1, Stream::selection, 0), 1.0, 0.0};
     scan_gumbel_keys(scores, 0, 0, keys, 100.0F, found, not_finite);
