@@ -22,8 +22,7 @@ constexpr std::chrono::duration<double> kHeldUp{0.1};
 
 ActorFeed::ActorFeed(Model& learner, const Companions& companions, ExampleSource& source,
                      const TrainOptions& options, const ActorLink& link, Collective& learners)
-    : source_(source),
-      link_(link),
+    : link_(link),
       learners_(learners),
       super_batches_(source, options),
       portions_(portion_plan(link.topology, options, super_batches_)),

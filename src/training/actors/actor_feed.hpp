@@ -76,7 +76,6 @@ class ActorFeed final : public BatchSource {
     std::vector<float> take_scores(std::int64_t step, std::int64_t& behind);
     void gather_rows(std::int64_t step, const SubBatch& sub_batch);
 
-    ExampleSource& source_;
     ActorLink link_;
     Collective& learners_;
     SuperBatches super_batches_;
