@@ -1,6 +1,7 @@
 #include "jobs/job.hpp"
 
 #include <fmt/ranges.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <cstdio>
