@@ -180,6 +180,7 @@ class PoolWriter::Body {
         // A longer pool that was replaced leaves shards that no manifest names.
         for (std::size_t i = first_shard_ + shards_.size(); fs::remove(shard_path(i)); ++i) {
         }
+        lock_.reset();
     }
 
   private:
