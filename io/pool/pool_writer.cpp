@@ -200,9 +200,7 @@ class PoolWriter::Body {
             FileError, !fs::exists(path_) || fs::is_directory(path_),
             "{}: is a file, a directory of shards is to be written; choose another name", path_);
         if (options_.append) {
-            if (fs::is_directory(path_)) {
-                lock_.emplace(path_);
-            }
+            if (fs::is_directory(path_)) lock_.emplace(path_);
             std::vector<std::string> problems;
             manifest_ = read_manifest(path_, problems);
             const PoolFile pool = open_pool(path_);
