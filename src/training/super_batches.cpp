@@ -40,8 +40,18 @@ bool SuperBatches::scored() const {
     return !find_method(options_.method).acquisition.empty() && super_batch_ != batch_size_;
 }
 
+std::int64_t SuperBatches::rows_before(std::int64_t i) const {
+    const std::int64_t last = steps_per_epoch() - 1;
+    const std::int64_t rest = source_.size() - last * super_batch_;
+    if (i == last && last > 0 && 2 * rest < super_batch_) {
+        return source_.size() - (super_batch_ + rest) / 2;
+    }
+    return std::min(i * super_batch_, source_.size());
+}
+
 std::int64_t SuperBatches::rows(std::int64_t step) const {
-    return std::min(super_batch_, source_.size() - step % steps_per_epoch() * super_batch_);
+    const std::int64_t i = step % steps_per_epoch();
+    return rows_before(i + 1) - rows_before(i);
 }
 
 std::int64_t SuperBatches::kept(std::int64_t step) const {
@@ -70,7 +80,7 @@ SubBatch SuperBatches::choose(Collective& collective, std::int64_t step,
 std::vector<std::int64_t> SuperBatches::positions(std::int64_t step,
                                                   std::span<const std::int64_t> places) const {
     const std::int64_t epoch = step / steps_per_epoch();
-    const std::int64_t begin = step % steps_per_epoch() * super_batch_;
+    const std::int64_t begin = rows_before(step % steps_per_epoch());
     std::vector<std::int64_t> positions;
     positions.reserve(places.size());
     for (const std::int64_t place : places) {

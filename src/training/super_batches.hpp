@@ -1,7 +1,9 @@
 #pragma once
 
 // Which rows are the candidates of every update, and how many of them are kept: a super-batch is
-// the next B rows of the epoch's order. The same for whoever asks, on any rank.
+// the next B rows of the epoch's order. Where less than half of one is left at the end of an epoch,
+// its last two share their rows evenly: an update by a few rows steps as far as others, and where
+// it measures batch norm it does much harm. The same for whoever asks, on any rank.
 
 #include <cstdint>
 #include <span>
@@ -27,7 +29,7 @@ class SuperBatches {
     /// score for.
     bool scored() const;
 
-    /// Candidates of update `step`, counted from 0; an epoch's last may be fewer.
+    /// Candidates of update `step`, counted from 0; an epoch's last may be fewer, down to half.
     std::int64_t rows(std::int64_t step) const;
     /// Of those, how many are kept: the same share always.
     std::int64_t kept(std::int64_t step) const;
@@ -46,6 +48,9 @@ class SuperBatches {
                Examples& examples) const;
 
   private:
+    /// Rows of an epoch before its update `i`, up to steps_per_epoch().
+    std::int64_t rows_before(std::int64_t i) const;
+
     ExampleSource& source_;
     TrainOptions options_;
     std::int64_t batch_size_, super_batch_;

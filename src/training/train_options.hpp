@@ -27,7 +27,7 @@ struct TrainOptions {
     std::int64_t epochs = 10;
     std::int64_t updates = 0;  ///< if not 0, train this many updates instead of `epochs`
     std::int64_t batch_size =
-        128;  ///< rows an update, over all ranks; an epoch's last batch may be smaller
+        128;  ///< rows an update, over all ranks; an epoch's last two may be smaller
     std::int64_t accumulate = 1;  ///< forward/backward pieces a rank cuts its part of a batch into
 
     OptimizerKind optimizer = OptimizerKind::sgd;

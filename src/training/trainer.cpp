@@ -133,28 +133,7 @@ struct Trainer::Body {
         return std::make_unique<ActorFeed>(trained, companions, source, options, *actors, ranks);
     }
 
-    /// Where one of a few updates measures batch norm by very few rows, and steps as far as others.
-    void warn_of_small_last_batch() const {
-        constexpr std::int64_t kMostSteps = 10;
-        const std::int64_t rows = train.size(), batch = batches->batch_size();
-        const auto leaves_few = [&](std::int64_t size) {
-            return rows % size != 0 && 4 * (rows % size) <= size;
-        };
-        const bool has_batch_norm = learner.batch.statistics().values().numel() > 0;
-        if (!collective.is_root() || !has_batch_norm || batches->super_batch() != batch ||
-            steps <= steps_per_epoch || steps_per_epoch > kMostSteps || !leaves_few(batch)) {
-            return;
-        }
-        std::int64_t better = batch + 1;
-        while (leaves_few(better)) ++better;
-        log::warn(
-            "the last update of every epoch is by {} of {} rows, which harms a model with batch "
-            "norm; --batch-size {} leaves no such rest",
-            rows % batch, rows, better);
-    }
-
     TrainEnd run(const std::function<bool(const TrainProgress&)>& after_step) {
-        warn_of_small_last_batch();
         const ModelMode training(learner.model, true);
         const auto train_mode = [](const auto& trained) {
             return trained ? std::make_unique<ModelMode>(trained->model, true) : nullptr;

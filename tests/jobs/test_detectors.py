@@ -35,14 +35,6 @@ class Detectors(JobTest):
             self.assertEqual(curve.shape, (25,))
             self.assertAlmostEqual(curve[-1], found["mean_average_precision"], places=12)
 
-    def test_a_small_last_batch_is_warned_of(self):
-        train, words = self.scenes(rows=18), "the last update of every epoch is by 2 of 18 rows"
-        for size, warned in ((16, True), (18, False), (12, False)):
-            result = self.run_ok("train", "--pool", train, "--model", "ssd", "--batch-size", size, "--epochs", 2, "--run", self.path(f"by{size}"))
-            self.assertEqual(words in result.err, warned)
-            if warned:
-                self.assertIn("--batch-size 18", result.err)
-
     def test_training_and_evaluation_have_the_same_bits_on_any_number_of_ranks(self):
         train, test = self.scenes(), self.scenes("test.h5", rows=40, seed=1)
         models = [self.train_detector(train, f"run{ranks}", "--epochs", 2, "--reproducible", ranks=ranks) for ranks in (0, 2, 3)]
