@@ -1,6 +1,10 @@
 // A batch picked by a trained policy.
 
+#include <algorithm>
+#include <cmath>
+
 #include "jobs/steps/choice_parts.hpp"
+#include "src/acquisition/outputs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/policy/candidate_features.hpp"
 #include "src/policy/heads/heads.hpp"
@@ -26,6 +30,29 @@ std::vector<std::int64_t> candidate_rows(Job& job, const ShardScores& shard,
     return rows;
 }
 
+/// Leaves out rows whose predictions are no numbers, as joint acquisitions do.
+void set_apart(RowPredictions& rows, const PredictionsShape& shape,
+               std::vector<QuarantinedRow>& quarantined) {
+    const auto outputs = static_cast<std::size_t>(shape.samples * shape.classes);
+    const auto size = static_cast<std::size_t>(shape.embedding_size);
+    RowPredictions kept;
+    for (std::size_t row = 0; row < rows.ids.size(); ++row) {
+        const auto log_probs =
+            std::span<const float>(rows.log_probs).subspan(row * outputs, outputs);
+        const auto embedding = std::span<const float>(rows.embeddings).subspan(row * size, size);
+        const bool finite = std::all_of(embedding.begin(), embedding.end(),
+                                        [](float value) { return std::isfinite(value); });
+        if (!finite || !are_distributions(log_probs, shape.classes)) {
+            quarantined.push_back({rows.ids[row], finite ? kNoDistribution : kEmbeddingNotFinite});
+            continue;
+        }
+        kept.ids.push_back(rows.ids[row]);
+        kept.log_probs.insert(kept.log_probs.end(), log_probs.begin(), log_probs.end());
+        kept.embeddings.insert(kept.embeddings.end(), embedding.begin(), embedding.end());
+    }
+    if (kept.ids.size() < rows.ids.size()) rows = std::move(kept);
+}
+
 }  // namespace
 
 // The predictions of the candidates alone come together; the root picks.
@@ -41,14 +68,18 @@ Choice choose_by_policy(Job& job, PredictionStream& stream, const ChoiceOptions&
     if (options.candidates > 0) pointwise.push_back(options.candidates_by);
     const ShardScores shard = score_stream(job, stream, pointwise, round, comparisons);
     return timed_choice(job, shard, [&] {
-        const std::vector<std::int64_t> own = candidate_rows(job, shard, options, excluded);
-        const RowPredictions candidates = gather_predictions_at_root(job.collective(), stream, own);
-        const RowPredictions labelled = gather_predictions_at_root(
-            job.collective(), stream, marked_rows(stream, comparisons.labelled));
+        Collective& collective = job.collective();
+        const std::vector<std::int64_t> rows =
+            gather_rows(collective, candidate_rows(job, shard, options, excluded));
+        RowPredictions candidates = gather_predictions_at_root(collective, stream, rows);
+        RowPredictions labelled = gather_predictions_at_root(
+            collective, stream, marked_rows(collective, stream, comparisons.labelled));
         Selection selection;
-        selection.selectable = std::ssize(own);
-        job.collective().all_reduce_sum(std::span(&selection.selectable, 1));
-        agree(job.collective(), [&] {
+        set_apart(candidates, stream.shape(), selection.quarantined);
+        set_apart(labelled, stream.shape(), selection.quarantined);
+        selection.selectable = std::ssize(candidates.ids);
+        collective.broadcast(std::span(&selection.selectable, 1));
+        agree(collective, [&] {
             if (!job.is_root()) return;
             const CandidateSet set =
                 make_candidates({.rows = selection.selectable,

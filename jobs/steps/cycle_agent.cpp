@@ -113,8 +113,8 @@ io::TrainedPolicy train_agent(Job& job, PredictionStream& stream,
                               const AgentOptions& options, const AgentCheckpoints& checkpoints) {
     const auto timer = job.phases().time("agent");
     const PredictionsShape& shape = stream.shape();
-    const RowPredictions rows =
-        gather_predictions(job.collective(), stream, marked_rows(stream, labelled));
+    const RowPredictions rows = gather_predictions(job.collective(), stream,
+                                                   marked_rows(job.collective(), stream, labelled));
     const std::uint64_t seed =
         KeyedRandom(options.seed, Stream::policy_environment, kRound).bits(options.round);
     io::TrainedPolicy trained;

@@ -1,7 +1,6 @@
 #include "jobs/steps/prediction_stream.hpp"
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 #include <unordered_set>
 
@@ -13,6 +12,7 @@
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
 #include "src/pool/block_slices.hpp"
+#include "src/pool/example_blocks.hpp"
 
 namespace thresher::jobs {
 
@@ -177,16 +177,11 @@ class ModelStream final : public PredictionStream {
         if (rows.empty()) return found;
         const auto timer = phases_.time("predict");
         const auto examples = io::make_example_source(pool_, rows, std::int64_t{64} << 20);
-        Examples some;
+        const auto blocks = blocks_of_examples(*examples, 0, 1, rows_together());
+        Block some;
         Predictions predictions;
-        std::vector<std::int64_t> positions;
-        const std::int64_t step = pool_.info().block_rows;
-        for (std::int64_t begin = 0; begin < examples->size(); begin += step) {
-            const RowRange piece{begin, std::min(examples->size(), begin + step)};
-            positions.resize(static_cast<std::size_t>(piece.size()));
-            std::iota(positions.begin(), positions.end(), begin);
-            examples->fetch(positions, some);
-            predictor_->predict({piece, some.inputs, some.targets, some.ids}, predictions);
+        while (blocks->next(some)) {
+            predictor_->predict(some, predictions);
             found.ids.insert(found.ids.end(), some.ids.begin(), some.ids.end());
             found.log_probs.insert(found.log_probs.end(), predictions.log_probs.begin(),
                                    predictions.log_probs.end());
@@ -195,6 +190,8 @@ class ModelStream final : public PredictionStream {
         }
         return found;
     }
+
+    std::int64_t rows_together() const override { return predictor_->micro_batch(); }
 
     std::vector<QuarantinedRow> quarantine() const override { return quarantine_; }
     double seconds_waiting() const override { return source_->seconds_waiting(); }
@@ -250,15 +247,19 @@ std::unique_ptr<PredictionStream> stream_models(Job& job, const io::PoolFile& po
     return stream;
 }
 
-std::vector<std::int64_t> marked_rows(const PredictionStream& stream,
+std::vector<std::int64_t> gather_rows(Collective& collective, std::span<const std::int64_t> own) {
+    return collective.all_gather_v(own).values;
+}
+
+std::vector<std::int64_t> marked_rows(Collective& collective, const PredictionStream& stream,
                                       std::span<const std::uint8_t> marks) {
-    std::vector<std::int64_t> rows;
+    std::vector<std::int64_t> own;
     for (std::size_t i = 0; i < marks.size(); ++i) {
         if (marks[i] != 0) {
-            rows.push_back(stream.owned_rows().begin + static_cast<std::int64_t>(i));
+            own.push_back(stream.owned_rows().begin + static_cast<std::int64_t>(i));
         }
     }
-    return rows;
+    return gather_rows(collective, own);
 }
 
 namespace {
@@ -266,9 +267,14 @@ namespace {
 /// What this rank predicts, each part of it sent through `gather`.
 template <class Gather>
 RowPredictions predict_and_gather(Collective& collective, PredictionStream& stream,
-                                  std::span<const std::int64_t> own_rows, const Gather& gather) {
+                                  std::span<const std::int64_t> rows, const Gather& gather) {
+    const BlockPartition pieces{std::ssize(rows), stream.rows_together(), collective.size()};
+    const RowRange part = pieces.owned_rows(collective.rank());
     RowPredictions own;
-    agree(collective, [&] { own = stream.predict(own_rows); });
+    agree(collective, [&] {
+        own = stream.predict(rows.subspan(static_cast<std::size_t>(part.begin),
+                                          static_cast<std::size_t>(part.size())));
+    });
     RowPredictions all;
     all.ids = gather(std::span<const std::int64_t>(own.ids)).values;
     all.log_probs = gather(std::span<const float>(own.log_probs)).values;
@@ -279,14 +285,14 @@ RowPredictions predict_and_gather(Collective& collective, PredictionStream& stre
 }  // namespace
 
 RowPredictions gather_predictions(Collective& collective, PredictionStream& stream,
-                                  std::span<const std::int64_t> own_rows) {
-    return predict_and_gather(collective, stream, own_rows,
+                                  std::span<const std::int64_t> rows) {
+    return predict_and_gather(collective, stream, rows,
                               [&](auto values) { return collective.all_gather_v(values); });
 }
 
 RowPredictions gather_predictions_at_root(Collective& collective, PredictionStream& stream,
-                                          std::span<const std::int64_t> own_rows) {
-    return predict_and_gather(collective, stream, own_rows,
+                                          std::span<const std::int64_t> rows) {
+    return predict_and_gather(collective, stream, rows,
                               [&](auto values) { return collective.gather_v(values); });
 }
 

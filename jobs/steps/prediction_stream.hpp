@@ -37,8 +37,10 @@ class PredictionStream {
     /// The next block of own rows; false once all were handed out. The view's spans stay valid
     /// until the next call. Local.
     virtual bool next(PredictionView& view, RowRange& rows) = 0;
-    /// Predictions of some of the own rows, ascending. Local.
+    /// Predictions of any rows, ascending. The last bits may depend on which rows come together,
+    /// rows_together() at a time from the first on. Local.
     virtual RowPredictions predict(std::span<const std::int64_t> rows) = 0;
+    virtual std::int64_t rows_together() const { return 1; }
 
     /// Own rows set apart so far: outputs that are no predictions, targets that cannot be used.
     virtual std::vector<QuarantinedRow> quarantine() const = 0;
@@ -65,16 +67,20 @@ std::unique_ptr<PredictionStream> stream_predictions_file(Job& job, const std::s
 std::unique_ptr<PredictionStream> stream_models(Job& job, const io::PoolFile& pool,
                                                 std::unique_ptr<Predictor> predictor);
 
-/// The own rows that are marked [owned rows], ascending. Local.
-std::vector<std::int64_t> marked_rows(const PredictionStream& stream,
+/// All ranks' rows, each rank's `own` ascending, on all ranks. Collective.
+std::vector<std::int64_t> gather_rows(Collective& collective, std::span<const std::int64_t> own);
+
+/// The rows that are marked [owned rows], of all ranks, on all ranks. Collective.
+std::vector<std::int64_t> marked_rows(Collective& collective, const PredictionStream& stream,
                                       std::span<const std::uint8_t> marks);
 
-/// All ranks' predictions of `own_rows` (each rank's own, ascending), on all ranks. Collective.
+/// Predictions of `rows`, ascending and the same on every rank, on all ranks: the same bits for any
+/// number of them, which share the rows out. Collective.
 RowPredictions gather_predictions(Collective& collective, PredictionStream& stream,
-                                  std::span<const std::int64_t> own_rows);
+                                  std::span<const std::int64_t> rows);
 
 /// The same, but empty on other ranks than the root. Collective.
 RowPredictions gather_predictions_at_root(Collective& collective, PredictionStream& stream,
-                                          std::span<const std::int64_t> own_rows);
+                                          std::span<const std::int64_t> rows);
 
 }  // namespace thresher::jobs

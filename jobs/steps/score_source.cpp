@@ -82,24 +82,13 @@ OtherRowsInMemory find_other_rows(Job& job, PredictionStream& stream,
     Collective& collective = job.collective();
     OtherRowsInMemory others;
     if (contains(needs, "labelled")) {
-        std::vector<std::int64_t> rows;
-        for (std::size_t i = 0; i < comparisons.labelled.size(); ++i) {
-            if (comparisons.labelled[i] != 0) {
-                rows.push_back(stream.owned_rows().begin + static_cast<std::int64_t>(i));
-            }
-        }
-        others.labelled = gather_predictions(collective, stream, rows);
+        others.labelled = gather_predictions(collective, stream,
+                                             marked_rows(collective, stream, comparisons.labelled));
     }
-    const auto own_part = [](std::vector<std::int64_t> rows, const PredictionStream& from) {
-        std::erase_if(rows, [owned = from.owned_rows()](std::int64_t row) {
-            return row < owned.begin || row >= owned.end;
-        });
-        return rows;
-    };
     const std::uint64_t seed = job.common().seed;
     if (contains(needs, "neighbours")) {
-        others.neighbours = gather_predictions(
-            collective, stream, own_part(neighbour_rows(stream.total_rows(), seed), stream));
+        others.neighbours =
+            gather_predictions(collective, stream, neighbour_rows(stream.total_rows(), seed));
     }
     if (contains(needs, "target-predictions")) {
         PredictionStream& target = *comparisons.target;
@@ -109,8 +98,8 @@ OtherRowsInMemory find_other_rows(Job& job, PredictionStream& stream,
                        "of {}; make both with the same models",
                        target.shape().samples, target.shape().classes, stream.shape().samples,
                        stream.shape().classes);
-        others.target = gather_predictions(
-            collective, target, own_part(target_rows(target.total_rows(), seed), target));
+        others.target =
+            gather_predictions(collective, target, target_rows(target.total_rows(), seed));
     }
     return others;
 }

@@ -118,5 +118,15 @@ void probabilities_to_log_probs(std::span<const float> probabilities, std::int64
     });
 }
 
+bool are_distributions(std::span<const float> log_probs, std::int64_t classes) {
+    const auto width = static_cast<std::size_t>(classes);
+    for (std::size_t begin = 0; begin < log_probs.size(); begin += width) {
+        double sum = 0.0;
+        for (const float value : log_probs.subspan(begin, width)) sum += std::exp(double{value});
+        if (!(std::abs(sum - 1.0) <= kSumTolerance)) return false;
+    }
+    return true;
+}
+
 }  // namespace thresher
 #endif

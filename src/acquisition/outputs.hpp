@@ -20,4 +20,12 @@ void logits_to_log_probs(std::span<const float> logits, std::int64_t classes,
 void probabilities_to_log_probs(std::span<const float> probabilities, std::int64_t classes,
                                 std::span<float> log_probs);
 
+/// Whether each of `log_probs` [S, C] is finite or -inf, and sums to 1 but for kSumTolerance.
+/// Local.
+bool are_distributions(std::span<const float> log_probs, std::int64_t classes);
+
+/// Why a row cannot be used, in the words of the quarantine.
+inline constexpr const char* kNoDistribution = "predictions are no probabilities that sum to 1";
+inline constexpr const char* kEmbeddingNotFinite = "embedding is not finite";
+
 }  // namespace thresher

@@ -109,10 +109,10 @@ void ModelRunner::store_found(const at::Tensor& inputs, ModelOutputs& outputs, s
     const auto on_host = [](const at::Tensor& tensor) {
         return tensor.to(at::kCPU, at::kFloat).contiguous();
     };
+    std::vector<bool> usable = has_numbers(outputs);  // all of it is on the device still
     outputs.logits = on_host(outputs.logits);
     if (!results.box_discrepancies.empty()) outputs.head_logits = on_host(outputs.head_logits);
     const std::vector<ImageDetections> found = (*detect_)(outputs);
-    std::vector<bool> usable = has_numbers(outputs);
     std::vector<ImageDetections> mirrored;
     if (!results.box_flips.empty()) {
         constexpr std::int64_t kAcross = 3;  // of n, channels, height, width

@@ -45,6 +45,7 @@ class ModelRunner {
 
     Model& model() { return *model_; }
     const Model& model() const { return *model_; }
+    std::int64_t micro_batch() const { return micro_batch_; }
     /// Of log_probs; of a detector one more than it tells apart.
     std::int64_t classes() const;
 

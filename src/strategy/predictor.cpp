@@ -250,6 +250,12 @@ Predictor::Predictor(const ModelRoles& models, const PoolInfo& pool,
 
 Predictor::~Predictor() = default;
 
+std::int64_t Predictor::micro_batch() const {
+    std::int64_t most = 1;
+    for (const auto& role : roles_) most = std::max(most, role->runner.micro_batch());
+    return most;
+}
+
 void Predictor::predict(const Block& block, Predictions& predictions) {
     const auto rows = static_cast<std::size_t>(block.rows.size());
     const auto sized = [&](std::vector<float>& values, std::int64_t per_row) {

@@ -28,7 +28,7 @@ struct Predictions {
     std::vector<float> log_probs;           ///< [n, S, C]; empty unless asked for
     std::vector<float> embeddings;          ///< [n, d]; empty unless asked for
     std::map<std::string, std::vector<float>>
-        losses;  ///< role -> [n]; NaN where the row is quarantined
+        losses;  ///< role -> [n]; NaN where there is no usable target
     BoxShape box_shape;
     std::vector<float> box_log_probs, box_scores, box_flips, box_discrepancies;  ///< of FoundBoxes
     /// Rows of this block without a usable target, or of which a model made no number.
@@ -88,6 +88,8 @@ class Predictor {
     ~Predictor();
 
     const PredictionsShape& shape() const { return shape_; }
+    /// Rows a forward pass, of the model that takes most.
+    std::int64_t micro_batch() const;
 
     /// Fills `predictions` for the rows of `block`. Local.
     void predict(const Block& block, Predictions& predictions);

@@ -66,7 +66,7 @@ class Acquisitions(JobTest):
             self.assertTrue(numpy.isfinite(scores).all(), name)
 
     def test_every_acquisition_from_models(self):
-        pool = self.make_pool(rows=5003, shape=(1, 8, 8))
+        pool = self.make_pool(rows=5003, shape=(1, 40, 40))  # three blocks
         learner, reference = (("--" + role, self.train(pool, role, "--epochs", epochs, "--dropout", 0.5))
                               for role, epochs in (("learner", 1), ("reference", 2)))
         samples = ("--samples", 3)
@@ -79,7 +79,7 @@ class Acquisitions(JobTest):
                   "learnability": learner + reference, "random": ()}
         labelled = self.make_ids("labelled.txt", range(0, 5003, 131))
         for name, options in asked.items():
-            self.check_same((2, 3, 4), "--pool", pool, "--acquisition", name, "-k", 5, "--labelled", labelled, *options)
+            self.check_same((2, 3, 4), "--pool", pool, "--acquisition", name, "-k", 100, "--labelled", labelled, *options)
 
     def test_samples_that_are_compared_across_rows_are_of_one_model(self):
         pool = self.make_pool(rows=300, shape=(1, 28, 28))

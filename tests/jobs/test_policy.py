@@ -283,6 +283,18 @@ class Policy(JobTest):
                     self.labelled((31, 32)), "-k", 4, "--max-bad", 30, "-o", self.path("batch.h5"))
         self.assertTrue(all(i >= 33 for i in self.batch()[0]))
 
+    def test_rows_without_a_finite_embedding_are_set_apart_by_their_id(self):
+        self.train_policy("run")
+        predictions = self.make_predictions()
+        with h5py.File(predictions, "a") as file:
+            file["embeddings"][417, 2] = numpy.nan
+            file["ids"] = numpy.arange(600) * 10 + 7
+        result = self.run_ok("policy", "select", "--policy", self.policy(), "--predictions", predictions, "--labelled",
+                             self.labelled((37, 47)), "-k", 4, "-o", self.path("batch.h5"), "--json", ranks=2)
+        facts = result.json()
+        self.assertEqual((facts["quarantined"], facts["selectable"]), (1, 597))
+        self.assertIn("embedding is not finite (ids 4177)", result.err)
+
     def test_loop_compares_a_policy_with_others(self):
         self.train_policy("run")
         pool, test = self.make_pool(rows=400), self.make_pool("test.h5", rows=100, seed=1)

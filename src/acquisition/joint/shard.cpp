@@ -22,24 +22,12 @@ constexpr float kLargestSquaredNorm = std::numeric_limits<float>::max() / 64.0F;
 /// Why the rows are set aside, as a number, so that threads can note it for each row.
 enum class Flaw : std::uint8_t { none, no_distribution, not_finite, too_large, zero_norm };
 
-/// True where each of the S rows of `log_probs` [S, C] sums to 1.
-bool is_distribution(std::span<const float> log_probs, std::size_t classes) {
-    for (std::size_t begin = 0; begin < log_probs.size(); begin += classes) {
-        double sum = 0.0;
-        for (const float value : log_probs.subspan(begin, classes)) {
-            sum += std::exp(static_cast<double>(value));
-        }
-        if (!(std::abs(sum - 1.0) <= kSumTolerance)) return false;
-    }
-    return true;
-}
-
 std::string reason_for(Flaw flaw) {
     switch (flaw) {
         case Flaw::no_distribution:
-            return "predictions are no probabilities that sum to 1";
+            return kNoDistribution;
         case Flaw::not_finite:
-            return "embedding is not finite";
+            return kEmbeddingNotFinite;
         case Flaw::too_large:
             return fmt::format("embedding is too large: its squared norm is above {}",
                                kLargestSquaredNorm);
@@ -90,8 +78,8 @@ JointShard::JointShard(const JointRows& rows, const JointAcquisition& acquisitio
                 }
             }
             if (probabilities &&
-                !is_distribution(rows.log_probs.subspan(row * row_outputs, row_outputs),
-                                 static_cast<std::size_t>(rows.classes))) {
+                !are_distributions(rows.log_probs.subspan(row * row_outputs, row_outputs),
+                                   rows.classes)) {
                 flaws[row] = Flaw::no_distribution;
             }
         }
