@@ -12,6 +12,7 @@
 #include "src/models/flops.hpp"
 #include "src/models/model.hpp"
 #include "src/training/cost_model.hpp"
+#include "src/training/prioritised/method.hpp"
 
 namespace thresher::jobs {
 
@@ -22,7 +23,7 @@ struct CostOptions {
     PoolOptions pool;
     std::vector<std::int64_t> input_shape;
     std::int64_t classes = 0;
-    double filter_ratio = 2.0, speedup = 0.0, reference_share = 1.0;
+    double filter_ratio = 0.0, speedup = 0.0, reference_share = 1.0;
 };
 
 void add_options(CLI::App& app, CostOptions& options) {
@@ -36,7 +37,7 @@ void add_options(CLI::App& app, CostOptions& options) {
                    "hard-learner, easy-reference, learnability or rho-loss")
         ->check(CLI::IsMember({"hard-learner", "easy-reference", "learnability", "rho-loss"}));
     app.add_option("--filter-ratio", options.filter_ratio,
-                   "Candidates scored for each example trained on");
+                   "Candidates scored for each example trained on; 0 = the method's own");
     app.add_option("--speedup", options.speedup,
                    "Share of the updates that prioritised training saves, such as 0.26")
         ->required();
@@ -137,7 +138,9 @@ int run_cost(Job& job) {
                               .scoring = costs.scoring(),
                               .reference_charged = costs.reference * options.reference_share,
                               .online_charged = costs.online,
-                              .filter_ratio = options.filter_ratio,
+                              .filter_ratio = options.filter_ratio != 0.0
+                                                  ? options.filter_ratio
+                                                  : find_method(options.method).filter_ratio,
                               .speedup = options.speedup};
     CostPlan amortised = everything, published = everything;
     amortised.reference_charged = 0.0;

@@ -10,7 +10,7 @@ namespace thresher {
 
 class Optimizer {
   public:
-    /// For `size` values of which the first `matrices` decay; `like` gives the device.
+    /// For values like these, in number and device, of which the first `matrices` decay.
     Optimizer(const TrainOptions& options, const at::Tensor& like, std::int64_t matrices);
 
     /// One update of `values` by `gradients`, both [size]; `step` counts from 0.

@@ -192,7 +192,9 @@ double learning_rate_at(const TrainOptions& options, std::int64_t step, std::int
     const double now = static_cast<double>(step);
     const double warmup = std::min(options.warmup_epochs * static_cast<double>(steps_per_epoch),
                                    static_cast<double>(total));
-    if (now < warmup) return options.learning_rate * (now + 1.0) / std::max(warmup, 1.0);
+    if (now < warmup) {
+        return options.learning_rate * std::min(1.0, (now + 1.0) / std::max(warmup, 1.0));
+    }
     if (options.schedule == ScheduleKind::constant) return options.learning_rate;
     const double share = (now - warmup) / std::max(static_cast<double>(total) - warmup, 1.0);
     return options.learning_rate * 0.5 * (1.0 + std::cos(std::numbers::pi * share));

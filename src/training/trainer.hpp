@@ -81,7 +81,7 @@ class Trainer {
     /// Throws FileError where an entry is missing or has the wrong size. Local.
     void import_state(const TrainState& state);
 
-    std::int64_t candidates_per_update() const;  ///< B; of the last update of an epoch fewer
+    std::int64_t candidates_per_update() const;  ///< B; of an epoch's last two fewer
     std::int64_t rows_per_update() const;        ///< b; the same as B where nothing is scored
     const TrainCurves& curves() const;
     std::int64_t steps_done() const;

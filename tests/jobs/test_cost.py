@@ -22,6 +22,13 @@ class Cost(JobTest):
         # The online model's training was charged before, and is not any more.
         self.assertLess(even["everything_charged"], 1)
 
+    def test_a_method_has_the_ratio_that_it_trains_with(self):
+        rho = ("cost", "--learner", 10, "--online", "learner", "--reference", 1, "--method", "rho-loss", "--speedup", 0.6, "--json")
+        facts = self.run_ok(*rho).json()
+        # Of ten candidates one is trained on.
+        self.assertAlmostEqual(facts["reference_amortised"], 0.4 * (10 * 3 + 10 * (10 + 1)) / (3 * 10), places=12)
+        self.assertEqual(facts["everything_charged"], self.run_ok(*rho, "--filter-ratio", 10).json()["everything_charged"])
+
     def test_the_table_is_for_people(self):
         text = self.run_ok(*self.PLAN).out
         for words in ("everything charged", "pays", "scoring a candidate may cost up to"):

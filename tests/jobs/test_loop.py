@@ -37,7 +37,7 @@ class Loop(JobTest):
                      ("seed", "--seed", 3), ("updates", "--updates", 4), ("batch-size", "--batch-size", 6), ("accumulate", "--accumulate", 2),
                      ("optimizer", "--optimizer", "adamw"), ("learning-rate", "--learning-rate", 0.3), ("momentum", "--momentum", 0.5),
                      ("weight-decay", "--weight-decay", 0.1), ("warmup-epochs", "--warmup-epochs", 2), ("schedule", "--schedule", "constant"),
-                     ("label-smoothing", "--label-smoothing", 0.2), ("augment", "--augment", "crop-flip"), ("on-nan", "--on-nan", "skip"),
+                     ("label-smoothing", "--label-smoothing", 0.2), ("augment", "--augment", "crop-flip"),
                      ("reproducible", "--reproducible"), ("window-blocks", "--window-blocks", 3)]
         runs = {("--acquisitions", "entropy,policy", "--policy", policy): of_policy,
                 ("--acquisitions", "entropy"): [("balance", "--balance", "predictions"), ("oracle", "--oracle", "person")],
@@ -51,7 +51,7 @@ class Loop(JobTest):
                     before = run.index(change[0]) if change[0] in run else len(run)
                     others = (*run[:before], *run[before + 2:])
                     self.assert_fails(2, ["begun with other settings", f"{setting} was"], *others, "--resume", *change)
-            self.run_ok(*run, "--resume")
+            self.run_ok(*run, "--resume", "--on-nan", "skip")
 
     def test_a_stop_signal_is_heard_while_a_policy_is_trained(self):
         loop = (*self.loop, "--acquisitions", "policy", "--agent", "per-cycle", "--agent-updates", 1000, "--run")

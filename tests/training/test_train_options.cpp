@@ -22,6 +22,9 @@ TEST_CASE("the learning rate rises through the warm-up and falls along a half co
     CHECK(rate(99) == 0.4);
     options.warmup_epochs = 0.0;
     CHECK(rate(0) == 0.4);
+    options.warmup_epochs = 0.15;  // an update and a half
+    CHECK(rate(0) == Approx(0.4 / 1.5));
+    CHECK(rate(1) == 0.4);
 }
 
 TEST_CASE("all options out of range are named at once") {

@@ -35,8 +35,6 @@ class PairScores {
     PairScores(Collective& collective, const PairEmbeddings& learner,
                const PairEmbeddings& reference);
 
-    std::int64_t own_candidates() const { return own_; }
-
     /// S_ii of this rank's candidates; not finite where an embedding is not. Local.
     std::vector<double> diagonal() const;
 
