@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/index_select.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/mse_loss.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/smooth_l1_loss.h>
@@ -50,6 +51,13 @@ void check_options(const DetectionProxyOptions& options) {
                                       {"teacher decay", options.teacher_decay}}) {
         check(share >= 0.0 && share <= 1.0, what, share, "0 to 1");
     }
+}
+
+bool is_finite(const ModelOutputs& outputs) {
+    const auto all_of = [](const at::Tensor& values) {
+        return at::isfinite(values).all().item<bool>();
+    };
+    return all_of(outputs.logits) && all_of(outputs.boxes);
 }
 
 }  // namespace
@@ -260,7 +268,9 @@ struct DetectionProxy::Body {
         const std::vector<std::int64_t> rows = rows_in(judged_on);
         DetectedImages seen;
         double losses = 0.0;
+        bool finite = true;
         run(learner, images, rows, [&](const ModelOutputs& outputs, const auto& some) {
+            finite = finite && is_finite(outputs);
             const std::vector<LabelledBox> boxes = images.boxes_of(some);
             losses += loss(outputs, boxes).sum().template item<double>();
             const std::vector<ImageDetections> found = detect(outputs);
@@ -269,6 +279,8 @@ struct DetectionProxy::Body {
                 seen.add(some[i], std::span(boxes).subspan(i * most, most), found[i]);
             }
         });
+        // A learner that diverged finds nothing, which would be worth 0.
+        if (!finite || !std::isfinite(losses)) return {std::nan(""), std::nan("")};
         const auto local = make_local_collective();
         const DetectionMetric metric = measure_detections(seen.truth(), seen.detections(),
                                                           spec.classes, pool_metric(), *local);
@@ -343,8 +355,10 @@ std::vector<float> DetectionProxy::log_probs(std::span<const std::int32_t> subse
         auto sum = sums.begin();
         body_->run(*learner, body_->part(part), wanted,
                    [&](const ModelOutputs& outputs, const auto&) {
+                       const bool finite = is_finite(outputs);
                        for (const ImageDetections& found : body_->detect(outputs)) {
                            presence(found, classes, own);
+                           if (!finite) std::fill(own.begin(), own.end(), std::nanf(""));
                            for (const float value : own) *sum++ += std::exp(double{value});
                        }
                    });

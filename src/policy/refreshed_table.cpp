@@ -52,7 +52,9 @@ RefreshedTable::RefreshedTable(Items items, Metric& truth, const TableOptions& o
     check_options();
     if (start != nullptr) {
         const UsableRecords usable = usable_records(*start, std::string(truth_.name()));
+        Distinct seen(items_.rows);
         for (std::int64_t i = 0; i < usable.subsets.size(); ++i) {
+            if (!seen.add_packed(usable.subsets[i])) continue;
             const std::vector<std::int32_t> members = usable.subsets.members(i);
             add(members, std::ssize(members), std::span(usable.values).subspan(at(i), 1));
         }

@@ -44,11 +44,12 @@ double gain_of(double reward, const Spread& random) {
     return random.deviation > 0.0 ? (reward - random.mean) / random.deviation : 0.0;
 }
 
-/// The share of the picks that are among the 2 b candidates of the highest, or lowest, difficulty.
+/// The share of the picks that are among the 2 b candidates of the highest, or lowest, difficulty;
+/// NaN where more than half of the candidates are.
 double share_of_extremes(const CandidateSet& candidates, const Rollouts& rollouts,
                          std::int64_t picks, bool hardest) {
     const std::vector<float>& difficulty = candidates.difficulty;
-    if (difficulty.empty()) return std::nan("");
+    if (difficulty.empty() || 4 * picks > candidates.rows) return std::nan("");
     std::vector<std::int32_t> order(difficulty.size());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
@@ -57,7 +58,7 @@ double share_of_extremes(const CandidateSet& candidates, const Rollouts& rollout
         return hardest ? left > right : left < right;
     });
     std::vector<std::uint8_t> extreme(difficulty.size());
-    const auto count = static_cast<std::size_t>(std::min(candidates.rows, 2 * picks));
+    const auto count = static_cast<std::size_t>(2 * picks);
     for (std::size_t i = 0; i < count; ++i) extreme[static_cast<std::size_t>(order[i])] = 1;
     double inside = 0.0, all = 0.0;
     for (const auto& batch : rollouts.picks) {
@@ -112,13 +113,16 @@ Reinforce::Reinforce(Policy policy, std::span<const TrainingEnvironment> environ
         check_draw(head_, policy_, environment.candidates, options_.picks);
     }
     measure_random();
+}
+
+void Reinforce::check_that_batches_differ() const {
     const bool differ = std::any_of(random_.begin(), random_.end(), [](const Spread& spread) {
         return differ_by_more_than_rounding(spread);
     });
     THRESHER_CHECK(differ,
                    "all of {} random batches of {} have the same {} ({}), in every environment: "
-                   "nothing can be learned; measure it on more examples, take another metric, or a "
-                   "larger batch",
+                   "nothing can be learned; measure it on more examples, take another metric, a "
+                   "larger batch or, where a table estimates it, more records",
                    options_.rollouts, options_.picks, environments_[0].metric->name(),
                    random_[0].mean);
 }
@@ -211,6 +215,7 @@ std::vector<float> Reinforce::replayed_advantages(std::size_t environment, const
 
 void Reinforce::update() {
     new_warnings_.clear();
+    if (updates_done_ == 0) check_that_batches_differ();
     if (refresh_ && options_.refresh_every > 0 && updates_done_ > 0 &&
         updates_done_ % options_.refresh_every == 0) {
         refresh();

@@ -76,13 +76,13 @@ struct PickShares {
 
 class Reinforce {
   public:
-    /// Throws UsageError as check_options and check_draw; Error where random batches all have the
-    /// same metric, so that nothing can be learned.
+    /// Throws UsageError as check_options and check_draw.
     Reinforce(Policy policy, std::span<const TrainingEnvironment> environments,
               const ReinforceOptions& options, Refresh refresh = {});
 
     /// One update: an environment, its rollouts, their rewards, a step of Adam. Throws Error where
-    /// gradients have not been finite for ten updates.
+    /// gradients have not been finite for ten updates; the first also where random batches all have
+    /// the same metric, so that nothing can be learned.
     void update();
     bool finished() const { return updates_done_ >= options_.updates; }
     std::int64_t updates_done() const { return updates_done_; }
@@ -110,6 +110,7 @@ class Reinforce {
     Draw draw_for(std::int64_t update) const;
     void refresh();
     /// Means and deviations of random batches, by which rewards are told.
+    void check_that_batches_differ() const;
     void measure_random();
     /// Of batches in the environment of this place. Where one is not finite: the mean of the others
     /// or, where batches have no fixed size, less than all that is known.

@@ -115,8 +115,6 @@ constexpr Signature kSignatures[]{
 
 }  // namespace
 
-std::span<const Signature> signatures() { return kSignatures; }
-
 std::vector<std::string> new_signatures(const Curves& curves, std::int64_t updates,
                                         std::vector<std::string>& reported) {
     std::vector<std::string> lines;

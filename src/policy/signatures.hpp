@@ -24,8 +24,6 @@ struct Signature {
     std::optional<std::string> (*detect)(const Curves& curves, std::int64_t updates);
 };
 
-std::span<const Signature> signatures();
-
 /// Lines for the signatures that show and are not in `reported`, which they are added to. Local.
 std::vector<std::string> new_signatures(const Curves& curves, std::int64_t updates,
                                         std::vector<std::string>& reported);

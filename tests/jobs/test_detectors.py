@@ -99,6 +99,11 @@ class Detectors(JobTest):
                 tables.append({name: file[f"metrics/{name}"][:].tobytes() for name in file["metrics"]})
         self.assertEqual(tables[0], tables[1])
         self.run_ok("table", "check", table)
+        # Detectors that diverge are worth nothing that could be learned from, not 0.
+        self.run_ok("table", "build", *images, "--proxy-learning-rate", 1e30, "--records", 2, "--subset-size", 4, "-o", self.path("bad.h5"))
+        with h5py.File(self.path("bad.h5")) as file:
+            for name in file["metrics"]:
+                self.assertTrue(numpy.isnan(file[f"metrics/{name}"][:]).all(), name)
         run = self.path("policy")
         self.run_ok("policy", "train", *images, "-k", 4, "--records", 12, "--updates", 4, "--metric", "negative-loss",
                     "--environments", 1, "--refresh-every", 2, "--run", run, ranks=2)

@@ -245,6 +245,28 @@ TEST_CASE("the kernel learns what ridge cannot: that a set repeats itself", "[lo
     CHECK(ridge > knn);
 }
 
+TEST_CASE("the kernel takes candidates that are there several times", "[lookup]") {
+    constexpr std::int64_t kPoints = 100, kTimes = 5, kAll = kPoints * kTimes;
+    const Items once = toy_items(kPoints);
+    std::vector<float> features, log_probs;
+    for (std::int64_t i = 0; i < kTimes; ++i) {
+        features.insert(features.end(), once.features.begin(), once.features.end());
+        for (std::int64_t j = 0; j < 3 * kPoints; ++j) log_probs.push_back(-std::log(3.0F));
+    }
+    const std::vector<float> labelled{0.0F, 0.0F};
+    const Items items = make_items({2, 3, features, labelled, log_probs});
+    const auto worth = [&](const std::vector<std::int32_t>& subset) {
+        double sum = 0.0;
+        for (const std::int32_t item : subset) {
+            sum += double{once.features[static_cast<std::size_t>(2 * (item % kPoints))]};
+        }
+        return sum;
+    };
+    const LookupTable table = toy_table(kAll, 200, 5, worth);
+    CHECK(correlation_on_fresh(TableMetric(table, "accuracy", "kernel", items), kAll, 5, worth) >
+          0.9);
+}
+
 TEST_CASE("estimates do not change when their deviations are asked for", "[lookup]") {
     const LookupTable table = toy_table(40, 120, 6, additive);
     const Items items = toy_items(40);
@@ -342,6 +364,8 @@ TEST_CASE("tables and subsets that cannot be used say why", "[lookup]") {
                       contains("candidate 40"));
     CHECK_THROWS_WITH(metric.evaluate(std::vector<std::int32_t>{1, 2, 3, 4, 5, 5}, 6, value),
                       contains("5 twice"));
+    CHECK_THROWS_WITH(metric.evaluate(std::vector<std::int32_t>{1, 2, 3, 4, 5, -1}, 6, value),
+                      contains("empty place"));
     CHECK_THROWS_WITH(TableMetric(table, "loss", "ridge", items), contains("it has accuracy"));
     CHECK_THROWS_WITH(TableMetric(table, "accuracy", "oracle", items),
                       contains("kernel, ridge, knn"));

@@ -193,6 +193,8 @@ TEST_CASE("a table begins with the records of another, the mean over their train
     }
     built.subsets.add(std::vector<std::int32_t>{4, 5, 6, 7});
     metric.insert(metric.end(), {std::nan(""), 1.0});  // quarantined
+    built.subsets.add(kBest);                          // once more, as a merged table may have it
+    metric.insert(metric.end(), {3.4, 3.6});
     RefreshedTable table(some_items(), truth, options("knn"), *alone, &built);
     CHECK(truth.retrained == 0);
     CHECK(table.size() == 2);

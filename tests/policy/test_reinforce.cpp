@@ -271,6 +271,20 @@ TEST_CASE("equal metrics everywhere are no signal, which is said before training
                       contains("all of 32 random batches of 2 have the same accuracy (0.25)"));
 }
 
+TEST_CASE("a training goes on from its state where a refresh has made all estimates equal") {
+    bool flat = false;
+    Formula refitted([&](auto subset) { return flat ? 0.25 : static_cast<double>(subset[0]); });
+    const TrainingEnvironment environments[]{{"one", some_candidates(6, 2), &refitted}};
+    const ReinforceOptions options = short_training(2);
+    const PolicyShape shape{2, 16, find_head("walk").outputs(2)};
+    Reinforce first(make_policy("walk", shape, 10.0, 1), environments, options);
+    for (int i = 0; i < 3; ++i) first.update();
+    flat = true;
+    Reinforce second(make_policy("walk", shape, 10.0, 1), environments, options);
+    second.import_state(first.export_state());
+    CHECK_NOTHROW(second.update());
+}
+
 TEST_CASE("signatures of failure are told once, with the number that shows them") {
     std::vector<std::string> reported;
     Curves curves;

@@ -232,7 +232,7 @@ void add_sequential_gradient(const Policy& policy, const CandidateSet& candidate
     std::vector<float> d_projection(projection.size()), d_logits(at(n));
     const PolicyParts<float> d = parts_of(policy.shape, gradient);
     // Of one step alone: a trial holds some hundred bytes of each candidate. Backward, the trials
-    // are made again from the states before them, which are small.
+    // are made again from the states before them, of 9 bytes a candidate.
     Trial trial;
     for (std::int64_t k = 0; k < draw.rollouts; ++k) {
         const std::vector<std::int32_t>& picks = rollouts.picks[at(k)];

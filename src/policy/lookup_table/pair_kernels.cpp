@@ -6,6 +6,8 @@
 #include <ATen/ops/linalg_cholesky_ex.h>
 #include <ATen/ops/linalg_solve_triangular.h>
 
+#include <tuple>
+
 #include "src/base/check.hpp"
 
 namespace thresher {
@@ -19,9 +21,17 @@ PairMap::PairMap(const Items& items, const Landmarks& landmarks, double length) 
     for (std::int64_t i = 0; i < m; ++i) {
         own[i].copy_(similarities[landmarks.rows()[static_cast<std::size_t>(i)]]);
     }
-    own.diagonal().add_(1e-6);
-    const auto [factor, info] = at::linalg_cholesky_ex(own);
-    THRESHER_CHECK(info.item<std::int32_t>() == 0,
+    // Where candidates are there twice, rounding to floats can make an eigenvalue as low as -2e-6.
+    constexpr double kLeast = 1e-6, kMost = 1e-3;
+    at::Tensor factor;
+    bool definite = false;
+    for (double jitter = kLeast; !definite && jitter <= kMost; jitter *= 10.0) {
+        at::Tensor raised = own.clone(), info;
+        raised.diagonal().add_(jitter);
+        std::tie(factor, info) = at::linalg_cholesky_ex(raised);
+        definite = info.item<std::int32_t>() == 0;
+    }
+    THRESHER_CHECK(definite,
                    "the similarities of {} candidates at length {} are not positive definite", m,
                    length);
     phi_ = at::linalg_solve_triangular(factor, similarities.t(), false).t().contiguous();

@@ -1,5 +1,6 @@
 #include "src/policy/lookup_table/table_metric.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "src/base/check.hpp"
@@ -33,6 +34,8 @@ void TableMetric::evaluate(std::span<const std::int32_t> subsets, std::int64_t s
     THRESHER_CHECK(size >= 1 && std::ssize(subsets) == size * std::ssize(values),
                    "{} positions in subsets of {} with room for {} values do not agree",
                    subsets.size(), size, values.size());
+    THRESHER_CHECK(std::find(subsets.begin(), subsets.end(), -1) == subsets.end(),
+                   "a subset to be estimated has an empty place");
     PackedSubsets checked(records_.subsets.candidates());
     for (std::size_t q = 0; q < values.size(); ++q) {
         checked.add(
