@@ -1,16 +1,8 @@
 #include "io/csv.hpp"
 
+#include "src/base/text.hpp"
+
 namespace thresher::io {
-
-namespace {
-
-std::string_view trimmed(std::string_view text) {
-    const auto first = text.find_first_not_of(" \t\r");
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
-}
-
-}  // namespace
 
 char csv_separator(std::string_view first_line) {
     if (first_line.find(',') != std::string_view::npos) return ',';

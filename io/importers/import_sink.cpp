@@ -192,7 +192,8 @@ ImportReport ImportSink::finish() {
     bad_.insert(bad_.end(), bad_boxes_.begin(), bad_boxes_.end());
     std::stable_sort(bad_.begin(), bad_.end(), by_position);
     THRESHER_CHECK_AS(FileError, writer_.rows() > 0, "{}: holds no usable row", options_.source);
-    writer_.set_normalisation(statistics_.mean(), statistics_.std());
+    // A pool is normalised as a whole: rows that are added keep what it has.
+    if (!options_.append) writer_.set_normalisation(statistics_.mean(), statistics_.std());
     writer_.set_quarantine(bad_);
     writer_.finish();
     return {open_pool(options_.output).info(), std::move(bad_), {}};

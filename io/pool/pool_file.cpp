@@ -6,7 +6,6 @@
 
 #include "io/pool/pool_contents.hpp"
 #include "src/base/check.hpp"
-#include "src/base/narrow.hpp"
 
 namespace thresher::io {
 
@@ -127,16 +126,7 @@ void PoolFile::read_boxes(RowRange rows, std::int64_t most_boxes, std::span<Labe
                           "opened; a pool must not be changed while it is read",
                           info().path, rows.begin + row, of_row.size(), most_boxes);
         for (std::int64_t i = of_row.begin; i < of_row.end; ++i) {
-            const auto from = static_cast<std::size_t>(i);
-            const float* corner = found.corners.data() + 4 * from;
-            boxes[static_cast<std::size_t>(row * most_boxes + i - of_row.begin)] = {
-                corner[0],
-                corner[1],
-                corner[2],
-                corner[3],
-                found.areas.empty() ? 0.0F : found.areas[from],
-                narrow<std::int32_t>(found.classes[from]),
-                found.flags[from]};
+            boxes[static_cast<std::size_t>(row * most_boxes + i - of_row.begin)] = found.box(i);
         }
     }
     std::copy(found.image_sizes.begin(), found.image_sizes.end(), image_sizes.begin());

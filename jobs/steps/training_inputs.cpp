@@ -37,22 +37,23 @@ TrainingRows training_rows(const TrainingChoice& choice, const io::PoolFile& poo
     return {};
 }
 
+constexpr std::int64_t kRowsAtOnce = std::int64_t{1} << 16;
+
 /// The shapes of anchors by the boxes of the rows to train on. Throws FileError.
 std::vector<std::vector<AnchorShape>> anchors_of_boxes(const ModelSpec& spec,
                                                        const io::PoolFile& pool,
                                                        std::span<const std::int64_t> rows) {
     std::vector<LabelledBox> boxes;
+    Boxes read;
     const auto add = [&](RowRange range) {
-        const std::int64_t most = pool.most_boxes();
-        std::vector<LabelledBox> own(static_cast<std::size_t>(range.size() * most));
-        std::vector<std::int32_t> sizes(
-            static_cast<std::size_t>(pool.info().has_image_sizes ? 2 * range.size() : 0));
-        pool.read_boxes(range, most, own, sizes);
-        std::copy_if(own.begin(), own.end(), std::back_inserter(boxes),
-                     [](const LabelledBox& box) { return box.is_object(); });
+        pool.read_boxes(range, read);
+        for (std::int64_t i = 0; i < read.count(); ++i) boxes.push_back(read.box(i));
     };
-    if (rows.empty()) add({0, pool.info().rows});
     for (const std::int64_t row : rows) add({row, row + 1});
+    const std::int64_t all = rows.empty() ? pool.info().rows : 0;
+    for (std::int64_t begin = 0; begin < all; begin += kRowsAtOnce) {
+        add({begin, std::min(all, begin + kRowsAtOnce)});
+    }
     return fit_anchors(spec, boxes);
 }
 

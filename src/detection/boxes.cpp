@@ -28,17 +28,6 @@ void check_each(const char* what, std::span<const Box> boxes, std::span<const st
 
 }  // namespace
 
-std::vector<Box> boxes_of(std::span<const float> corners) {
-    THRESHER_CHECK(corners.size() % 4 == 0, "{} numbers are not the corners of boxes, four each",
-                   corners.size());
-    std::vector<Box> boxes(corners.size() / 4);
-    for (std::size_t i = 0; i < boxes.size(); ++i) {
-        const float* const box = corners.data() + 4 * i;
-        boxes[i] = Box::of_corners(box[0], box[1], box[2], box[3]);
-    }
-    return boxes;
-}
-
 void check_boxes(const TruthBoxes& truth, const Detections& detections, std::int64_t classes) {
     const std::size_t images = truth.image_ids.size(), boxes = truth.boxes.size();
     check_each("ground-truth", truth.boxes, truth.classes, classes);

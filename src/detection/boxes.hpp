@@ -44,9 +44,6 @@ struct Detections {
     std::span<const double> scores;         ///< [D], finite
 };
 
-/// Boxes from [M, 4] corners x0 y0 x1 y1, as pools and detectors have them. Local.
-std::vector<Box> boxes_of(std::span<const float> corners);
-
 /// Throws Error where lengths do not fit, an offset, image or class is out of range, or a box, area
 /// or score is not finite. Local.
 void check_boxes(const TruthBoxes& truth, const Detections& detections, std::int64_t classes);

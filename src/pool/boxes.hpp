@@ -45,6 +45,18 @@ struct Boxes {
         return {offsets[r], offsets[r + 1]};
     }
 
+    LabelledBox box(std::int64_t i) const {
+        const auto b = static_cast<std::size_t>(i);
+        const float* const corner = corners.data() + 4 * b;
+        return {corner[0],
+                corner[1],
+                corner[2],
+                corner[3],
+                areas.empty() ? 0.0F : areas[b],
+                static_cast<std::int32_t>(classes[b]),
+                flags[b]};
+    }
+
     /// Row `row` of `from` becomes the last row here.
     void append_row(const Boxes& from, std::int64_t row) {
         const RowRange some = from.of(row);

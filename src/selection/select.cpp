@@ -189,7 +189,9 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
     if (selector.inclusion) {
         for (const float score : selection.scores) {
             const double logit = selector.name == "power" ? double{std::log(score)} : double{score};
-            const double key = selector.beta * logit - keys.centre();
+            // 0 to the 0 is 1: without beta a score of 0 weighs as much as any.
+            const double weight = selector.beta > 0.0 ? selector.beta * logit : 0.0;
+            const double key = weight - keys.centre();
             selection.inclusion.push_back(-std::expm1(-std::exp(key - first_left_out)));
         }
     }

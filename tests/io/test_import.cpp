@@ -247,6 +247,10 @@ TEST_CASE("rows are added to a pool of shards, with the same classes") {
     options.class_names = {"cat", "dog"};
     CHECK(add("x,kind\n4,dog\n5,cat\n").rows == 5);
     CHECK(targets_of(open_pool(options.output)) == std::vector<std::int64_t>{0, 1, 0, 1, 0});
+    // Which file has which rows says nothing about how they are normalised.
+    for (const char* shard : {"000000.h5", "000001.h5", "000002.h5"}) {
+        CHECK(open_pool(options.output + "/" + shard).info().mean == std::vector<double>{2.0});
+    }
 }
 
 TEST_CASE("a user's own HDF5 file is copied into shards") {

@@ -177,6 +177,18 @@ TEST_CASE("a sample of 2 from weights 1, 2, 3, 4 has the exact inclusion probabi
     }
 }
 
+TEST_CASE("without beta every row has the same chance, one with a score of 0 too") {
+    const Pool pool{{0.0F, 0.0F, 1.0F, 5.0F}, {}, {}};
+    const Selector selector{.name = "power", .beta = 0.0, .seed = 3, .inclusion = true};
+    const Selection selection = select_over(2, pool, 3, selector).selection;
+    REQUIRE(selection.inclusion.size() == 3);
+    for (const double p : selection.inclusion) {
+        CHECK(p > 0.0);
+        CHECK(p < 1.0);
+        CHECK(p == selection.inclusion[0]);
+    }
+}
+
 TEST_CASE("collectives and bytes of a selection do not depend on the size of the pool") {
     Traffic first;
     for (const std::size_t rows : {1000UL, 100000UL, 1000000UL}) {

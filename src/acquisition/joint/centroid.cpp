@@ -20,6 +20,7 @@ void pick_centroid(Collective& collective, JointShard& shard, const JointOptions
         return clusters.size[a] > clusters.size[b];
     });
     std::vector<ClusterRow> own;
+    own.reserve(rows.size());
     for (std::size_t i = 0; i < rows.size(); ++i) {
         const float distance = std::sqrt(clusters.distances[i]);
         own.push_back({clusters.of[i], -double{distance}, shard.id(rows[i]), -distance});

@@ -216,11 +216,12 @@ double Configurations::posterior(std::size_t configuration, std::size_t sample) 
 }
 
 void Configurations::add(const RowProbabilities& row) {
-    picked_.push_back(row);
     if (!exact_) {
-        sample_one_more(picked_.size() - 1);
+        sample_one_more(row, picks_++);
         return;
     }
+    ++picks_;
+    picked_.push_back(row);
     // A further row multiplies the configurations by C once more when it is scored.
     const auto classes = static_cast<std::int64_t>(classes_);
     if (static_cast<std::int64_t>(size()) <= limit_ / classes / classes) {
@@ -257,11 +258,11 @@ void Configurations::sample_all() {
     const std::vector<double> unknown(samples_, 0.0);
     while (size_ < drawn) append(1.0 / static_cast<double>(drawn), unknown);
     log_likelihoods_.assign(drawn * samples_, 0.0);
-    for (std::size_t pick = 0; pick < picked_.size(); ++pick) sample_one_more(pick);
+    for (std::size_t pick = 0; pick < picked_.size(); ++pick) sample_one_more(picked_[pick], pick);
+    picked_ = {};
 }
 
-void Configurations::sample_one_more(std::size_t pick) {
-    const RowProbabilities& row = picked_[pick];
+void Configurations::sample_one_more(const RowProbabilities& row, std::size_t pick) {
     std::vector<double> after(samples_);
     for (std::size_t m = 0; m < size(); ++m) {
         const std::size_t drawing = m % samples_;  // the sample whose labels these are

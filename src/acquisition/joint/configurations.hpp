@@ -73,7 +73,7 @@ class Configurations {
   private:
     void add_exact(const RowProbabilities& row);
     void sample_all();
-    void sample_one_more(std::size_t pick);
+    void sample_one_more(const RowProbabilities& row, std::size_t pick);
     void clear();
     void append(double weight, std::span<const double> posterior);
     void store(std::size_t configuration, std::span<const double> posterior);
@@ -83,7 +83,8 @@ class Configurations {
     std::int64_t limit_;
     KeyedRandom random_;
     bool exact_ = true;
-    std::vector<RowProbabilities> picked_;
+    std::size_t picks_ = 0;
+    std::vector<RowProbabilities> picked_;  ///< while exact
     std::size_t size_ = 0;  ///< M; what follows has room for whole blocks, of weight 0 beyond M
     std::vector<double> weights_;     ///< [M], probability of each configuration
     std::vector<double> posteriors_;  ///< [M / kBlock, S, kBlock], p(s | configuration)
