@@ -307,7 +307,8 @@ class Policy(JobTest):
             self.assertEqual((len(first), len(second), len(first & second)), (10, 10, 0))
 
     def test_loop_trains_a_policy_on_what_is_labelled(self):
-        pool, test = self.make_pool(rows=400, noise=80.0), self.make_pool("test.h5", rows=100, seed=1)
+        pool = self.make_pool(rows=400, noise=80.0, shape=(1, 96, 96))  # two blocks
+        test = self.make_pool("test.h5", rows=100, seed=1, shape=(1, 96, 96))
         loop = ("loop", "--pool", pool, "--test-pool", test, "--model", "mlp", "--hidden", 16, "--acquisitions", "random,policy", "-k", 5,
                 "--cycles", 4, "--updates", 4, "--agent-updates", 5, "--reproducible")
 

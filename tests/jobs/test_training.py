@@ -179,7 +179,7 @@ class Loop(JobTest):
         self.assertGreater(second["flops/learner"], first["flops/learner"])
 
     def test_curves_of_a_comparison(self):
-        pool, test = self.make_pool(), self.make_pool("test.h5", seed=1)
+        pool, test = (self.make_pool(f"{seed}.h5", seed=seed, shape=(1, 64, 64)) for seed in (0, 1))  # two blocks each
         common = ("loop", "--pool", pool, "--test-pool", test, "--model", "mlp", "--initial", 10, "-k", 10, "--cycles", 3,
                   "--repeats", 2, "--updates", 10, "--batch-size", 10, "--acquisitions", "random,margin", "--reproducible")
         self.run_ok(*common, "--run", self.path("one"))
