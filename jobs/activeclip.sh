@@ -45,7 +45,7 @@ train() {
 one_seed() {
     local seed=$1 runs=$out/seed-$1 pools=$out/pools/seed-$1
     unless_made "$pools/web.h5" thresher derive --pool "$pairs" --split "$split" --spoil web --shuffle-captions 0.5 --seed "$seed" \
-            --log-level warning -o "$pools"
+            --log-level warning -o "$pools" --overwrite
     train "$pools/reference.h5" "$runs/reference" --updates 200 --seed "$seed"
     local common=(--validation-pool "$pools/test.h5" --seed "$seed")
     local chosen=(--updates 300 --temperature 0.05 --reference "$runs/reference/model.pt" "${common[@]}")

@@ -31,7 +31,7 @@ one_seed() {
     local derive=(thresher derive --seed "$seed" --log-level warning)
     mkdir -p "$runs"
     unless_made "$runs/split/rest.h5" "${derive[@]}" --pool "$out/train.h5" --split reference=800,validation=200,rest=rest \
-        -o "$runs/split"
+        -o "$runs/split" --overwrite
     unless_made "$runs/web.h5" "${derive[@]}" --config jobs/configs/cifar8.toml --pool "$runs/split/rest.h5" -o "$runs/web.h5"
     local clean=$runs/split/reference.h5 web=$runs/web.h5
     train "$clean" "$runs/reference" --model mlp --hidden 32 --epochs 60 --updates 0 --evaluate-every 25 --patience 10 \

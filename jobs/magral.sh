@@ -18,17 +18,17 @@ set -euo pipefail
 # shellcheck source=jobs/setup.sh
 . "$(dirname "$0")/setup.sh"
 
-cd "$root"
 out=runs/magral
 export PATH="$build:$venv/bin:$PATH"
 export OMP_NUM_THREADS=1
 bccd='' parts=()
 while [ "$#" -gt 0 ]; do
     case $1 in
-        --bccd) bccd=$2 && shift 2 ;;
+        --bccd) bccd=$(realpath "$2"); shift 2 ;;
         *) parts+=("$1") && shift ;;
     esac
 done
+cd "$root"
 [ -e quickstart/clean.h5 ] || { echo "magral: quickstart/clean.h5 is missing; bash jobs/quickstart.sh makes it" >&2; exit 1; }
 mkdir -p "$out"
 quiet=(--threads 1 --log-level warning --progress none)
@@ -38,7 +38,7 @@ scenes() {
     unless_made "$out/$1.h5" thresher derive --pool "$out/items/$2.h5" --scenes "$3" --seed "$4" --scene-classes 5,3,9,8,1 "${@:5}" -o "$out/$1.h5" "${quiet[@]}"
 }
 lopsided=(--class-shares ".48,.27,.14,.07,.04" --junk 0.3 --alike 1)
-unless_made "$out/items/test.h5" thresher derive --pool quickstart/clean.h5 --split agent=20000,train=15000,reward=10000,test=rest -o "$out/items" "${quiet[@]}"
+unless_made "$out/items/test.h5" thresher derive --pool quickstart/clean.h5 --split agent=20000,train=15000,reward=10000,test=rest -o "$out/items" --overwrite "${quiet[@]}"
 scenes agent agent 800 4 "${lopsided[@]}"
 scenes train train 400 1 "${lopsided[@]}"
 scenes reward reward 150 2
@@ -168,7 +168,7 @@ part_cells() {
     policies
     side_by_side cycle cells/rules bccd --acquisitions random,entropy,k-center,class-balance -- cycle cells/ours bccd --acquisitions policy --policy "$out/ours/policy.h5"
     run thresher-table "$out/cells/rules" "$out/cells/ours" --at 20 40 --against "rules: random"
-    run thresher-report "$out/cells/rules" --pool "$out/bccd_train.h5" --figures "$out/figures" -o "$out/cells.html"
+    run thresher-report "$out/cells/rules" --pool "$out/bccd_train.h5" --figures "$out/figures/cells" -o "$out/cells.html"
 }
 
 [ "${#parts[@]}" -gt 0 ] || parts=(bars proxy tables policies loop agents semi cells)

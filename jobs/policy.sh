@@ -22,7 +22,6 @@ set -euo pipefail
 # shellcheck source=jobs/setup.sh
 . "$(dirname "$0")/setup.sh"
 
-cd "$root"
 out=runs/policy
 pool=quickstart/clean.h5
 export PATH="$build:$venv/bin:$PATH"
@@ -31,11 +30,12 @@ seeds=(1 2 3)
 digits='' mnist='' parts=()
 while [ "$#" -gt 0 ]; do
     case $1 in
-        --digits) digits=$2 && shift 2 ;;
-        --mnist) mnist=$2 && shift 2 ;;
+        --digits) digits=$(realpath "$2"); shift 2 ;;
+        --mnist) mnist=$(realpath "$2"); shift 2 ;;
         *) parts+=("$1") && shift ;;
     esac
 done
+cd "$root"
 [ -e "$pool" ] || { echo "policy: $pool is missing; bash jobs/quickstart.sh makes it" >&2; exit 1; }
 mkdir -p "$out"
 kinds=(ring ringdup fashion50 fashion dup4)
@@ -187,7 +187,7 @@ part_games() {
 # cycle RUN OPTION...: a loop on a pool where every image is there four times, with noise. Its images, and those it is tested on, are of the
 # other file of Fashion-MNIST, which no policy was trained with.
 cycle() {
-    unless_made "$out/loop/test.h5" thresher derive --pool quickstart/test.h5 --split pool=500,test=rest -o "$out/loop"
+    unless_made "$out/loop/test.h5" thresher derive --pool quickstart/test.h5 --split pool=500,test=rest -o "$out/loop" --overwrite
     unless_made "$out/redundant.h5" thresher derive --pool "$out/loop/pool.h5" --repeat 4 --jitter 0.1 -o "$out/redundant.h5"
     run thresher loop --pool "$out/redundant.h5" --test-pool "$out/loop/test.h5" --model mlp --hidden 64 --updates 300 --batch-size 32 \
         --optimizer adamw --learning-rate 0.001 -k 10 --cycles 9 --repeats 3 "${quiet[@]}" --run "$1" --resume "${@:2}"

@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
 # From a bare machine to a report: installs what is missing, builds, and runs the main job on Fashion-MNIST over 2 ranks.
 #
-#   bash jobs/quickstart.sh [DIRECTORY]      default: quickstart
+#   bash jobs/quickstart.sh [DIRECTORY]      default: quickstart; it is made anew
 set -euo pipefail
 # shellcheck source=jobs/setup.sh
 . "$(dirname "$0")/setup.sh"
 
+out=$(realpath -m --relative-base="$root" "${1:-$root/quickstart}")
 cd "$root"
-out=${1:-quickstart}
 data=/usr/share/datasets/fashion-mnist
 export PATH="$build:$venv/bin:$PATH"
 export OMP_NUM_THREADS=1
+
+is_ours() { [ -e "$out/.quickstart" ] || { [ -e "$out/web.h5" ] && [ -e "$out/clean.h5" ]; }; }
+if [ -n "$(ls -A "$out" 2>/dev/null)" ] && ! is_ours; then
+    echo "quickstart: $(realpath "$out") is to be made anew, but holds files of something else; name another directory, or remove it" >&2
+    exit 1
+fi
 
 begin=$(date +%s)
 install_packages
@@ -21,6 +27,7 @@ ready=$(date +%s)
 
 rm -rf "$out"
 mkdir -p "$out"
+touch "$out/.quickstart"
 
 say "Commands below can be pasted after these two lines"
 show "cd $root && export PATH=$build:$venv/bin:\$PATH"

@@ -10,7 +10,6 @@ set -euo pipefail
 # shellcheck source=jobs/setup.sh
 . "$(dirname "$0")/setup.sh"
 
-cd "$root"
 config=repeated_mnist
 rows=2000
 if [ "${1:-}" = --full ]; then
@@ -18,7 +17,8 @@ if [ "${1:-}" = --full ]; then
     rows=0
     shift
 fi
-data=${1:-/usr/share/datasets/fashion-mnist}
+data=$(realpath -m "${1:-/usr/share/datasets/fashion-mnist}")
+cd "$root"
 out=runs/$config
 export PATH="$build:$venv/bin:$PATH"
 

@@ -26,7 +26,12 @@ show() { printf '   $ %s\n' "$*"; }
 
 # run <command...>: prints the command so that it can be pasted, then runs it.
 run() {
-    show "$*"
+    local word words=()
+    for word in "$@"; do
+        [[ $word =~ ^[[:alnum:]_./,:=@%+-]+$ ]] || printf -v word %q "$word"
+        words+=("$word")
+    done
+    show "${words[*]}"
     "$@"
 }
 

@@ -44,7 +44,7 @@ one_seed() {
     local seed=$1 web=$out/web/seed-$1 pools=$out/pools/seed-$1
     local derive=(thresher derive --seed "$seed" --log-level warning)
     mkdir -p "$web" "$pools"
-    unless_made "$pools/split/rest.h5" "${derive[@]}" --pool "$out/train.h5" --split reference=800,validation=200,rest=rest -o "$pools/split"
+    unless_made "$pools/split/rest.h5" "${derive[@]}" --pool "$out/train.h5" --split reference=800,validation=200,rest=rest -o "$pools/split" --overwrite
     local clean=$pools/split/reference.h5
     train "$clean" "$web/reference" --seed "$seed" --hidden 32 --epochs 100 --updates 0 --evaluate-every 25 --patience 10 \
         --validation-pool "$pools/split/validation.h5" --schedule constant

@@ -14,7 +14,7 @@ from unittest import mock
 import numpy
 
 from report_test import NAN, Page, ReportTest  # first: it finds thresher_report
-from thresher_report import pool as pool_module
+from thresher_report import charts, pool as pool_module
 from thresher_report import runs, scores as scores_module, style
 from thresher_report.cli import main
 from thresher_report.pool import Pool
@@ -157,6 +157,9 @@ class Numbers(Report):
         nothing = {name: [[NAN], [NAN]] for name in ("test_accuracy", *runs.LOOP_CURVES)}
         self.row(self.report(self.make_loop(**nothing)), "entropy", "–", "–", "–", "–", "0 of 1", "0 of 2")
 
+    def test_a_loop_without_a_finite_loss_is_drawn(self):
+        self.row(self.report(self.make_loop(test_loss=[[NAN, NAN], [NAN, NAN]])), "entropy", "20", "70.00 ± 14.14 %", "–", "2.5 s", "2 of 2", "2 of 2")
+
     def test_a_band_goes_from_the_lowest_to_the_highest_repeat(self):
         band = runs.band_of(numpy.array([[1.0, 2.0, NAN], [3.0, NAN, NAN]]))
         numpy.testing.assert_array_equal(band.middle, [2.0, 2.0, NAN])
@@ -169,6 +172,7 @@ class Numbers(Report):
             file["curves/steps/learning_rate"] = numpy.full(5000, 0.1)
             file["curves/evaluations/train_loss"] = [2.0, 1.0, 1.5]
             file["curves/evaluations/validation_accuracy"] = [0.5, 0.75, 0.625]
+            file["curves/evaluations/validation_alignment"] = [0.5, 2.0, 1.0]
             file["curves/other"] = [1.0, 2.0]
             file["ledger/flops/learner"] = numpy.array([2.5e12])
             file["ledger/seconds/read"] = numpy.array([7200.0])
@@ -176,6 +180,7 @@ class Numbers(Report):
         text = self.report(self.path("run"))
         self.row(text, "train loss", "1.5", "1", "3")
         self.row(text, "validation accuracy", "62.5 %", "75.0 %", "3")
+        self.row(text, "validation alignment", "1", "2", "3")
         for told in ("learner 2.5 TFLOP", "read 2.0 h", "select 2 KiB"):
             self.assertIn(told, text)
 
@@ -222,6 +227,18 @@ class Numbers(Report):
         with self.file("run/run.h5", "run"):
             pass
         self.assertIn("no curves yet", self.report(self.path("run")))
+
+    def test_names_are_drawn_as_they_are(self):
+        drawn = []
+        with mock.patch.object(charts, "_finish", lambda figure, *_: (figure.savefig(io.BytesIO()), drawn.append(figure.axes[0]))):
+            charts.class_shares("pool", ["$\\frac$", "dog"], [("pool", numpy.array([1, 1])), ("_batch", numpy.array([2, 0]))])
+        self.assertEqual([text.get_text() for text in drawn[0].get_legend().get_texts()], ["pool", "_batch"])
+
+    def test_inputs_of_one_name_are_told_apart(self):
+        with self.file("ours.h5", "run") as file:
+            file["curves/steps/loss"] = [2.0, 1.0]
+        text = self.report(self.make_loop("ours"), self.path("ours.h5"), self.make_batch([1]))
+        self.assertIn("ours (run), ours.h5 (run), batch (batch)", Page(text).text)
 
     def test_scores_are_summed_up_in_pieces(self):
         values = numpy.array([3, 1, NAN, 2, 1, 3, float("inf"), 0.5], "f4")

@@ -192,7 +192,7 @@ class Loops(DetectionReport):
         self.assertIn("| chosen | 20 | 62.5 | 1 of 1 | 0 % less |", out)
         code, _, err = self.run_any(compare_main, *paths, "--baseline", "plain")
         self.assertEqual(code, 1)
-        self.assertIn("has no validation accuracy (--metric); it has average_precision", err)
+        self.assertIn("has no validation accuracy to compare by (--metric); it has average_precision", err)
 
     def test_rewards_of_either_metric(self):
         for metric in ("accuracy", "average-precision"):

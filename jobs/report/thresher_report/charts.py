@@ -68,10 +68,10 @@ def learning_curves(name, loops, metric):
     for panel, (curve, title) in zip(panels, (("metric", metric.title), ("test_loss", metric.loss_title))):
         ends = []
         for index, (acquisition, loop) in enumerate(loops.items()):
-            if runs.last_cycle(loop) is None:
-                continue
             labelled, band = runs.band_of(loop["labelled"]).middle, runs.band_of(loop[curve])
             shown = numpy.isfinite(band.middle)
+            if not shown.any():
+                continue
             look = style.line(index)
             if banded:
                 panel.fill_between(labelled[shown], band.low[shown], band.high[shown], color=look["color"], alpha=0.16,
@@ -197,13 +197,16 @@ def training_curves(name, curves, detector=False):
 
 @styled
 def comparison(name, curves, target, metric="accuracy"):
-    """curves: (label, updates [n], accuracy [seeds, n], operations [n])."""
+    """curves: (label, updates [n], accuracy [seeds, n], operations [n]). Operations that are NaN are unknown: no line by compute."""
     figure = _figure(WIDTH, 3.9)
     panels = figure.subplots(1, 2)
     title, told = metric if metric.startswith("mAP") else metric.capitalize(), []
+    unknown = {label for label, _, _, operations in curves if not numpy.isfinite(operations).any()}
     for panel, by_compute in zip(panels, (False, True)):
         ends = []
         for index, (label, updates, accuracy, operations) in enumerate(curves):
+            if by_compute and label in unknown:
+                continue
             x = numpy.asarray(operations) / 1e9 if by_compute else updates
             band, look = runs.band_of(accuracy), style.line(index)
             look["markevery"] = max(1, len(x) // 10)
@@ -213,14 +216,13 @@ def comparison(name, curves, target, metric="accuracy"):
             if not by_compute:
                 told.append(f"{label} ends at {style.percent(band.middle[-1])} after {style.number(updates[-1])} updates")
         panel.axhline(target, color=style.SOFT, linewidth=1.0, linestyle=(0, (2, 3)))
-        panel.set_ylim(bottom=max(0.0, target - 0.15))
+        panel.set_ylim(bottom=max(0.0, min([target - 0.15, *(end - 0.02 for end, _, _ in ends)])))
         panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
         panel.set_title(f"{title} by " + ("compute, everything charged" if by_compute else "update"))
         panel.set_xlabel("GFLOP" if by_compute else "update")
         panel.xaxis.set_major_locator(MaxNLocator(5))
         panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
-        if by_compute:
-            _label_lines(panel, ends)
+        _label_lines(panel, [end for end in ends if by_compute or end[1] in unknown])
     seeds = max(len(accuracy) for _, _, accuracy, _ in curves)
     return _finish(figure, name, f"{title} against updates and compute: " + "; ".join(told) + ".",
                    f"Lines: mean over {seeds} seeds. Bands: from the lowest to the highest seed. Dotted: the target.")
@@ -274,10 +276,11 @@ def class_shares(name, names, series, what="rows"):
     legend_columns = max(1, min(len(shares), 110 // (6 + max(len(label) for label, _ in shares))))
     figure = _figure(WIDTH, 3.6 + 0.2 * -(-len(shares) // legend_columns) + 0.6 * crowded)
     axes = figure.subplots()
-    width = 0.8 / len(shares)
+    width, handles = 0.8 / len(shares), []
     for index, (label, share) in enumerate(shares):
         places = numpy.arange(len(shown)) + (index - (len(shares) - 1) / 2) * width
-        bars = axes.bar(places, share[shown], width * 0.94, label=label, **style.bar(index))
+        bars = axes.bar(places, share[shown], width * 0.94, **style.bar(index))
+        handles.append(bars)
         if len(shown) * len(shares) <= 24:
             axes.bar_label(bars, [f"{100 * value:.0f}" for value in share[shown]], fontsize=7.5, color=style.SOFT,
                            padding=1.5)
@@ -288,7 +291,7 @@ def class_shares(name, names, series, what="rows"):
     axes.margins(x=0.01)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
     axes.set_ylabel(f"share of {what}")
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=legend_columns, borderaxespad=0.3)
+    axes.legend(handles, [label for label, _ in shares], loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=legend_columns, borderaxespad=0.3)
     told = [f"{label}: most often {names[int(share.argmax())]} ({style.percent(share.max())}), least often "
             f"{names[int(share.argmin())]} ({style.percent(share.min())})" for label, share in shares]
     return _finish(figure, f"{name}-classes", "Class make-up. " + "; ".join(told) + ".", caption)

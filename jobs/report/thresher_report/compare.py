@@ -1,6 +1,7 @@
 """The command thresher-compare: runs of `train` against a baseline, to the accuracy, or another metric, that the baseline ends with."""
 
 import argparse
+import json
 import pathlib
 import sys
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy
 from thresher_report import style
 from thresher_report.charts import comparison
 from thresher_report.cli import write_all
-from thresher_report.files import ReportError, kind_of
+from thresher_report.files import ReportError, kind_of, setting
 from thresher_report.runs import mean_and_spread, read_run
 
 # What is charged, by accounting. Everything; a frozen reference was there already; and that of Evans et al. 2023,
@@ -34,6 +35,7 @@ class Group:
     updates: numpy.ndarray  # [evaluations], the same for all seeds
     accuracy: numpy.ndarray  # [seeds, evaluations], or another metric of validation
     flops: dict  # role -> mean over seeds, of the whole run
+    unknown: set  # roles that some seed used without the ledger telling what they took
     seconds: float  # of training, evaluation left out, mean over seeds
     noisy: float  # share of the rows trained on whose label or caption is wrong; NaN where that is not known
 
@@ -48,8 +50,20 @@ class Group:
         return self.updates[below[-1] + 1] / self.updates[-1] if below[-1] + 1 < len(self.updates) else numpy.nan
 
     def compute(self, roles, share=1.0):
-        """Operations of the first `share` of the updates."""
+        """Operations of the first `share` of the updates; NaN where some are unknown."""
+        if not self.unknown.isdisjoint(roles):
+            return numpy.nan
         return sum(value * (1.0 if role in ONCE else share) for role, value in self.flops.items() if role in roles)
+
+
+def unknown_of(run):
+    """Roles of models that were trained before the run, whose own runs it did not find."""
+    flops, unknown = run.ledger["flops"], set()
+    if "score_reference" in flops and "reference" not in flops and "reference_pretraining" not in flops:
+        unknown.add("reference_pretraining")
+    if setting(run.config, "init") and "init" not in flops:
+        unknown.add("init")
+    return unknown
 
 
 def read_group(name, paths, metric):
@@ -58,11 +72,12 @@ def read_group(name, paths, metric):
     for path in paths:
         kind, file = kind_of(str(path))
         run = read_run(file) if kind == "run" else None
-        if run is None or curve not in run.curves:
+        if run is None or curve not in run.curves or not style.is_share(metric):
             prefix = "evaluations/validation_"
-            known = sorted(name[len(prefix):] for name in (run.curves if run else []) if name.startswith(prefix))
+            known = sorted(name[len(prefix):] for name in (run.curves if run else [])
+                           if name.startswith(prefix) and style.is_share(name))
             if known:
-                raise ReportError(f"{path}: has no validation {metric} (--metric); it has {', '.join(known)}")
+                raise ReportError(f"{path}: has no validation {metric} to compare by (--metric); it has {', '.join(known)}")
             raise ReportError(f"{path}: is no run of train with a validation pool; a comparison needs its {metric}")
         runs.append(run)
     updates = runs[0].curves["evaluations/update"]
@@ -76,7 +91,7 @@ def read_group(name, paths, metric):
                for run in runs]
     noisy = [run.curves["steps/noisy_share"].mean() if "steps/noisy_share" in run.curves else numpy.nan for run in runs]
     return Group(name, [path.parent.name for path in paths], updates,
-                 numpy.stack([run.curves[curve] for run in runs]), flops,
+                 numpy.stack([run.curves[curve] for run in runs]), flops, set().union(*map(unknown_of, runs)),
                  float(numpy.mean(seconds)), float(numpy.mean(noisy)))
 
 
@@ -111,12 +126,13 @@ def row(group, baseline, target):
     wins = sum(group.finals()[group.seeds.index(seed)] >= baseline.finals()[baseline.seeds.index(seed)]
                for seed in paired)
     share = 1.0 if group is baseline else group.share_to(target)
-    goes_on = "init" in group.flops  # from a trained model, whose updates are not counted here
+    goes_on = "init" in group.flops or "init" in group.unknown  # from a trained model, whose updates are not counted here
     cells = [group.name, f"{'+ ' if goes_on else ''}{group.updates[-1]:,.0f}", final,
              "-" if group is baseline or not paired else f"{wins} of {len(paired)}",
              "-" if group is baseline or goes_on else less(share * group.updates[-1] / baseline.updates[-1])]
     for roles in ACCOUNTS.values():
-        cells.append("-" if group is baseline else less(group.compute(roles, share) / baseline.compute(roles)))
+        needed = group.compute(roles, share) / baseline.compute(roles)
+        cells.append("-" if group is baseline else "unknown" if numpy.isnan(needed) and numpy.isfinite(share) else less(needed))
     cells.append("-" if goes_on else style.quantity(group.seconds * share, "s") if numpy.isfinite(share) else "never")
     cells.append(style.percent(group.noisy))
     return cells
@@ -131,6 +147,24 @@ def table(groups, baseline, metric="accuracy"):
     if not any(numpy.isfinite(group.noisy) for group in groups.values()):
         rows = [cells[:-1] for cells in rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+
+
+def notes(groups, paths):
+    """Lines beneath the table: what it cannot know, and which runs it should not have been made of."""
+    lines = []
+    unknown = [group.name for group in groups.values() if group.unknown]
+    if unknown:
+        lines.append(f"Compute unknown: {', '.join(unknown)} used a model (--reference, --init) that lay outside the directory of its run, so "
+                     "what training it took is not in the ledger. Give the model.pt in its run's directory and train again.")
+    for path in map(pathlib.Path, paths):
+        status = path / "status.json"
+        try:
+            code = json.loads(status.read_text())["parts"][-1]["exit_code"] if status.exists() else 0
+        except (OSError, ValueError, LookupError, TypeError):
+            raise ReportError(f"{status}: is damaged") from None
+        if code:
+            lines.append(f"Not finished: {path}" + (f" ended with exit code {code}." if code > 0 else "."))
+    return lines
 
 
 def main(arguments=None):
@@ -162,8 +196,9 @@ def main(arguments=None):
             chart = comparison(pathlib.Path(options.figure).stem, curves, baseline.finals().mean(),
                                told_of(options.metric))
             write_all({pathlib.Path(options.figure): chart.png})
+        told = notes(groups, options.runs)
     except ReportError as problem:
         print(f"thresher-compare: {problem}", file=sys.stderr)
         return 1
-    print(table(groups, baseline, told_of(options.metric)))
+    print(table(groups, baseline, told_of(options.metric)), *told, sep="\n\n")
     return 0

@@ -35,8 +35,10 @@ def read_inputs(paths, pool_path, detections_path=None, categories_path=None, sc
     if pool_path is not None:
         pool_path = os.path.normpath(pool_path)
         unique += [pool_path] if pool_path not in unique else []
-    for path, name in zip(unique, short_names(unique)):
-        name = name[:-3] if name.endswith(".h5") else name
+    names = short_names(unique)
+    bare = [name.removesuffix(".h5") for name in names]
+    for path, name, short in zip(unique, names, bare):
+        name = short if bare.count(short) == 1 else name
         try:
             kind, opened = kind_of(path)
             if path == pool_path and kind != "pool":

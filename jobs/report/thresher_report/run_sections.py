@@ -35,9 +35,8 @@ class RunSections:
                       if name.startswith("evaluations/") and name != "evaluations/update" and len(curve)]
             rows = []
             for name, curve in epochs:
-                share = style.is_share(name)
-                tell = style.percent if share else style.number
-                best = numpy.nan if not numpy.isfinite(curve).any() else (numpy.nanmax if share else numpy.nanmin)(curve)
+                tell = style.percent if style.is_share(name) else style.number
+                best = numpy.nan if not numpy.isfinite(curve).any() else (numpy.nanmin if name.endswith("loss") else numpy.nanmax)(curve)
                 told = "training, anchors on objects classified right" if detector and name == "train accuracy" else name
                 rows.append((told, tell(curve[-1]), tell(best), len(curve)))
                 if name in ("validation accuracy", "validation average precision"):

@@ -32,6 +32,7 @@ RC = {
     "xtick.labelsize": 9.0,
     "ytick.labelsize": 9.0,
     "text.color": INK,
+    "text.parse_math": False,  # names may hold $
     "lines.linewidth": 2.0,
     "lines.markersize": 5.5,
     "hatch.linewidth": 0.7,
