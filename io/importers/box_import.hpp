@@ -30,6 +30,7 @@ class BoxClasses {
 
     const std::vector<std::string>& names() const { return names_; }
     std::int64_t left_out() const { return left_out_; }
+    bool has_map() const { return !map_.empty(); }
     /// Throws UsageError for a name of the map that neither class_of() nor meet() was told.
     void check_map() const;
 

@@ -224,12 +224,14 @@ void read_coco(const SourceFiles& files, const std::string& name, Collector& int
             has(image, "id", &Json::is_number_integer) && has(image, "file_name", &Json::is_string),
             fmt::format("image {} lacks its id or file_name", image_files.size()));
         const std::string file = image.at("file_name");
-        // Images lie in a folder that the JSON does not name.
-        const auto found = files.ending_with(file_of(file));
-        check(found.size() <= 1, fmt::format("the image {} is there more than once ({})", file,
-                                             fmt::join(found, ", ")));
         place_of[image.at("id")] = image_files.size();
-        image_files.push_back(found.empty() ? file : found[0]);
+        image_files.push_back(file);
+    }
+    const auto found = files.meant_by(image_files);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        check(found[i].size() <= 1, fmt::format("the image {} is there more than once ({})",
+                                                image_files[i], fmt::join(found[i], ", ")));
+        if (!found[i].empty()) image_files[i] = found[i][0];
     }
     std::vector<std::vector<Caption>> captions(image_files.size());
     std::int64_t position = 0;

@@ -71,6 +71,7 @@ class CocoList {
             "annotations, it has {}",
             files_.path(), name,
             lists.empty() ? "none" : fmt::format("{}", fmt::join(lists, ", ")));
+        find_files();
         name_classes();
         for (const CocoMark& mark : marks_) place(mark);
         classes_.check_map();
@@ -97,22 +98,33 @@ class CocoList {
             return refuse(position, fmt::format("images[{}]: the id {} is there twice", position,
                                                 *record.id));
         }
-        // Images lie in a folder that the JSON does not name.
-        const fs::path named = fs::path(*record.file_name).lexically_normal();
-        auto found = files_.ending_with(named.generic_string());
-        if (found.empty()) found = files_.ending_with(named.filename().string());
-        if (found.size() != 1) {
-            return refuse(position, found.empty()
-                                        ? *record.file_name + ": the image is missing"
-                                        : fmt::format("{}: the image is there more than once ({})",
-                                                      *record.file_name, fmt::join(found, ", ")));
-        }
-        image_of_[*record.id] = list_.images.size();
         const auto side = [](const std::optional<double>& value) {
             return value && *value > 0.0 && *value < 1e9 ? static_cast<std::int64_t>(*value) : 0;
         };
         list_.images.push_back(
-            {position, found[0], *record.id, side(record.width), side(record.height), {}});
+            {position, *record.file_name, *record.id, side(record.width), side(record.height), {}});
+    }
+
+    /// Replaces the names of the images by their files.
+    void find_files() {
+        std::vector<std::string> names;
+        for (const MarkedImage& image : list_.images) names.push_back(image.file);
+        const auto found = files_.meant_by(names);
+        std::vector<MarkedImage> images;
+        for (std::size_t i = 0; i < names.size(); ++i) {
+            MarkedImage& image = list_.images[i];
+            if (found[i].size() != 1) {
+                refuse(image.position,
+                       found[i].empty() ? names[i] + ": the image is missing"
+                                        : fmt::format("{}: the image is there more than once ({})",
+                                                      names[i], fmt::join(found[i], ", ")));
+                continue;
+            }
+            image_of_[image.id] = images.size();
+            image.file = found[i][0];
+            images.push_back(std::move(image));
+        }
+        list_.images = std::move(images);
     }
 
     void add_category(std::int64_t position, const CocoRecord& record) {

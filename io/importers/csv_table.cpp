@@ -102,12 +102,12 @@ class CsvImport {
         std::size_t at = 0;
         for (std::size_t i = 0; i < columns_; ++i) {
             if (i == target_ || i == id_) continue;
-            const auto value = number_in<float>(fields_[i]);
-            if (!value || !std::isfinite(*value)) {
+            const auto value = number_in<double>(fields_[i]);  // too small for a float is 0
+            if (!value || !std::isfinite(static_cast<float>(*value))) {
                 return refuse(
                     fmt::format("\"{}\" in column {} is no finite number", fields_[i], i));
             }
-            values_[at++] = *value;
+            values_[at++] = static_cast<float>(*value);
         }
         std::int64_t target = -1, id = -1;
         if (target_ < columns_ && !read_target(fields_[target_], target)) {

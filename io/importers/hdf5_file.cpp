@@ -1,6 +1,9 @@
 // A user's own HDF5 file, or another pool, copied into a pool with the layout and the attributes
 // that Thresher likes.
 
+#include <algorithm>
+#include <iterator>
+
 #include "io/importers/formats.hpp"
 #include "io/importers/import_sink.hpp"
 #include "src/base/check.hpp"
@@ -39,16 +42,41 @@ class Captions {
     CaptionRow row(std::size_t i) const {
         if (!exist()) return {};
         const auto length = static_cast<std::size_t>(source_.info().token_length);
-        return {std::span(tokens_).subspan(i * length, length), texts_[i], image_ids_[i],
-                caption_of_[i]};
+        return {std::span(tokens_).subspan(i * length, length), texts_[i], number(image_ids_[i]),
+                number(caption_of_[i])};
     }
 
+    /// Adds this to all ids of images.
+    void number_from(std::int64_t first) { first_image_id_ = first; }
+
   private:
+    std::int64_t number(std::int64_t image_id) const {
+        return image_id < 0 ? image_id : first_image_id_ + image_id;
+    }
+
+    std::int64_t first_image_id_ = 0;
     const PoolFile& source_;
     std::vector<std::int32_t> tokens_;
     std::vector<std::int64_t> image_ids_, caption_of_;
     std::vector<std::string> texts_;
 };
+
+std::vector<std::int64_t> sorted_image_ids(const PoolFile& pool) {
+    std::vector<std::int64_t> ids(static_cast<std::size_t>(pool.info().rows));
+    pool.read_image_ids({0, pool.info().rows}, ids);
+    std::sort(ids.begin(), ids.end());
+    return ids;
+}
+
+/// Whether an image of one has the id of an image of the other, as it has where they come from
+/// different sources; parts of one split have none in common.
+bool share_image_ids(const PoolFile& one, const PoolFile& other) {
+    const std::vector<std::int64_t> first = sorted_image_ids(one), second = sorted_image_ids(other);
+    std::vector<std::int64_t> both;
+    std::set_intersection(first.begin(), first.end(), second.begin(), second.end(),
+                          std::back_inserter(both));
+    return !both.empty();
+}
 
 }  // namespace
 
@@ -68,6 +96,11 @@ ImportReport import_hdf5(const ImportOptions& options, const Provenance& provena
     schema.classes = info.classes;
     Captions captions(source);
     schema.text = captions.schema();
+    if (options.append && captions.exist()) {
+        const PoolFile there = open_pool(options.output);
+        schema.text.image_ids = schema.text.image_ids || there.has_image_ids();
+        if (share_image_ids(source, there)) captions.number_from(free_image_id(there));
+    }
     schema.boxes = {info.has_boxes, info.has_box_areas, info.has_image_sizes};
     ImportSink sink(options, schema, provenance);
     std::vector<std::byte> inputs;

@@ -111,12 +111,8 @@ class ImageTextImport {
 
     /// New images get ids that no image of the pool there has.
     void number_after(const PoolFile& pool, TextSchema& text) {
-        first_image_id_ = pool.info().rows;
-        if (!pool.has_image_ids()) return;
-        text.image_ids = true;
-        std::vector<std::int64_t> ids(static_cast<std::size_t>(pool.info().rows));
-        pool.read_image_ids({0, pool.info().rows}, ids);
-        first_image_id_ = std::max(first_image_id_, *std::max_element(ids.begin(), ids.end()) + 1);
+        first_image_id_ = free_image_id(pool);
+        if (pool.has_image_ids()) text.image_ids = true;
     }
 
     /// One row for each caption; an image's id is that of its first row.

@@ -21,6 +21,15 @@ PoolInfo info_of(const PoolSchema& schema) {
     return info;
 }
 
+bool are_finite(std::span<const std::byte> floats) {
+    for (std::size_t at = 0; at < floats.size(); at += sizeof(float)) {
+        float value = 0.0F;
+        std::memcpy(&value, floats.data() + at, sizeof(value));
+        if (!std::isfinite(value)) return false;
+    }
+    return true;
+}
+
 PoolWriterOptions writer_options(const ImportOptions& options, std::int64_t expected_rows) {
     return {.overwrite = options.overwrite,
             .rows_per_shard = options.rows_per_shard,
@@ -121,6 +130,10 @@ void ImportSink::add(std::int64_t position, std::span<const std::byte> inputs, s
                                          classes - 1));
         return;
     }
+    if (schema_.element_type == ElementType::float32 && !are_finite(inputs)) {
+        quarantine(position, "an input is not finite");
+        return;
+    }
     inputs_.insert(inputs_.end(), inputs.begin(), inputs.end());
     if (schema_.targets) targets_.push_back(target);
     if (schema_.clean_targets) clean_targets_.push_back(clean_target);
@@ -197,6 +210,14 @@ ImportReport ImportSink::finish() {
     writer_.set_quarantine(bad_);
     writer_.finish();
     return {open_pool(options_.output).info(), std::move(bad_), {}};
+}
+
+std::int64_t free_image_id(const PoolFile& pool) {
+    const std::int64_t rows = pool.info().rows;
+    if (!pool.has_image_ids()) return rows;
+    std::vector<std::int64_t> ids(static_cast<std::size_t>(rows));
+    pool.read_image_ids({0, rows}, ids);
+    return std::max(rows, *std::max_element(ids.begin(), ids.end()) + 1);
 }
 
 }  // namespace thresher::io

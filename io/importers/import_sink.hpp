@@ -49,6 +49,9 @@ struct BoxRow {
     std::int64_t row = 0;
 };
 
+/// Above the ids of all images of the pool, and its rows.
+std::int64_t free_image_id(const PoolFile& pool);
+
 class ImportSink {
   public:
     /// `schema` without statistics. `expected_rows` as in PoolWriterOptions.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <filesystem>
+#include <unordered_set>
 
 #include "io/atomic_file.hpp"
 #include "io/descriptor.hpp"
@@ -71,6 +72,27 @@ std::vector<std::string> SourceFiles::ending_with(const std::string& name) const
         if (file == name || file.ends_with("/" + name)) names.push_back(file);
     }
     return names;
+}
+
+std::vector<std::vector<std::string>> SourceFiles::meant_by(
+    std::span<const std::string> names) const {
+    const auto last_part = [](const std::string& name) {
+        return fs::path(name).filename().string();
+    };
+    std::vector<std::vector<std::string>> found;
+    std::unordered_set<std::string> told;
+    std::unordered_map<std::string, int> without_folder;
+    for (const std::string& name : names) {
+        found.push_back(ending_with(fs::path(name).lexically_normal().generic_string()));
+        told.insert(found.back().begin(), found.back().end());
+        if (found.back().empty()) ++without_folder[last_part(name)];
+    }
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        if (!found[i].empty() || without_folder[last_part(names[i])] > 1) continue;
+        found[i] = ending_with(last_part(names[i]));
+        std::erase_if(found[i], [&](const std::string& file) { return told.contains(file); });
+    }
+    return found;
 }
 
 SourceFiles::Part SourceFiles::part(const std::string& name) const {

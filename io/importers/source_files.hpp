@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -21,6 +22,10 @@ class SourceFiles {
     std::vector<std::string> names() const;
     /// Those whose name is this one, or ends with it after a folder; in the same order.
     std::vector<std::string> ending_with(const std::string& name) const;
+    /// Those that a list of images may mean by each of `names`: ending_with(name), or, where there
+    /// are none as its folder is not here, those with its last part, but for files that another
+    /// name tells exactly; none where two such names have the same last part.
+    std::vector<std::vector<std::string>> meant_by(std::span<const std::string> names) const;
     /// Where the file's bytes are.
     struct Part {
         std::string path;

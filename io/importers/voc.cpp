@@ -145,7 +145,7 @@ class VocList {
             }
         }
         // Those of images that are missing too, so that every set has the same classes.
-        if (sorted_) meet_others(source, added);
+        if (sorted_ || classes_.has_map()) meet_others(source, added);
         classes_.check_map();
         if (classes_.left_out() > 0) {
             list_.notes.push_back(

@@ -19,16 +19,22 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Rows are added to a pool by one process at a time.
-class AppendLock {
+/// Shards are written by one process at a time.
+class ShardLock {
   public:
-    explicit AppendLock(const std::string& pool)
-        : lock_(pool + "/append.lock", "this pool, to which rows are added,", "add to another") {}
-    ~AppendLock() { lock_.remove(); }
-    AppendLock(const AppendLock&) = delete;
-    AppendLock& operator=(const AppendLock&) = delete;
+    explicit ShardLock(const std::string& pool)
+        : lock_(pool + kName, "this pool, which is being written,", "write another") {}
+    ~ShardLock() { lock_.remove(); }
+    ShardLock(const ShardLock&) = delete;
+    ShardLock& operator=(const ShardLock&) = delete;
+
+    /// Whether a process was killed here before there was a pool.
+    static bool left_alone(const std::string& pool) {
+        return fs::exists(pool + kName) && !fs::exists(pool + "/manifest.json");
+    }
 
   private:
+    static constexpr const char* kName = "/writer.lock";
     FileLock lock_;
 };
 
@@ -222,16 +228,29 @@ class PoolWriter::Body {
             schema_.scale = old.scale;
             schema_.mean = old.mean;
             schema_.std = old.std;
-            schema_.class_names = class_names_there_ = old.class_names;
+            class_names_there_ = old.class_names;
+            if (schema_.class_names.empty() || old.class_names.empty()) {
+                schema_.class_names = old.class_names;
+            }
+            directory_.emplace(path_);
         } else {
+            const bool is_left = ShardLock::left_alone(path_);
             THRESHER_CHECK_AS(
                 FileError,
-                options_.overwrite == Overwrite::yes || !fs::exists(path_) || fs::is_empty(path_),
+                options_.overwrite == Overwrite::yes || !fs::exists(path_) || fs::is_empty(path_) ||
+                    is_left,
                 "{}: exists already; pass --overwrite to replace it, or choose another "
                 "name",
                 path_);
+            directory_.emplace(path_);
+            lock_.emplace(path_);
+            if (is_left) {
+                options_.overwrite = Overwrite::yes;
+                for (const auto& entry : fs::directory_iterator(path_)) {
+                    if (entry.path().extension() == ".tmp") fs::remove(entry.path());
+                }
+            }
         }
-        directory_.emplace(path_);
     }
 
     void open_shard() {
@@ -350,7 +369,7 @@ class PoolWriter::Body {
     std::int64_t rows_ = 0, fixed_rows_ = 0, largest_target_ = -1;
     std::vector<QuarantinedRow> quarantine_;
     // Destroyed in reverse: the open file, then the temporary files, then the directory, the lock.
-    std::optional<AppendLock> lock_;
+    std::optional<ShardLock> lock_;
     std::optional<NewDirectory> directory_;
     std::vector<Shard> shards_;
     std::optional<hdf5::File> file_;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -266,6 +267,25 @@ TEST_CASE("clean pairs are added to shuffled ones with captions and images of th
     CHECK(both.image_ids == joined(web.image_ids, clean.image_ids));
     // Nobody shuffled the clean ones, so what their captions were written for is not told.
     CHECK(both.caption_of == joined(web.caption_of, std::vector<std::int64_t>(90, -1)));
+}
+
+TEST_CASE("images of another source get ids of their own") {
+    const TemporaryDirectory directory;
+    DeriveOptions derive;
+    derive.output = directory / "copy";
+    derive.rows_per_shard = 1000;
+    derive_pool(captioned_pool(directory), derive, {});
+    ImportOptions import;
+    import.output = derive.output;
+    import.source = directory / "again";
+    std::filesystem::copy(derive.output, import.source, std::filesystem::copy_options::recursive);
+    import.append = true;
+    const Text once(import.output);
+    import_pool("hdf5", import, {});
+    const Text both(import.output);
+    const std::set<std::int64_t> images(once.image_ids.begin(), once.image_ids.end()),
+        all(both.image_ids.begin(), both.image_ids.end());
+    CHECK(all.size() == 2 * images.size());
 }
 
 TEST_CASE("captions cannot be shuffled where there are none") {

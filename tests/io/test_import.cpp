@@ -1,5 +1,7 @@
 #include <zlib.h>
 
+#include <cmath>
+
 #include "io/hdf5/file.hpp"
 #include "io/importers/importers.hpp"
 #include "tests/io/png_support.hpp"
@@ -251,6 +253,51 @@ TEST_CASE("rows are added to a pool of shards, with the same classes") {
     for (const char* shard : {"000000.h5", "000001.h5", "000002.h5"}) {
         CHECK(open_pool(options.output + "/" + shard).info().mean == std::vector<double>{2.0});
     }
+}
+
+TEST_CASE("rows of other classes are not added under the names of those there") {
+    const TemporaryDirectory directory;
+    SmallPool{.options = {.rows_per_shard = 50}}.write(directory / "pool");
+    PoolSchema schema;
+    schema.input_shape = {1, 2, 3};
+    schema.scale = 1.0 / 255.0;
+    schema.targets = true;
+    schema.class_names = {"ant", "cat", "dog"};
+    const std::vector<std::byte> inputs(6);
+    PoolWriter writer(directory / "other.h5", schema, {}, {});
+    writer.append({.rows = 1, .inputs = inputs, .targets = std::vector<std::int64_t>{1}});
+    writer.set_normalisation({0.25}, {0.5});
+    writer.finish();
+    ImportOptions options;
+    options.source = directory / "other.h5";
+    options.output = directory / "pool";
+    options.append = true;
+    CHECK(contains(
+        message_of([&] { import_pool("hdf5", options, {}); }),
+        "the rows to add have the classes [ant, cat, dog], the pool there [ant, bee, cat]"));
+    CHECK(open_pool(options.output).info().rows == 100);
+}
+
+TEST_CASE("a row whose input is not finite is set apart") {
+    const TemporaryDirectory directory;
+    PoolSchema schema;
+    schema.input_shape = {2};
+    schema.element_type = ElementType::float32;
+    const std::vector<float> values{1.0F, 2.0F, std::nanf(""), 4.0F, 5.0F, 6.0F};
+    PoolWriter writer(directory / "own.h5", schema, {}, {});
+    writer.append({.rows = 3, .inputs = std::as_bytes(std::span(values))});
+    writer.set_normalisation({0.0}, {1.0});
+    writer.finish();
+    ImportOptions options;
+    options.source = directory / "own.h5";
+    options.output = directory / "copy.h5";
+    options.max_bad = BadLimit::parse("1");
+    const ImportReport report = import_pool("hdf5", options, {});
+    CHECK(report.pool.rows == 2);
+    REQUIRE(report.quarantined.size() == 1);
+    CHECK(report.quarantined[0].id == 1);
+    CHECK(report.quarantined[0].reason == "an input is not finite");
+    CHECK(report.pool.mean == std::vector<double>{3.0, 4.0});
 }
 
 TEST_CASE("a user's own HDF5 file is copied into shards") {

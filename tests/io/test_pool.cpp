@@ -115,15 +115,31 @@ TEST_CASE("rows are added to a pool by one process at a time") {
     small.write(path);
     small.options.append = true;
     {
-        const FileLock other(path + "/append.lock", "the pool", "wait");
+        const FileLock other(path + "/writer.lock", "the pool", "wait");
         const std::string message = message_of([&] { small.write(path); });
-        CHECK(contains(message, "append.lock"));
+        CHECK(contains(message, "writer.lock"));
         CHECK(contains(message, "is in use by process"));
         CHECK(open_pool(path).info().rows == 100);
     }
     small.write(path);
     CHECK(open_pool(path).info().rows == 200);
-    CHECK_FALSE(std::filesystem::exists(path + "/append.lock"));
+    CHECK_FALSE(std::filesystem::exists(path + "/writer.lock"));
+}
+
+TEST_CASE("shards that a killed writer left are written anew, others are not") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "pool";
+    SmallPool small{.options = {.rows_per_shard = 32}};
+    std::filesystem::create_directory(path);
+    write_file(path + "/000000.h5", "finished", Overwrite::no);
+    write_file(path + "/000007.h5.tmp", "half", Overwrite::no);
+    CHECK(contains(message_of([&] { small.write(path); }), "exists already"));
+    write_file(path + "/writer.lock", "", Overwrite::no);
+    small.write(path);
+    check_rows(open_pool(path), {0, 100});
+    CHECK_FALSE(std::filesystem::exists(path + "/000007.h5.tmp"));
+    CHECK_FALSE(std::filesystem::exists(path + "/writer.lock"));
+    CHECK(contains(message_of([&] { small.write(path); }), "exists already"));
 }
 
 TEST_CASE("rows beyond those that were announced are refused, at the end of a shard as well") {

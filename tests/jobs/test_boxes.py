@@ -108,6 +108,27 @@ class Boxes(JobTest):
         self.assertEqual(pool["boxes"].tolist(), [[1, 2, 4, 6]])
         self.assertEqual((list(pool["box_areas"]), list(pool["box_flags"])), ([55.5], [2]))
 
+    def test_coco_images_of_the_same_name_are_told_apart_by_their_folder(self):
+        folder = pathlib.Path(self.path("coco"))
+        (folder / "siteA").mkdir(parents=True)
+        (folder / "siteA/0001.jpg").write_bytes(jpeg(1))
+        (folder / "0002.jpg").write_bytes(jpeg(2))
+        instances = {"images": [{"id": 1, "file_name": "siteB/0001.jpg", "width": 60, "height": 30},
+                                {"id": 2, "file_name": "siteA/0001.jpg", "width": 60, "height": 30},
+                                {"id": 3, "file_name": "elsewhere/0002.jpg", "width": 60, "height": 30}],
+                     "annotations": [], "categories": [{"id": 1, "name": "bee"}]}
+        (folder / "instances.json").write_text(json.dumps(instances))
+        result = self.run_ok("import", "coco", folder, "--size", 20, "--max-bad", 1, "-o", self.path("pool.h5"), "--json")
+        self.assertEqual((result.json()["rows"], result.json()["quarantined"]), (2, 1))
+        self.assertIn("siteB/0001.jpg: the image is missing", result.err)
+        self.assertEqual(list(self.datasets("pool.h5")["ids"]), [2, 3])
+
+    def test_a_set_may_lack_a_class_that_is_left_out(self):
+        source = self.voc()
+        for name in ("train", "val"):
+            self.run_ok("import", "voc", source, "--set", name, "--class-names", "bee,cat", "--class-map", "ant=", "--size", 20, "-o",
+                        self.path(f"{name}.h5"))
+
     def test_what_cannot_be_used_is_named_on_all_ranks_together(self):
         source = self.voc(bad={"JPEGImages/004.jpg": jpeg(4)[:-30], "JPEGImages/006.jpg": jpeg(6, 59)})
         for ranks in (0, 2):
@@ -119,6 +140,8 @@ class Boxes(JobTest):
         self.assert_fails(1, ["39 boxes", "the class \"ant\" is none of --class-names"], "import", "voc", self.voc(name="v"),
                           "--class-names", "bee,cat", "--size", 20, "-o", self.path("x.h5"))
         self.assert_fails(2, ["has no list", "--set nothing", "train.txt"], "import", "voc", source, "--set", "nothing", "-o",
+                          self.path("x.h5"))
+        self.assert_fails(2, ["--split is read by import idx, cifar", "import voc"], "import", "voc", source, "--split", "test", "-o",
                           self.path("x.h5"))
         self.assert_fails(2, ["--resize is \"crop\""], "import", "voc", source, "--resize", "crop", "-o", self.path("x.h5"))
         self.assert_fails(2, ["import idx runs on one rank"], "import", "idx", source, "-o", self.path("x.h5"), ranks=2)
