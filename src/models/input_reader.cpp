@@ -14,10 +14,14 @@
 namespace thresher {
 namespace {
 
-/// `rows` images [C, pixels] to [pixels, C], each element x to x * factor[c] + offset[c].
+/// `rows` examples [C, pixels], each element x to x * factor[c] + offset[c]; as [pixels, C] where
+/// they are to be channels-last.
 template <class Element>
 void normalise_rows(const Element* in, float* out, std::int64_t rows, std::int64_t channels,
-                    std::int64_t pixels, const float* factor, const float* offset) {
+                    std::int64_t pixels, bool channels_last, const float* factor,
+                    const float* offset) {
+    const std::int64_t next = channels_last ? channels : 1;
+    const std::int64_t first = channels_last ? 1 : pixels;
     for (std::int64_t row = 0; row < rows; ++row) {
         const Element* from = in + row * channels * pixels;
         float* to = out + row * channels * pixels;
@@ -29,7 +33,7 @@ void normalise_rows(const Element* in, float* out, std::int64_t rows, std::int64
         for (std::int64_t c = 0; c < channels; ++c) {
             const float f = factor[c], o = offset[c];
             for (std::int64_t i = 0; i < pixels; ++i) {
-                to[i * channels + c] = static_cast<float>(from[c * pixels + i]) * f + o;
+                to[c * first + i * next] = static_cast<float>(from[c * pixels + i]) * f + o;
             }
         }
     }
@@ -42,8 +46,8 @@ InputReader::InputReader(const ModelSpec& spec, ElementType element_type, double
     : shape_(spec.input_shape), element_type_(element_type), device_(std::move(device)) {
     std::int64_t elements = 1;
     for (std::int64_t extent : shape_) elements *= extent;
-    const bool is_image = shape_.size() == 3;
-    channels_ = is_image ? shape_[0] : 1;
+    is_image_ = shape_.size() == 3;
+    channels_ = is_image_ || spec.mean.size() > 1 || spec.std.size() > 1 ? shape_[0] : 1;
     pixels_ = elements / channels_;
     bytes_per_row_ = elements * size_of(element_type);
     const auto fits = [&](const std::vector<double>& values) {
@@ -72,10 +76,10 @@ void InputReader::normalise(std::span<const std::byte> inputs, float* out) const
         float* to = out + begin * channels_ * pixels_;
         if (element_type_ == ElementType::uint8) {
             normalise_rows(reinterpret_cast<const std::uint8_t*>(from), to, end - begin, channels_,
-                           pixels_, factor_.data(), offset_.data());
+                           pixels_, is_image_, factor_.data(), offset_.data());
         } else {
             normalise_rows(reinterpret_cast<const float*>(from), to, end - begin, channels_,
-                           pixels_, factor_.data(), offset_.data());
+                           pixels_, is_image_, factor_.data(), offset_.data());
         }
     });
 }

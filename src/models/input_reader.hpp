@@ -35,10 +35,11 @@ class InputReader {
     void normalise(std::span<const std::byte> inputs, float* out) const;
 
     std::vector<std::int64_t> shape_;
+    bool is_image_ = false;
     ElementType element_type_;
     std::string device_;
     std::int64_t channels_, pixels_, bytes_per_row_;
-    std::vector<float> factor_, offset_;  ///< per channel: x * factor + offset
+    std::vector<float> factor_, offset_;  ///< per channel, the first axis: x * factor + offset
 };
 
 }  // namespace thresher

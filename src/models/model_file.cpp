@@ -4,10 +4,14 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <sstream>
+#include <utility>
 
 #include "src/base/check.hpp"
 #include "src/models/torchscript/torchscript.hpp"
@@ -217,6 +221,16 @@ void check_fits(const ModelSpec& spec, const PoolInfo& pool, const std::string& 
                    "{}: the model tells {} classes apart, but pool {} has {}; use a model with {} "
                    "logits",
                    path, spec.classes, pool.path, pool.classes, pool.classes);
+    for (std::size_t i = 0; i < spec.class_names.size(); ++i) {
+        const auto begin = pool.class_names.begin(), end = pool.class_names.end();
+        const auto place = std::find(begin, end, spec.class_names[i]);
+        THRESHER_CHECK(
+            place == end || std::cmp_equal(place - begin, i),
+            "{}: the model's class {} is \"{}\", which is class {} of pool {}; import it "
+            "with --class-names {}",
+            path, i, spec.class_names[i], place - begin, pool.path,
+            fmt::join(spec.class_names, ","));
+    }
 }
 
 }  // namespace thresher

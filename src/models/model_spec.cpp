@@ -11,6 +11,7 @@ std::string to_json(const ModelSpec& spec) {
                                    {"classes", spec.classes}, {"scale", spec.scale},
                                    {"mean", spec.mean},       {"std", spec.std},
                                    {"dropout", spec.dropout}, {"hidden", spec.hidden}};
+    if (!spec.class_names.empty()) json["class_names"] = spec.class_names;
     if (spec.towers) {
         json["towers"] = {{"image", spec.towers->image},
                           {"text_width", spec.towers->text_width},
@@ -42,6 +43,7 @@ ModelSpec model_spec_from_json(const std::string& text) {
         json.at("name").get_to(spec.name);
         json.at("input_shape").get_to(spec.input_shape);
         json.at("classes").get_to(spec.classes);
+        spec.class_names = json.value("class_names", spec.class_names);
         json.at("scale").get_to(spec.scale);
         json.at("mean").get_to(spec.mean);
         json.at("std").get_to(spec.std);

@@ -48,11 +48,12 @@ struct DetectorSpec {
 };
 
 struct ModelSpec {
-    std::string name;                       ///< of the registry, or "torchscript"
-    std::vector<std::int64_t> input_shape;  ///< of one example: [C, H, W], or [d] (mlp)
-    std::int64_t classes = 0;               ///< logits per example; 0: none, of a two-tower
+    std::string name;                        ///< of the registry, or "torchscript"
+    std::vector<std::int64_t> input_shape;   ///< of one example: [C, H, W], or [d] (mlp)
+    std::int64_t classes = 0;                ///< logits per example; 0: none, of a two-tower
+    std::vector<std::string> class_names{};  ///< of the pool it was made for; empty: not known
     /// The model sees (x * scale - mean[c]) / std[c]; mean and std have one entry, or one per
-    /// channel.
+    /// channel, the first axis of an example.
     double scale = 1.0;
     std::vector<double> mean{0.0}, std{1.0};
     double dropout = 0.5;                        ///< probability of dropping

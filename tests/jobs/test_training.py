@@ -27,6 +27,18 @@ class Training(JobTest):
             self.assertEqual(found[1].tobytes(), found[2].tobytes(), model)
             self.assertEqual(found[1].tobytes(), found[4].tobytes(), model)
 
+    def test_a_model_learns_from_a_table(self):
+        random = numpy.random.default_rng(3)
+        points = random.normal([5.0, -300.0], [1.0, 50.0], (400, 2))
+        kinds = numpy.where((points[:, 0] - 5) + (points[:, 1] + 300) / 50 > 0, "up", "down")
+        for name in ("train", "test"):
+            with open(self.path(name + ".csv"), "w") as file:
+                file.write("x,y,kind\n" + "".join(f"{x},{y},{kind}\n" for (x, y), kind in zip(points, kinds)))
+            self.run_ok("import", "csv", self.path(name + ".csv"), "--target-column", "kind", "--class-names", "down,up", "-o",
+                        self.path(name + ".h5"))
+        model = self.train(self.path("train.h5"), "run", "--epochs", 20)
+        self.assertGreater(self.run_ok("evaluate", "--pool", self.path("test.h5"), "--model", model, "--json").json()["accuracy"], 0.95)
+
     def test_a_model_learns_and_is_evaluated(self):
         pool, test = self.make_pool(rows=4000), self.make_pool("test.h5", seed=1)
         model = self.train(pool, "run", "--epochs", 8)

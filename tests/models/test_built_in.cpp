@@ -175,6 +175,27 @@ TEST_CASE("inputs are normalised by channel and laid out channels-last") {
         thresher::test::contains("3 means") && thresher::test::contains("2 channels"));
 }
 
+TEST_CASE("inputs of one or two axes are normalised by their first, in place") {
+    const std::vector<float> values{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    for (const std::vector<std::int64_t>& shape :
+         {std::vector<std::int64_t>{3}, std::vector<std::int64_t>{3, 2}}) {
+        ModelSpec spec;
+        spec.input_shape = shape;
+        spec.mean = {1.0, 2.0, 3.0};
+        spec.std = {0.5, 1.0, 2.0};
+        const std::size_t width = shape.size() == 1 ? 3 : 6;
+        const at::Tensor x = InputReader(spec, ElementType::float32, 1.0, "cpu")
+                                 .read(std::as_bytes(std::span(values)));
+        REQUIRE(x.numel() == 12);
+        CHECK(x.dim() == static_cast<std::int64_t>(shape.size()) + 1);
+        const float* const found = x.const_data_ptr<float>();
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            const std::size_t c = i % width / (width / 3);
+            CHECK(found[i] == Approx((double{values[i]} - spec.mean[c]) / spec.std[c]));
+        }
+    }
+}
+
 TEST_CASE("what does not suit a model is refused with what is allowed") {
     CHECK_THROWS_WITH(
         spec_of("resnet19", {3, 32, 32}, 10),

@@ -127,6 +127,28 @@ TEST_CASE("an unnamed pool may show fewer classes than the model tells apart") {
                       thresher::test::contains("10 classes"));
 }
 
+TEST_CASE("a class that is another in the model than in the pool is refused") {
+    ModelSpec spec;
+    spec.name = "mlp";
+    spec.input_shape = {4};
+    spec.classes = 3;
+    spec.class_names = {"ant", "bee", "cat"};
+    CHECK(model_spec_from_json(to_json(spec)) == spec);
+    PoolInfo pool;
+    pool.path = "pool.h5";
+    pool.input_shape = {4};
+    pool.classes = 3;
+    for (const std::vector<std::string>& names :
+         {std::vector<std::string>{}, {"ant", "bee", "cat"}, {"Ameise", "Biene", "Katze"}}) {
+        pool.class_names = names;
+        CHECK_NOTHROW(check_fits(spec, pool, "model.pt"));
+    }
+    pool.class_names = {"ant", "cat", "dog"};
+    CHECK_THROWS_WITH(check_fits(spec, pool, "model.pt"),
+                      thresher::test::contains("class 2 is \"cat\", which is class 1 of pool") &&
+                          thresher::test::contains("--class-names ant,bee,cat"));
+}
+
 TEST_CASE("a user's TorchScript file gives its logits, and its embedding where it returns one") {
     const Scratch scratch;
     const c10::NoGradGuard no_grad;

@@ -244,6 +244,7 @@ ModelSpec spec_for_pool(std::string_view name, const PoolInfo& pool) {
         spec.towers->vocabulary = pool.vocabulary;
     } else {
         spec.classes = pool.classes;
+        spec.class_names = pool.class_names;
     }
     spec.scale = pool.scale;
     spec.mean = pool.mean;
