@@ -33,21 +33,22 @@ class Batch {
     explicit Batch(const std::string& path) : batch_(io::read_batch(path)) {
         for (std::size_t i = 0; i < batch_.ids.size(); ++i) {
             by_id_[batch_.ids[i]] = i;
-            if (!batch_.names.empty()) by_name_.emplace(batch_.names[i], i);
+            if (!batch_.names.empty()) by_name_[batch_.names[i]].push_back(i);
         }
     }
 
     std::size_t size() const { return batch_.ids.size(); }
     std::int64_t id(std::size_t place) const { return batch_.ids[place]; }
 
-    /// Where the answer's row stands in the batch. A tool may have put directories before a name.
-    std::optional<std::size_t> find(const io::Answer& answer) const {
+    /// Where the answer's rows stand in the batch: the one with its id, or all that have its name.
+    /// A tool may have put directories before a name.
+    std::vector<std::size_t> find(const io::Answer& answer) const {
         if (!answer.id.empty()) {
             std::int64_t id = -1;
             const char* end = answer.id.data() + answer.id.size();
-            if (std::from_chars(answer.id.data(), end, id).ptr != end) return std::nullopt;
+            if (std::from_chars(answer.id.data(), end, id).ptr != end) return {};
             const auto found = by_id_.find(id);
-            return found != by_id_.end() ? std::optional(found->second) : std::nullopt;
+            return found != by_id_.end() ? std::vector{found->second} : std::vector<std::size_t>{};
         }
         for (std::string_view name = answer.name; !name.empty();) {
             if (const auto found = by_name_.find(std::string(name)); found != by_name_.end()) {
@@ -56,13 +57,13 @@ class Batch {
             const std::size_t slash = name.find('/');
             name = slash == std::string_view::npos ? "" : name.substr(slash + 1);
         }
-        return std::nullopt;
+        return {};
     }
 
   private:
     io::Batch batch_;
     std::unordered_map<std::int64_t, std::size_t> by_id_;
-    std::unordered_map<std::string, std::size_t> by_name_;
+    std::unordered_map<std::string, std::vector<std::size_t>> by_name_;
 };
 
 /// Each answer's row and class, in batch order. Throws FileError listing every answer that fits no
@@ -74,21 +75,26 @@ io::Labels match(const std::vector<io::Answer>& answers, const Batch& batch,
     std::vector<std::optional<std::int64_t>> label_of(batch.size());
     std::vector<std::string> place_of(batch.size());
     for (const io::Answer& answer : answers) {
-        const std::optional<std::size_t> row = batch.find(answer);
+        const std::vector<std::size_t> rows = batch.find(answer);
         const std::optional<std::int64_t> label = numbers.of(answer.label);
         const std::string who = answer.id.empty() ? fmt::format("name \"{}\"", answer.name)
                                                   : fmt::format("id {}", answer.id);
-        if (!row) {
+        const auto other = std::find_if(rows.begin(), rows.end(), [&](std::size_t row) {
+            return label && label_of[row] && *label_of[row] != *label;
+        });
+        if (rows.empty()) {
             problems.add(fmt::format("{}: {} is not in {}", answer.place, who, options.batch));
         } else if (!label) {
             problems.add(fmt::format("{}: \"{}\" is no class", answer.place, answer.label));
-        } else if (label_of[*row] && *label_of[*row] != *label) {
+        } else if (other != rows.end()) {
             problems.add(fmt::format("{}: {} is \"{}\", but {} says \"{}\"", answer.place, who,
-                                     answer.label, place_of[*row],
-                                     class_names[static_cast<std::size_t>(*label_of[*row])]));
+                                     answer.label, place_of[*other],
+                                     class_names[static_cast<std::size_t>(*label_of[*other])]));
         } else {
-            label_of[*row] = label;
-            place_of[*row] = answer.place;
+            for (const std::size_t row : rows) {
+                label_of[row] = label;
+                place_of[row] = answer.place;
+            }
         }
     }
     problems.report(fmt::format("{}: {} of {} answers cannot be used (classes are {})",

@@ -58,9 +58,10 @@ class FileStream final : public PredictionStream {
             if (has_targets_) label_classes_ = pool->info().classes;
             pool_ = *pool;
         }
-        if (info.has_ids) {
+        ids_of_pool_ = !info.has_ids && pool_ && pool_->info().has_ids;
+        if (info.has_ids || ids_of_pool_) {
             ids_.resize(static_cast<std::size_t>(owned_.size()));
-            reader_->read_ids(owned_, ids_);
+            ids_of_pool_ ? pool_->read_ids(owned_, ids_) : reader_->read_ids(owned_, ids_);
         }
     }
 
@@ -68,7 +69,7 @@ class FileStream final : public PredictionStream {
         io::PredictionBlock block;
         if (!reader_->next(block)) return false;
         rows = block.rows;
-        view.ids = block.ids;
+        view.ids = ids_in(block);
         view.log_probs = to_log_probs(block.outputs);
         view.samples = shape_.samples;
         view.classes = shape_.classes;
@@ -89,12 +90,13 @@ class FileStream final : public PredictionStream {
         for_each_run(rows, reader_->info().block_rows, [&](RowRange run, auto wanted) {
             io::PredictionBlock block;
             reader_->read(run, block);
+            const std::span<const std::int64_t> ids = ids_in(block);
             const std::span<const float> log_probs = to_log_probs(block.outputs);
             const auto outputs = static_cast<std::size_t>(shape_.samples * shape_.classes);
             const auto size = static_cast<std::size_t>(shape_.embedding_size);
             for (const std::int64_t row : wanted) {
                 const auto offset = static_cast<std::size_t>(row - run.begin);
-                found.ids.push_back(block.ids[offset]);
+                found.ids.push_back(ids[offset]);
                 const auto some = log_probs.subspan(offset * outputs, outputs);
                 found.log_probs.insert(found.log_probs.end(), some.begin(), some.end());
                 const auto embedding = block.embeddings.subspan(offset * size, size);
@@ -108,6 +110,14 @@ class FileStream final : public PredictionStream {
     double seconds_waiting() const override { return reader_->seconds_waiting(); }
 
   private:
+    /// The pool's where the file has none.
+    std::span<const std::int64_t> ids_in(const io::PredictionBlock& block) {
+        if (!ids_of_pool_) return block.ids;
+        block_ids_.resize(static_cast<std::size_t>(block.rows.size()));
+        pool_->read_ids(block.rows, block_ids_);
+        return block_ids_;
+    }
+
     std::span<const float> to_log_probs(std::span<const float> outputs) {
         const io::OutputKind kind = reader_->info().output_kind;
         if (kind != io::OutputKind::logits && kind != io::OutputKind::probabilities) return outputs;
@@ -120,7 +130,8 @@ class FileStream final : public PredictionStream {
     std::unique_ptr<io::PredictionsReader> reader_;
     std::optional<io::PoolFile> pool_;
     std::vector<float> log_probs_;
-    std::vector<std::int64_t> targets_;
+    std::vector<std::int64_t> targets_, block_ids_;
+    bool ids_of_pool_ = false;
 };
 
 class ModelStream final : public PredictionStream {

@@ -140,9 +140,10 @@ ShardScores read_scores(Job& job, const std::string& path, std::vector<std::stri
             shard.ids.resize(static_cast<std::size_t>(shard.rows.size()));
             file.read_ids(shard.rows, shard.ids);
         }
-        if (job.is_root()) shard.quarantine = file.quarantine();
+        shard.quarantine = file.quarantine();
     });
     drop_quarantined(shard);
+    if (!job.is_root()) shard.quarantine.clear();  // told once
     return shard;
 }
 

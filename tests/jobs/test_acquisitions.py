@@ -96,6 +96,13 @@ class Acquisitions(JobTest):
         for found, expected in zip(self.batch("models.h5"), self.batch("file.h5")):
             numpy.testing.assert_array_equal(found, expected)
 
+    def test_predictions_without_ids_have_those_of_their_pool(self):
+        pool = self.make_pool(rows=300, ids=numpy.arange(300) * 3 + 11)
+        predictions = self.make_predictions("predictions.h5", 300, 4)
+        first = self.check_same((2,), "--predictions", predictions, "--acquisition", "margin", "-k", 20)
+        by_pool = self.check_same((2,), "--predictions", predictions, "--pool", pool, "--acquisition", "margin", "-k", 20)
+        self.assertEqual(by_pool[0].tolist(), (first[0] * 3 + 11).tolist())
+
     def test_k_center_is_the_greedy_one(self):
         predictions = self.make_predictions("predictions.h5", 400, 3)
         labelled = [3, 77]

@@ -66,6 +66,18 @@ class Labelling(JobTest):
         with open(self.path("batch.csv")) as file:
             self.assertEqual(file.read(), before)
 
+    def test_an_answer_by_name_is_for_all_rows_of_that_name(self):
+        pool = self.make_pool(rows=40, names=numpy.array([b"%02d.png" % (i // 2) for i in range(40)]))
+        self.run_ok("select", "--pool", pool, "--acquisition", "random", "-k", 40, "-o", self.path("batch.h5"))
+        with open(self.path("answers.csv"), "w") as file:
+            file.write("name,label\n" + "".join(f"{i:02d}.png,{i % 4}\n" for i in range(20)))
+        result = self.run_ok("label", "--batch", self.path("batch.h5"), "--answers", self.path("answers.csv"), "--class-names",
+                             "0,1,2,3", "-o", self.path("labels.csv"))
+        self.assertIn("40 of 40 rows are labelled", result.out)
+        with open(self.path("labels.csv")) as file:
+            labels = dict(line.strip().split(",") for line in file if line[0].isdigit())
+        self.assertEqual(labels, {str(i): str(i // 2 % 4) for i in range(40)})
+
     def test_answers_that_cannot_be_used_are_refused_together(self):
         pool = self.make_pool(rows=50)
         self.run_ok("select", "--pool", pool, "--acquisition", "random", "-k", 3, "-o", self.path("batch.h5"))

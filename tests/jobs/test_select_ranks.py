@@ -2,6 +2,7 @@
 
 import unittest
 
+import h5py
 import numpy
 
 from support import JobTest
@@ -29,6 +30,16 @@ class SelectOverRanks(JobTest):
         expected = numpy.lexsort((numpy.arange(scores.size), -scores))[:12345]
         numpy.testing.assert_array_equal(ids, expected)
         numpy.testing.assert_array_equal(picked, scores[expected])
+
+    def test_quarantined_rows_are_left_out_whatever_their_scores(self):
+        scores = numpy.zeros(600011)
+        scores[500000] = 9
+        path = self.make_scores(scores)
+        with h5py.File(path, "a") as file:
+            file["quarantine/ids"] = numpy.array([500000])
+            file["quarantine/reasons"] = numpy.array([b"odd"])
+        ids, _ = self.check_same("--scores", path, "-k", 10)
+        numpy.testing.assert_array_equal(ids, numpy.arange(10))
 
     def test_softmax_of_a_scores_file(self):
         scores = numpy.random.default_rng(2).normal(size=600011)
