@@ -2,7 +2,7 @@
 // that Thresher likes.
 
 #include <algorithm>
-#include <iterator>
+#include <unordered_set>
 
 #include "io/importers/formats.hpp"
 #include "io/importers/import_sink.hpp"
@@ -61,21 +61,13 @@ class Captions {
     std::vector<std::string> texts_;
 };
 
-std::vector<std::int64_t> sorted_image_ids(const PoolFile& pool) {
-    std::vector<std::int64_t> ids(static_cast<std::size_t>(pool.info().rows));
-    pool.read_image_ids({0, pool.info().rows}, ids);
-    std::sort(ids.begin(), ids.end());
-    return ids;
-}
-
 /// Whether an image of one has the id of an image of the other, as it has where they come from
 /// different sources; parts of one split have none in common.
 bool share_image_ids(const PoolFile& one, const PoolFile& other) {
-    const std::vector<std::int64_t> first = sorted_image_ids(one), second = sorted_image_ids(other);
-    std::vector<std::int64_t> both;
-    std::set_intersection(first.begin(), first.end(), second.begin(), second.end(),
-                          std::back_inserter(both));
-    return !both.empty();
+    const std::vector<std::int64_t> ids = image_ids_of(one), others = image_ids_of(other);
+    const std::unordered_set<std::int64_t> known(ids.begin(), ids.end());
+    return std::any_of(others.begin(), others.end(),
+                       [&](std::int64_t id) { return known.contains(id); });
 }
 
 }  // namespace

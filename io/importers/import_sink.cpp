@@ -212,11 +212,16 @@ ImportReport ImportSink::finish() {
     return {open_pool(options_.output).info(), std::move(bad_), {}};
 }
 
+std::vector<std::int64_t> image_ids_of(const PoolFile& pool) {
+    std::vector<std::int64_t> ids(static_cast<std::size_t>(pool.info().rows));
+    pool.read_image_ids({0, pool.info().rows}, ids);
+    return ids;
+}
+
 std::int64_t free_image_id(const PoolFile& pool) {
     const std::int64_t rows = pool.info().rows;
     if (!pool.has_image_ids()) return rows;
-    std::vector<std::int64_t> ids(static_cast<std::size_t>(rows));
-    pool.read_image_ids({0, rows}, ids);
+    const std::vector<std::int64_t> ids = image_ids_of(pool);
     return std::max(rows, *std::max_element(ids.begin(), ids.end()) + 1);
 }
 

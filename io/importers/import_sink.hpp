@@ -49,6 +49,9 @@ struct BoxRow {
     std::int64_t row = 0;
 };
 
+/// [rows], the ids of the images that the pool's rows show.
+std::vector<std::int64_t> image_ids_of(const PoolFile& pool);
+
 /// Above the ids of all images of the pool, and its rows.
 std::int64_t free_image_id(const PoolFile& pool);
 

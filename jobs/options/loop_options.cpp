@@ -136,10 +136,7 @@ void check_loop_options(const LoopOptions& options) {
 
 std::map<std::string, std::string> LoopOptions::settings(const TrainOptions& train,
                                                          const PoolInfo& pool_info) const {
-    std::map<std::string, std::string> settings;
-    for (const auto& [name, value] : describe(train)) {
-        if (name != "on-nan") settings[name] = value;  // may change, to get past such an update
-    }
+    std::map<std::string, std::string> settings = lasting_settings(train);
     settings["pool"] = io::inputs_checksum(pool.path);
     settings["test-pool"] = io::inputs_checksum(test_pool);
     settings["target-pool"] = target_pool.empty() ? "" : io::inputs_checksum(target_pool);

@@ -119,6 +119,13 @@ ModelSpec ModelOptions::spec(const PoolInfo& pool) const {
     return spec;
 }
 
+std::map<std::string, std::string> lasting_settings(const TrainOptions& train) {
+    std::map<std::string, std::string> settings;
+    for (const auto& [name, value] : describe(train)) settings[name] = value;
+    settings.erase("on-nan");
+    return settings;
+}
+
 io::RunStart run_start(bool resume, const CommonOptions& common) {
     if (resume) return io::RunStart::resume;
     return common.overwrite ? io::RunStart::overwrite : io::RunStart::fresh;

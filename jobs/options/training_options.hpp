@@ -2,6 +2,7 @@
 
 // The options of training, shared by train and loop.
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,10 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool required);
 
 /// What --resume and --overwrite mean for the run directory; --resume wins.
 io::RunStart run_start(bool resume, const CommonOptions& common);
+
+/// What must not change between a run's beginning and its resumption, by name: all that describe()
+/// tells but --on-nan, which gets a run past what stopped it.
+std::map<std::string, std::string> lasting_settings(const TrainOptions& train);
 
 void add_training_options(CLI::App& app, TrainingOptions& options);
 

@@ -60,10 +60,7 @@ std::vector<std::vector<AnchorShape>> anchors_of_boxes(const ModelSpec& spec,
 /// What must not change between a run's beginning and its resumption.
 std::map<std::string, std::string> settings_of(const TrainingChoice& choice,
                                                const TrainOptions& train, const ModelSpec& model) {
-    std::map<std::string, std::string> settings;
-    for (const auto& [name, value] : describe(train)) {
-        if (name != "on-nan") settings[name] = value;  // may change, to get past such an update
-    }
+    std::map<std::string, std::string> settings = lasting_settings(train);
     if (model.towers) settings["contrastive"] = choice.training.contrastive;
     settings["model"] = choice.init.empty() ? to_json(model) : io::inputs_checksum(choice.init);
     settings["pool"] = io::inputs_checksum(choice.pool.path);
