@@ -5,8 +5,8 @@
 
 #include "io/policy_file.hpp"
 #include "io/run/run_directory.hpp"
-#include "jobs/steps/candidate_curves.hpp"
-#include "jobs/steps/choice.hpp"
+#include "jobs/steps/choice/choice.hpp"
+#include "jobs/steps/policy/candidate_curves.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"

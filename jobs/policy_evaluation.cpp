@@ -9,10 +9,10 @@
 #include <map>
 
 #include "io/run/run_directory.hpp"
-#include "jobs/steps/candidate_curves.hpp"
-#include "jobs/steps/choice.hpp"
-#include "jobs/steps/estimate_fidelity.hpp"
-#include "jobs/steps/policy_judge.hpp"
+#include "jobs/steps/choice/choice.hpp"
+#include "jobs/steps/policy/candidate_curves.hpp"
+#include "jobs/steps/policy/estimate_fidelity.hpp"
+#include "jobs/steps/policy/policy_judge.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"

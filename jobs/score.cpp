@@ -6,7 +6,7 @@
 
 #include "io/predictions/scores_file.hpp"
 #include "jobs/options/aggregate_options.hpp"
-#include "jobs/steps/score_source.hpp"
+#include "jobs/steps/scoring/score_source.hpp"
 #include "jobs/verbs.hpp"
 #include "src/acquisition/acquisition.hpp"
 #include "src/acquisition/joint/joint.hpp"

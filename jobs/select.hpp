@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "io/labelling/tasks.hpp"
-#include "jobs/steps/choice.hpp"
+#include "jobs/steps/choice/choice.hpp"
 
 namespace thresher::jobs {
 

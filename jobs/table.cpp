@@ -10,7 +10,7 @@
 
 #include "io/lookup_table_file.hpp"
 #include "jobs/options/environment_options.hpp"
-#include "jobs/steps/table_builder.hpp"
+#include "jobs/steps/policy/table_builder.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"

@@ -6,9 +6,9 @@
 
 #include "io/run/run_directory.hpp"
 #include "jobs/options/actor_options.hpp"
-#include "jobs/steps/checkpointing.hpp"
-#include "jobs/steps/roles.hpp"
-#include "jobs/steps/training_inputs.hpp"
+#include "jobs/steps/training/checkpointing.hpp"
+#include "jobs/steps/training/roles.hpp"
+#include "jobs/steps/training/training_inputs.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"

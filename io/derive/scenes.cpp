@@ -10,7 +10,7 @@
 #include "io/pool/pool_writer.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/thread_team.hpp"
-#include "src/environments/scene.hpp"
+#include "src/environments/images/scene.hpp"
 
 namespace thresher::io {
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Pool of small classified images -> pool of scenes with boxes (src/environments/scene.hpp). Ranks
-// compose in turns, the root writes; the pool is the same for any number of them.
+// Pool of small classified images -> pool of scenes with boxes (src/environments/images/scene.hpp).
+// Ranks compose in turns, the root writes; the pool is the same for any number of them.
 
 #include <cstdint>
 #include <string>

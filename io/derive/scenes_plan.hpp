@@ -8,7 +8,7 @@
 
 #include "io/derive/scenes.hpp"
 #include "io/pool/pool_file.hpp"
-#include "src/environments/scene.hpp"
+#include "src/environments/images/scene.hpp"
 
 namespace thresher::io {
 

@@ -11,9 +11,9 @@
 
 #include "io/pool/pool_file.hpp"
 #include "jobs/options/pool_options.hpp"
-#include "src/environments/detection_proxy.hpp"
 #include "src/environments/environments.hpp"
-#include "src/environments/point_proxy.hpp"
+#include "src/environments/images/detection_proxy.hpp"
+#include "src/environments/points/point_proxy.hpp"
 #include "src/policy/lookup_table/items.hpp"
 
 namespace thresher::jobs {

@@ -8,8 +8,8 @@
 #include "io/pool/block_reader.hpp"
 #include "jobs/options/environment_options.hpp"
 #include "src/base/check.hpp"
-#include "src/environments/covering_rows.hpp"
-#include "src/environments/image_points.hpp"
+#include "src/environments/images/covering_rows.hpp"
+#include "src/environments/images/image_points.hpp"
 #include "src/models/detector/detector_spec.hpp"
 #include "src/random/permutation.hpp"
 

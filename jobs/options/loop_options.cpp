@@ -6,7 +6,7 @@
 #include <charconv>
 
 #include "io/checksum.hpp"
-#include "jobs/steps/cycle_agent.hpp"
+#include "jobs/steps/loop/cycle_agent.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::jobs {

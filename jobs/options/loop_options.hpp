@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "jobs/options/training_options.hpp"
-#include "jobs/steps/choice.hpp"
+#include "jobs/steps/choice/choice.hpp"
 
 namespace thresher::jobs {
 

@@ -14,7 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/base/thread_team.hpp"
-#include "src/environments/point_proxy.hpp"
+#include "src/environments/points/point_proxy.hpp"
 #include "src/environments/table_plan.hpp"
 #include "src/policy/lookup_table/estimator.hpp"
 #include "src/random/philox.hpp"

@@ -5,7 +5,7 @@
 #include "src/base/check.hpp"
 #include "src/environments/choosers.hpp"
 #include "src/environments/environments.hpp"
-#include "src/environments/point_proxy.hpp"
+#include "src/environments/points/point_proxy.hpp"
 #include "src/environments/policy_chooser.hpp"
 #include "src/environments/rewards.hpp"
 #include "tests/support/catch.hpp"

@@ -1,5 +1,5 @@
-#include "src/environments/covering_rows.hpp"
-#include "src/environments/image_points.hpp"
+#include "src/environments/images/covering_rows.hpp"
+#include "src/environments/images/image_points.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace thresher;

@@ -4,7 +4,7 @@
 #include "src/base/check.hpp"
 #include "src/base/thread_team.hpp"
 #include "src/environments/environments.hpp"
-#include "src/environments/point_proxy.hpp"
+#include "src/environments/points/point_proxy.hpp"
 #include "src/random/permutation.hpp"
 #include "tests/support/catch.hpp"
 

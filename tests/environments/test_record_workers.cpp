@@ -7,7 +7,7 @@
 
 #include "src/base/check.hpp"
 #include "src/environments/environments.hpp"
-#include "src/environments/point_proxy.hpp"
+#include "src/environments/points/point_proxy.hpp"
 #include "src/environments/record_workers.hpp"
 #include "src/environments/table_plan.hpp"
 #include "tests/support/ranks.hpp"

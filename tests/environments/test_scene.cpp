@@ -2,7 +2,7 @@
 #include <cmath>
 #include <set>
 
-#include "src/environments/scene.hpp"
+#include "src/environments/images/scene.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace thresher;
