@@ -128,7 +128,7 @@ part_policies() {
     policies
     judge ours
     judge paper
-    run thresher-report "$out/ours" "$out/ours.h5" --figures "$out/figures" -o "$out/policy.html"
+    run thresher-report "$out/ours" "$out/ours.h5" --figures "$out/figures/policy" -o "$out/policy.html"
 }
 
 # cycle RUN CONFIG OPTION...
@@ -142,7 +142,7 @@ part_loop() {
         cycle loop/paper scenes --acquisitions policy --policy "$out/paper/policy.h5"
     run thresher-table "$out/loop/rules" "$out/loop/ours" "$out/loop/paper" --at 30 60 --against "rules: random"
     run thresher-table "$out/loop/heads" --at 30 60 --against random
-    run thresher-report "$out/loop/rules" "$out/loop/ours" --pool "$out/train.h5" --figures "$out/figures" -o "$out/loop.html"
+    run thresher-report "$out/loop/rules" "$out/loop/ours" --pool "$out/train.h5" --figures "$out/figures/loop" -o "$out/loop.html"
 }
 
 part_agents() {
