@@ -78,14 +78,16 @@ class Compare(ReportTest):
             runs += [self.make_run(seed, "one-known", [50, 100], [0.7, 0.9], told if seed == 1 else scored),
                      self.make_run(seed, "trained-beside", [50, 100], [0.7, 0.9], scored | {"reference": 10}),
                      self.make_run(seed, "on", [10], [0.9], {"learner": 100}, config='init="model.pt"\n'),
+                     self.make_run(seed, "looked-up", [50, 100], [0.7, 0.9], {"learner": 500}, config='reference-losses="losses.h5"\n'),
                      self.make_run(seed, "late", [50, 100], [0.9, 0.7], scored)]
         found = self.table(*runs, "--baseline", "uniform", "--figure", self.directory / "figure.png")
         self.assertEqual(found["one-known"][3:6], ["50 % less", "unknown", "45 % less"])
         self.assertEqual(found["trained-beside"][3:6], ["50 % less", "44 % less", "44 % less"])
         self.assertEqual((found["on"][0], found["on"][3:7]), ("+ 10", ["-", "unknown", "unknown", "unknown"]))
+        self.assertEqual(found["looked-up"][3:6], ["50 % less", "unknown", "50 % less"])
         self.assertEqual(found["late"][3:6], ["never", "never", "never"])
         self.assertEqual(found["chosen"][4], "50 % less")
-        self.assertTrue(any("unknown: one-known, on, late used a model" in line for line in found))
+        self.assertTrue(any("unknown: one-known, on, looked-up, late used a model" in line for line in found))
         against = self.table(*runs, "--baseline", "one-known")
         self.assertEqual(against["trained-beside"][4:6], ["unknown", "2 % more"])
 

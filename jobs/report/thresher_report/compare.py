@@ -57,9 +57,10 @@ class Group:
 
 
 def unknown_of(run):
-    """Roles of models that were trained before the run, whose own runs it did not find."""
+    """Roles of models that were trained before the run, whose own runs it did not find, or whose losses it looked up."""
     flops, unknown = run.ledger["flops"], set()
-    if "score_reference" in flops and "reference" not in flops and "reference_pretraining" not in flops:
+    trained_before = "score_reference" in flops and "reference" not in flops
+    if (trained_before and "reference_pretraining" not in flops) or setting(run.config, "reference-losses"):
         unknown.add("reference_pretraining")
     if setting(run.config, "init") and "init" not in flops:
         unknown.add("init")
@@ -154,8 +155,9 @@ def notes(groups, paths):
     lines = []
     unknown = [group.name for group in groups.values() if group.unknown]
     if unknown:
-        lines.append(f"Compute unknown: {', '.join(unknown)} used a model (--reference, --init) that lay outside the directory of its run, so "
-                     "what training it took is not in the ledger. Give the model.pt in its run's directory and train again.")
+        lines.append(f"Compute unknown: {', '.join(unknown)} used a model (--reference, --init) that lay outside the directory of its run, or "
+                     "its losses (--reference-losses), so what that took is not in the ledger. Give the model.pt in its run's directory and "
+                     "train again.")
     for path in map(pathlib.Path, paths):
         status = path / "status.json"
         try:
