@@ -81,16 +81,25 @@ void add_options(CLI::App& app, Options& options) {
 void check_options(const Job& job, const std::string& format) {
     using Formats = std::vector<std::string_view>;
     const Formats of_images{"images", "image-text", "voc", "coco"}, of_text{"image-text"};
-    const std::map<std::string, Formats> readers{
-        {"--labels", {"idx"}},          {"--split", {"idx", "cifar"}},
-        {"--coarse-labels", {"cifar"}}, {"--set", {"voc"}},
-        {"--annotations", {"coco"}},    {"--size", of_images},
-        {"--colour", of_images},        {"--target-column", {"csv", "image-text"}},
-        {"--id-column", {"csv"}},       {"--inputs", {"hdf5"}},
-        {"--targets", {"hdf5"}},        {"--captions", of_text},
-        {"--caption-columns", of_text}, {"--vocabulary", of_text},
-        {"--vocabulary-size", of_text}, {"--token-length", of_text},
-        {"--long-captions", of_text},   {"--class-map", {"voc", "coco"}}};
+    const std::map<std::string, Formats> readers{{"--labels", {"idx"}},
+                                                 {"--split", {"idx", "cifar"}},
+                                                 {"--coarse-labels", {"cifar"}},
+                                                 {"--set", {"voc"}},
+                                                 {"--annotations", {"coco"}},
+                                                 {"--size", of_images},
+                                                 {"--resize", {"images", "image-text"}},
+                                                 {"--colour", of_images},
+                                                 {"--target-column", {"csv", "image-text"}},
+                                                 {"--id-column", {"csv"}},
+                                                 {"--inputs", {"hdf5"}},
+                                                 {"--targets", {"hdf5"}},
+                                                 {"--captions", of_text},
+                                                 {"--caption-columns", of_text},
+                                                 {"--vocabulary", of_text},
+                                                 {"--vocabulary-size", of_text},
+                                                 {"--token-length", of_text},
+                                                 {"--long-captions", of_text},
+                                                 {"--class-map", {"voc", "coco"}}};
     for (const auto& [option, formats] : readers) {
         const bool reads = std::find(formats.begin(), formats.end(), format) != formats.end();
         THRESHER_CHECK_AS(UsageError, reads || !job.was_given(option),
@@ -114,11 +123,6 @@ int run_import(Job& job) {
     options.import.overwrite = job.overwrite();
     options.import.max_bad = job.max_bad();
     options.import.ranks = &job.collective();
-    THRESHER_CHECK_AS(
-        UsageError,
-        !job.was_given("--resize") || (options.format != "voc" && options.format != "coco"),
-        "--resize is \"{}\", but import {} letter-boxes its images; leave it out", options.resize,
-        options.format);
     check_options(job, options.format);
     io::ImportReport report;
     {

@@ -144,7 +144,7 @@ class Boxes(JobTest):
                           self.path("x.h5"))
         self.assert_fails(2, ["--split is read by import idx, cifar", "import voc"], "import", "voc", source, "--split", "test", "-o",
                           self.path("x.h5"))
-        self.assert_fails(2, ["--resize is \"crop\""], "import", "voc", source, "--resize", "crop", "-o", self.path("x.h5"))
+        self.assert_fails(2, ["--resize is read by import images, image-text"], "import", "voc", source, "--resize", "crop", "-o", self.path("x.h5"))
         self.assert_fails(2, ["import idx runs on one rank"], "import", "idx", source, "-o", self.path("x.h5"), ranks=2)
         result = self.assert_fails(1, ["absent: cannot be opened"], "import", "voc", self.path("absent"), "-o",
                                    self.path("x.h5"), ranks=2)
