@@ -20,19 +20,18 @@ constexpr const char* kFormat = "thresher-batch";
 
 /// Over all datasets, and over what says how the batch was chosen.
 std::string content_checksum(const Batch& batch) {
-    std::string bytes;
+    Checksum checksum;
     const auto add = [&](const auto& values) {
-        bytes.append(reinterpret_cast<const char*>(values.data()),
-                     values.size() * sizeof values[0]);
+        checksum.add(values.data(), values.size() * sizeof values[0]);
     };
     add(batch.ids);
     add(batch.scores);
     add(batch.inclusion_probabilities);
     add(batch.weights);
-    bytes += fmt::format("{}\n{}\n{}\n{}\n{}\n", fmt::join(batch.names, "\n"), batch.acquisition,
-                         batch.selector, batch.seed, batch.round);
-    if (batch.beta) bytes += fmt::format("{}", *batch.beta);
-    return checksum_of_bytes(bytes);
+    add(fmt::format("{}\n{}\n{}\n{}\n{}\n", fmt::join(batch.names, "\n"), batch.acquisition,
+                    batch.selector, batch.seed, batch.round));
+    if (batch.beta) add(fmt::format("{}", *batch.beta));
+    return checksum.text();
 }
 
 void write_h5(const std::string& path, const Batch& batch, const Provenance& provenance) {

@@ -3,9 +3,9 @@
 #include <fcntl.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <vector>
 
 #include "io/descriptor.hpp"
@@ -20,21 +20,16 @@ constexpr std::int64_t kEndBytes = std::int64_t{8} << 20;
 
 std::string as_text(XXH64_hash_t hash) { return fmt::format("xxh3-64:{:016x}", hash); }
 
-class Hash {
-  public:
-    Hash() : state_(XXH3_createState(), &XXH3_freeState) { XXH3_64bits_reset(state_.get()); }
-    void add(const void* bytes, std::size_t size) { XXH3_64bits_update(state_.get(), bytes, size); }
-    std::string text() const { return as_text(XXH3_64bits_digest(state_.get())); }
-
-  private:
-    std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state_;
-};
-
-void add_piece(Hash& hash, Descriptor& file, std::int64_t offset, std::int64_t size) {
-    std::vector<char> buffer(static_cast<std::size_t>(size));
+/// `size` bytes from `offset`, in pieces that stay in the processor's cache.
+void add_part(Checksum& checksum, Descriptor& file, std::int64_t offset, std::int64_t size) {
+    std::vector<char> buffer(std::size_t{1} << 18);
     file.seek(offset);
-    file.read_exactly(buffer.data(), buffer.size());
-    hash.add(buffer.data(), buffer.size());
+    while (size > 0) {
+        const auto count = std::min(buffer.size(), static_cast<std::size_t>(size));
+        file.read_exactly(buffer.data(), count);
+        checksum.add(buffer.data(), count);
+        size -= static_cast<std::int64_t>(count);
+    }
 }
 
 }  // namespace
@@ -45,14 +40,24 @@ std::uint64_t hash_of_bytes(std::string_view bytes) {
 
 std::string checksum_of_bytes(std::string_view bytes) { return as_text(hash_of_bytes(bytes)); }
 
+void Checksum::Free::operator()(XXH3_state_s* state) const { XXH3_freeState(state); }
+
+Checksum::Checksum() : state_(XXH3_createState()) { XXH3_64bits_reset(state_.get()); }
+
+void Checksum::add(const void* bytes, std::size_t size) {
+    XXH3_64bits_update(state_.get(), bytes, size);
+}
+
+std::string Checksum::text() const { return as_text(XXH3_64bits_digest(state_.get())); }
+
 std::string checksum_of_file(const std::string& path) {
     Descriptor file(path, O_RDONLY);
-    Hash hash;
+    Checksum checksum;
     std::vector<char> buffer(std::size_t{4} << 20);
     while (const std::size_t count = file.read(buffer.data(), buffer.size())) {
-        hash.add(buffer.data(), count);
+        checksum.add(buffer.data(), count);
     }
-    return hash.text();
+    return checksum.text();
 }
 
 namespace {
@@ -81,11 +86,11 @@ std::string inputs_checksum(const std::string& path) {
     Descriptor file(path, O_RDONLY);
     const auto size = static_cast<std::int64_t>(std::filesystem::file_size(path));
     if (size <= kWholeBytes) return checksum_of_file(path);
-    Hash hash;
-    hash.add(&size, sizeof size);
-    add_piece(hash, file, 0, kEndBytes);
-    add_piece(hash, file, size - kEndBytes, kEndBytes);
-    return hash.text();
+    Checksum checksum;
+    checksum.add(&size, sizeof size);
+    add_part(checksum, file, 0, kEndBytes);
+    add_part(checksum, file, size - kEndBytes, kEndBytes);
+    return checksum.text();
 }
 
 }  // namespace thresher::io
