@@ -94,11 +94,14 @@ std::vector<Method> LoopOptions::methods() const {
 
 void check_loop_options(const LoopOptions& options) {
     std::vector<std::string_view> needs;
+    std::vector<std::string> acquisitions;
     for (const Method& method : options.methods()) {
+        acquisitions.push_back(method.acquisition);
         check_choice(method.choice, method.acquisition, options.k);
         const auto more = needs_of_choice(method.choice, method.acquisition);
         needs.insert(needs.end(), more.begin(), more.end());
     }
+    warn_of_unread(options.choice, acquisitions);
     check_aggregation(options.choice.aggregate, needs);
     THRESHER_CHECK_AS(UsageError,
                       options.boxes_per_image == 0 ||

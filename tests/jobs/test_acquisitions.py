@@ -135,6 +135,20 @@ class Acquisitions(JobTest):
         self.assert_fails(2, ["--balance predictions", "class predictions"], "select", "--pool", pool, "--acquisition",
                           "random", "--balance", "predictions", "--strategy", "random", *out)
 
+    def test_options_that_no_acquisition_reads_are_pointed_out(self):
+        predictions, scores = self.make_predictions("predictions.h5", 60, 4), self.path("scores.h5")
+        self.run_ok("score", "--predictions", predictions, "--acquisition", "entropy", "-o", scores)
+        given = ("--similarity", "rbf", "--exact-rows", 7, "--configurations", 9, "--margin-factor", 2, "--sample")
+        of_others = {("--predictions", predictions, "--acquisition", "entropy"):
+                         "--sample, --similarity, --exact-rows, --configurations, --margin-factor not read by entropy",
+                     ("--predictions", predictions, "--acquisition", "facility-location"):
+                         "--sample, --configurations, --margin-factor not read by facility-location",
+                     ("--scores", scores):
+                         "--sample, --similarity, --exact-rows, --configurations, --margin-factor not read by a choice"}
+        for common, said in of_others.items():
+            with self.subTest(common=common):
+                self.assertIn(said, self.run_ok("select", *common, *given, "-k", 3, "-o", self.path("b.h5"), "--overwrite").err)
+
     def test_shares_budgets_and_weights(self):
         random = numpy.random.default_rng(4)
         minutes = random.integers(1, 40, 500).astype("f4") / 8

@@ -10,6 +10,7 @@
 #include "jobs/steps/choice/choice_parts.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
+#include "src/base/log.hpp"
 #include "src/policy/heads/heads.hpp"
 #include "src/selection/budget.hpp"
 
@@ -137,6 +138,27 @@ void check_choice(const ChoiceOptions& options, const std::string& acquisition, 
                       "--candidates is {}, less than the {} rows to pick", options.candidates, k);
     if (options.candidates > 0) static_cast<void>(find_acquisition(options.candidates_by));
     if (joint != nullptr) check_joint_options(*joint, joint_settings(options, k));
+}
+
+void warn_of_unread(const ChoiceOptions& options, std::span<const std::string> acquisitions) {
+    std::vector<std::string_view> unread;
+    const auto note = [&](bool given, std::string_view option, std::string_view reader) {
+        const auto found = std::find(acquisitions.begin(), acquisitions.end(), reader);
+        if (given && found == acquisitions.end()) unread.push_back(option);
+    };
+    const ChoiceOptions unset;
+    note(!options.policy.empty(), "--policy", kPolicy);
+    note(options.sample, "--sample", kPolicy);
+    note(options.similarity != unset.similarity, "--similarity", "facility-location");
+    note(options.joint.exact_rows != unset.joint.exact_rows, "--exact-rows", "facility-location");
+    note(options.joint.configurations != unset.joint.configurations, "--configurations",
+         "batchbald");
+    note(options.joint.margin_factor != unset.joint.margin_factor, "--margin-factor",
+         "cluster-margin");
+    if (unread.empty()) return;
+    log::warn("{} not read by {}", fmt::join(unread, ", "),
+              acquisitions.empty() ? "a choice by scores that are there already"
+                                   : fmt::format("{}", fmt::join(acquisitions, ", ")));
 }
 
 void check_costs(Job& job, const ChoiceOptions& options, std::int64_t total_rows) {

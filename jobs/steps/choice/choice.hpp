@@ -46,6 +46,9 @@ void check_share(const ChoiceOptions& options, std::int64_t k);
 /// options out of range or of the wrong kind of acquisition. Local.
 void check_choice(const ChoiceOptions& options, const std::string& acquisition, std::int64_t k);
 
+/// Warns of options that were given and that none of `acquisitions` reads. Local.
+void warn_of_unread(const ChoiceOptions& options, std::span<const std::string> acquisitions);
+
 /// Throws FileError, the same on all ranks, where there is a budget but no cost of each of
 /// `total_rows` rows: said before the work, not after. Collective.
 void check_costs(Job& job, const ChoiceOptions& options, std::int64_t total_rows);
