@@ -26,8 +26,9 @@ endif()
 if(NOT THRESHER_CCACHE STREQUAL "OFF")
     find_program(THRESHER_CCACHE_PROGRAM ccache)
     if(THRESHER_CCACHE_PROGRAM)
-        # The sloppiness that ccache needs to handle precompiled headers.
-        set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env
+        # The sloppiness that ccache needs to handle precompiled headers; and what the compiler says it read, where ccache
+        # would run the preprocessor to find out.
+        set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env CCACHE_DEPEND=1
             CCACHE_SLOPPINESS=pch_defines,time_macros "${THRESHER_CCACHE_PROGRAM}")
     elseif(THRESHER_CCACHE STREQUAL "ON")
         message(FATAL_ERROR "THRESHER_CCACHE=ON, but ccache was not found; install it or set AUTO")

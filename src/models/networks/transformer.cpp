@@ -23,7 +23,7 @@ at::Tensor TransformerBlock::operator()(const at::Tensor& x, const at::Tensor& m
                                  .transpose(1, 2)
                                  .reshape({rows, tokens, width});
     const at::Tensor h = x.add(dropout(project_(mixed, pass), dropout_, pass));
-    return h.add(dropout(fc2_(gelu(fc1_(norm2_(h), pass)), pass), dropout_, pass));
+    return h.add(dropout(fc2_(thresher::gelu(fc1_(norm2_(h), pass)), pass), dropout_, pass));
 }
 
 void TransformerBlock::prepare_for_scoring() {
