@@ -127,9 +127,12 @@ build_target() {
         rm -f "$build.configure.log"
     fi
     say "Building ($1)"
-    # As many compilers as cores: more of them at once, ninja's default, take a quarter more of each one's time.
-    show "ninja -C $build -j $(nproc) $1"
-    ninja -C "$build" -j "$(nproc)" "$1"
+    # As many compilers as cores: more of them at once, ninja's default, take a quarter more of each one's time. (nproc
+    # would take OMP_NUM_THREADS for their number.)
+    local cores
+    cores=$(env -u OMP_NUM_THREADS nproc)
+    show "ninja -C $build -j $cores $1"
+    ninja -C "$build" -j "$cores" "$1"
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
