@@ -1,6 +1,7 @@
 # Everything Thresher depends on. Each missing package is named together with what provides it.
 find_package(Threads REQUIRED)
 
+set(MPI_CXX_SKIP_MPICXX ON)  # the bindings of MPI-2 for C++, which are no more, but which mpi.h brings
 find_package(MPI COMPONENTS CXX)
 if(NOT MPI_CXX_FOUND)
     message(FATAL_ERROR "No MPI was found. Debian and Ubuntu: apt-get install libopenmpi-dev; "
