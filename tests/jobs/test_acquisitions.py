@@ -60,7 +60,7 @@ class Acquisitions(JobTest):
         names = self.names("acquisitions") + self.names("joint")
         self.assertGreaterEqual(len(names), 32)
         for name in names:
-            ids, scores = self.check_same((3,), *common, "--acquisition", name)
+            ids, scores = self.check_same((2, 3, 4), *common, "--acquisition", name)
             self.assertEqual(len(set(ids.tolist())), 6, name)
             self.assertFalse(set(ids.tolist()) & set(labelled), name)
             self.assertTrue(numpy.isfinite(scores).all(), name)
@@ -79,7 +79,7 @@ class Acquisitions(JobTest):
                   "learnability": learner + reference, "random": ()}
         labelled = self.make_ids("labelled.txt", range(0, 5003, 131))
         for name, options in asked.items():
-            self.check_same((2, 3), "--pool", pool, "--acquisition", name, "-k", 100, "--labelled", labelled, *options)
+            self.check_same((2, 3, 4), "--pool", pool, "--acquisition", name, "-k", 100, "--labelled", labelled, *options)
 
     def test_samples_that_are_compared_across_rows_are_of_one_model(self):
         pool = self.make_pool(rows=300, shape=(1, 28, 28))
