@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <xxhash.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <vector>
@@ -20,16 +19,11 @@ constexpr std::int64_t kEndBytes = std::int64_t{8} << 20;
 
 std::string as_text(XXH64_hash_t hash) { return fmt::format("xxh3-64:{:016x}", hash); }
 
-/// `size` bytes from `offset`, in pieces that stay in the processor's cache.
-void add_part(Checksum& checksum, Descriptor& file, std::int64_t offset, std::int64_t size) {
-    std::vector<char> buffer(std::size_t{1} << 18);
+void add_piece(Checksum& checksum, Descriptor& file, std::int64_t offset, std::int64_t size) {
+    std::vector<char> buffer(static_cast<std::size_t>(size));
     file.seek(offset);
-    while (size > 0) {
-        const auto count = std::min(buffer.size(), static_cast<std::size_t>(size));
-        file.read_exactly(buffer.data(), count);
-        checksum.add(buffer.data(), count);
-        size -= static_cast<std::int64_t>(count);
-    }
+    file.read_exactly(buffer.data(), buffer.size());
+    checksum.add(buffer.data(), buffer.size());
 }
 
 }  // namespace
@@ -88,8 +82,8 @@ std::string inputs_checksum(const std::string& path) {
     if (size <= kWholeBytes) return checksum_of_file(path);
     Checksum checksum;
     checksum.add(&size, sizeof size);
-    add_part(checksum, file, 0, kEndBytes);
-    add_part(checksum, file, size - kEndBytes, kEndBytes);
+    add_piece(checksum, file, 0, kEndBytes);
+    add_piece(checksum, file, size - kEndBytes, kEndBytes);
     return checksum.text();
 }
 

@@ -51,13 +51,12 @@ void check_options(const SelectOptions& options) {
     THRESHER_CHECK_AS(UsageError, !source.acquisitions.empty() || !source.scores.empty(),
                       "--acquisition is missing; thresher list acquisitions shows the known ones");
     if (source.scores.empty()) {
-        warn_of_unread(options.choice, source.acquisitions);
         check_choice(options.choice, source.acquisitions.front(), options.k);
+        warn_of_unread(options.choice, source.acquisitions);
         return check_aggregation(options.choice.aggregate,
                                  needs_of_choice(options.choice, source.acquisitions.front()));
     }
     check_aggregation(options.choice.aggregate, {});  // of scores that are there already
-    warn_of_unread(options.choice, {});
     THRESHER_CHECK_AS(
         UsageError, source.predictions.empty(),
         "--scores and --predictions were both given; scores are read from one of them");
@@ -70,6 +69,7 @@ void check_options(const SelectOptions& options) {
                       "--balance needs to know classes, and --scores holds none; give "
                       "--predictions, or --pool with models");
     check_share(options.choice, options.k);
+    warn_of_unread(options.choice, {});
 }
 
 /// The only acquisition in a scores file, where none was named.
@@ -137,17 +137,17 @@ Outcome choose_from_stream(Job& job, const SelectOptions& options, std::uint32_t
             sum_flops(job.collective(), stream->flops())};
 }
 
-/// Takes the rows that were picked out of `outcome`.
-io::Batch make_batch(const SelectOptions& options, Outcome& outcome, const Selector& selector) {
-    Selection& selection = outcome.choice.selection;
+io::Batch make_batch(const SelectOptions& options, const Outcome& outcome,
+                     const Selector& selector) {
+    const Selection& selection = outcome.choice.selection;
     const bool jointly = options.source.scores.empty() && picks_jointly(outcome.acquisition);
     io::Batch batch = describe_batch(options.choice, outcome.acquisition, selector, jointly);
     if (options.source.scores.empty() && !jointly &&
         find_acquisition(outcome.acquisition).reads("boxes")) {
         batch.settings["aggregate"] = options.choice.aggregate.text();
     }
-    batch.ids = std::move(selection.ids);
-    batch.scores = std::move(selection.scores);
+    batch.ids = selection.ids;
+    batch.scores = selection.scores;
     for (const double p : selection.inclusion) {
         batch.inclusion_probabilities.push_back(p);
         batch.weights.push_back(1.0 / (p * static_cast<double>(selection.selectable)));
@@ -174,9 +174,8 @@ std::optional<io::PoolFile> open_names(SelectOptions& options) {
     return pool;
 }
 
-/// Writes the batch, its CSV and what --export asks for, and takes the rows out of `outcome`. The
-/// root's business.
-void write_outcome(Job& job, const SelectOptions& options, Outcome& outcome,
+/// Writes the batch, its CSV and what --export asks for. The root's business.
+void write_outcome(Job& job, const SelectOptions& options, const Outcome& outcome,
                    const Selector& selector, const std::optional<io::PoolFile>& names) {
     const auto timer = job.phases().time("write");
     const ScoreSourceOptions& source = options.source;
@@ -233,20 +232,19 @@ int select_batch(Job& job, SelectOptions& options) {
     agree(job.collective(), [&] {
         if (job.is_root()) names = open_names(options);
     });
-    Outcome outcome = source.scores.empty() ? choose_from_stream(job, options, round)
-                                            : choose_from_scores(job, options, round);
+    const Outcome outcome = source.scores.empty() ? choose_from_stream(job, options, round)
+                                                  : choose_from_scores(job, options, round);
     const Choice& choice = outcome.choice;
-    const std::size_t picked = choice.selection.ids.size();
     log_quarantine(choice.quarantine);
     agree(job.collective(), [&] {
         if (job.is_root()) write_outcome(job, options, outcome, selector, names);
     });
-    const std::int64_t selectable = choice.selection.selectable;
-    log::info("picked {} of {} rows by {}, {} quarantined, wrote {}", picked, selectable,
-              outcome.acquisition, choice.quarantine.size(), options.output);
+    const Selection& selection = choice.selection;
+    log::info("picked {} of {} rows by {}, {} quarantined, wrote {}", selection.ids.size(),
+              selection.selectable, outcome.acquisition, choice.quarantine.size(), options.output);
     nlohmann::json facts{{"rows", outcome.total_rows},
-                         {"k", picked},
-                         {"selectable", selectable},
+                         {"k", selection.ids.size()},
+                         {"selectable", selection.selectable},
                          {"quarantined", choice.quarantine.size()},
                          {"selection_collectives", choice.traffic.collectives},
                          {"selection_bytes", choice.traffic.bytes}};
