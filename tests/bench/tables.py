@@ -63,6 +63,7 @@ def process(lines):
     table += [
         row("selection in memory", f"{number(line['memory_s'])} s", "-", "-"),
         row("start-up (`thresher list`)", f"{number(line['start_s'])} s", "-", "-"),
+        row("the file read alone, 1 MiB at a time, by Python", f"{number(line['read_s'])} s", "-", "-"),
         row("whole process, file in page cache", f"{number(line['select_s'])} s",
             f"<= {number(bar)} s (2 x in memory + start-up)",
             verdict(line["select_s"], bar, False)),
