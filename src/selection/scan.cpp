@@ -14,7 +14,6 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include <hwy/cache_control.h>
 #include <hwy/contrib/math/math-inl.h>
 
 #include "src/random/philox-inl.hpp"
@@ -97,7 +96,6 @@ void scan_scores(std::span<const float> scores, std::uint32_t first, float thres
         const float* HWY_RESTRICT chunk = scores.data() + begin;
         std::size_t i = 0;
         for (; i + lanes <= count; i += lanes) {
-            hwy::Prefetch(chunk + i + kChunk);
             const auto score = hn::LoadU(d, chunk + i);
             // Hits, and what is not finite: all but the finite scores below the limit.
             hits.store(d, hn::Not(hn::And(hn::Lt(score, limit), hn::Ge(score, lowest))), i);

@@ -256,9 +256,9 @@ def scale(lines):
 def machine():
     cpu = "unknown processor"
     with open("/proc/cpuinfo") as file:
-        found = re.search(r"model name\s*: (.*)", file.read())
-        if found:
-            cpu = found.group(1)
+        facts = dict(re.findall(r"(model name|cpu family|model)\s*: (.*)", file.read()))
+        if "model name" in facts:  # virtual machines give the maker alone
+            cpu = f"{facts['model name']} (family {facts['cpu family']}, model {facts['model']})"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
 
