@@ -1,9 +1,11 @@
 #include "io/atomic_file.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -16,26 +18,57 @@ namespace fs = std::filesystem;
 
 std::string temporary_path(const std::string& path) { return path + ".tmp"; }
 
+namespace {
+
+void check_name(const std::string& path, Overwrite overwrite) {
+    THRESHER_CHECK_AS(FileError, !path.empty(), "the name of a file to write is empty");
+    THRESHER_CHECK_AS(FileError, !fs::is_directory(path),
+                      "{}: is a directory, a file is to be written; choose another name", path);
+    THRESHER_CHECK_AS(FileError, overwrite == Overwrite::yes || !fs::exists(path),
+                      "{}: exists already; pass --overwrite to replace it, or choose another name",
+                      path);
+    const std::string directory = directory_of(path);
+    THRESHER_CHECK_AS(FileError, fs::is_directory(directory),
+                      "{}: cannot be written: the directory {} does not exist; make it first", path,
+                      directory);
+}
+
+}  // namespace
+
+void check_place(const std::string& path, Overwrite overwrite) {
+    check_name(path, overwrite);
+    std::string probe = path + ".XXXXXX";
+    const int descriptor = ::mkstemp(probe.data());
+    THRESHER_CHECK_AS(FileError, descriptor >= 0, "{}: cannot be written: {}", path,
+                      std::strerror(errno));
+    ::close(descriptor);
+    ::unlink(probe.c_str());
+}
+
 AtomicFile::AtomicFile(std::string path, Overwrite overwrite)
     : path_(std::move(path)), temporary_(temporary_path(path_)) {
-    THRESHER_CHECK_AS(FileError, !path_.empty(), "the name of a file to write is empty");
-    THRESHER_CHECK_AS(FileError, !fs::is_directory(path_),
-                      "{}: is a directory, a file is to be written; choose another name", path_);
-    THRESHER_CHECK_AS(FileError, overwrite == Overwrite::yes || !fs::exists(path_),
-                      "{}: exists already; pass --overwrite to replace it, or choose another name",
-                      path_);
-    const std::string directory = directory_of(path_);
-    THRESHER_CHECK_AS(FileError, fs::is_directory(directory),
-                      "{}: cannot be written: the directory {} does not exist; make it first",
-                      path_, directory);
-    Descriptor(temporary_, O_WRONLY | O_CREAT | O_TRUNC).close();
+    check_name(path_, overwrite);
+    // A file of its own, not the one that another job may be writing.
+    ::unlink(temporary_.c_str());
+    made_.emplace(temporary_, O_WRONLY | O_CREAT | O_TRUNC);
 }
 
 AtomicFile::~AtomicFile() {
-    if (!committed_) ::unlink(temporary_.c_str());
+    if (!committed_ && is_own()) ::unlink(temporary_.c_str());
+}
+
+bool AtomicFile::is_own() const {
+    struct stat made {
+    }, there{};
+    return ::fstat(made_->get(), &made) == 0 && ::stat(temporary_.c_str(), &there) == 0 &&
+           made.st_ino == there.st_ino && made.st_dev == there.st_dev;
 }
 
 void AtomicFile::commit() {
+    THRESHER_CHECK_AS(FileError, is_own(),
+                      "{}: is written by another job too, which put its file in the place of {}; "
+                      "give each job an output of its own",
+                      path_, temporary_);
     Descriptor written(temporary_, O_RDONLY);
     written.sync();
     written.close();

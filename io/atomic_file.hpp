@@ -3,8 +3,11 @@
 // Files that appear whole or not at all: written beside their place under the name `name.tmp`,
 // closed, fsynced, renamed, and the directory fsynced. A job that dies leaves at most a .tmp file.
 
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "io/descriptor.hpp"
 
 namespace thresher::io {
 
@@ -13,12 +16,17 @@ enum class Overwrite { no, yes };
 /// Where `path` is written before it is renamed.
 std::string temporary_path(const std::string& path);
 
+/// Throws FileError where `path` exists and `overwrite` is no, where it is a directory, or where
+/// its directory is missing or not writable. Leaves temporary_path() alone, which another job may
+/// be writing. Local.
+void check_place(const std::string& path, Overwrite overwrite);
+
 /// Reserves `path`. The caller writes and closes temporary(), then calls commit(). Without commit()
-/// the temporary file is removed by the destructor. Local: with several ranks, the root's business.
+/// the temporary file is removed by the destructor. Of two jobs that write one path at the same
+/// time, the one that began last does. Local: with several ranks, the root's business.
 class AtomicFile {
   public:
-    /// Throws FileError where `path` exists and `overwrite` is no, where it is a directory, or
-    /// where its directory is missing or not writable.
+    /// Throws FileError as check_place().
     AtomicFile(std::string path, Overwrite overwrite);
     ~AtomicFile();
     AtomicFile(const AtomicFile&) = delete;
@@ -27,11 +35,15 @@ class AtomicFile {
     const std::string& path() const { return path_; }
     const std::string& temporary() const { return temporary_; }
 
-    /// Fsyncs and renames. Throws FileError with the system's reason.
+    /// Fsyncs and renames. Throws FileError with the system's reason, or where another job has put
+    /// its file in the place of temporary().
     void commit();
 
   private:
+    bool is_own() const;
+
     std::string path_, temporary_;
+    std::optional<Descriptor> made_;  ///< the temporary file that was made here, kept open
     bool committed_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "jobs/options/numbers.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
@@ -46,8 +47,8 @@ void add_options(CLI::App& app, CostOptions& options) {
     app.add_option("--pool", options.pool.path, "Pool that gives built-in models their shape");
     app.add_option("--input-shape", options.input_shape, "Or the shape, such as 3,224,224")
         ->delimiter(',')
-        ->check(CLI::PositiveNumber);
-    app.add_option("--classes", options.classes, "And the classes")->check(CLI::NonNegativeNumber);
+        ->check(above_zero());
+    app.add_option("--classes", options.classes, "And the classes")->check(zero_or_more());
 }
 
 /// What built-in models are made for.

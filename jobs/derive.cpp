@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "io/derive/scenes.hpp"
+#include "jobs/options/numbers.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
@@ -55,18 +56,18 @@ void add_options(CLI::App& app, Options& options) {
         "Exponential imbalance: the first class this many times the last, 1 and more; 0 = "
         "as it is");
     app.add_option("--subset", options.derive.subset, "Random rows to keep; 0 = all")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_option("--split", options.splits, "Disjoint random pools, such as clean=1000,web=rest");
     app.add_option("--spoil", options.derive.spoil,
                    "Of the splits, the one that is repeated and gets noise");
     app.add_option("--repeat", options.derive.repeat, "Write each row this many times")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("--class-repeats", options.derive.class_repeats,
                    "Or the rows of each class this many times")
         ->delimiter(',');
     app.add_option("--jitter", options.derive.jitter,
                    "Noise of the repeated rows, in standard deviations")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_option("--label-noise", options.derive.label_noise,
                    "Share of rows whose label is drawn anew; uniform draws among all classes")
         ->check(CLI::Range(0.0, 1.0));
@@ -157,6 +158,7 @@ int run_derive(Job& job) {
         "derive runs on one rank unless it makes --scenes, but {} were started; run it without "
         "mpirun",
         job.collective().size());
+    job.check_not_read(options.derive.output);
     const io::PoolFile pool = open_pool(job, options.pool);
     if (scenes) return derive_scenes(job, pool, options);
     check_scene_options(job, false);

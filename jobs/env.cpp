@@ -7,6 +7,7 @@
 
 #include "io/run/run_directory.hpp"
 #include "jobs/env_games.hpp"
+#include "jobs/options/numbers.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -37,11 +38,11 @@ void add_options(CLI::App& app, EnvOptions& options) {
         ->check(CLI::ExistingFile);
     app.add_option("--batches", options.batches, "run: labels between two trainings, each of them")
         ->delimiter(',')
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("--budget", options.budget,
                    "run: labels in all, a multiple of each of --batches");
     app.add_option("--seeds", options.seeds, "run: environments, of seeds that follow --seed")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("-b,--batch", options.batch, "oracle: candidates of a batch");
     app.add_option("--samples", options.samples, "oracle: random batches to compare with");
     app.add_option("--reward", options.reward,
@@ -70,7 +71,7 @@ int oracle(Job& job, const EnvOptions& options) {
                       "--batch is {}; allowed are 1 to {} (the candidates)", options.batch, n);
     THRESHER_CHECK_AS(UsageError, options.samples >= 2, "--samples is {}; a spread needs 2 or more",
                       options.samples);
-    if (!options.output.empty()) job.check_output(options.output, {options.choice.pool.path});
+    if (!options.output.empty()) job.check_output(options.output);
     const std::uint64_t seed = job.common().seed;
     const OpenEnvironment open = EnvironmentSource(job, options.choice).open(seed);
     nlohmann::json facts;
@@ -149,7 +150,7 @@ int oracle(Job& job, const EnvOptions& options) {
 int influence(Job& job, const EnvOptions& options) {
     THRESHER_CHECK_AS(UsageError, !options.output.empty(),
                       "--output is missing; give the file to write");
-    job.check_output(options.output, {options.choice.pool.path});
+    job.check_output(options.output);
     const std::uint64_t seed = job.common().seed;
     const OpenEnvironment open = EnvironmentSource(job, options.choice).open(seed);
     const Environment& environment = open.environment;

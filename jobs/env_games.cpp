@@ -71,7 +71,7 @@ void check_games(Job& job, const EnvOptions& options) {
     }
     THRESHER_CHECK_AS(UsageError, !options.output.empty(),
                       "--output is missing; give the file of curves to write");
-    job.check_output(options.output, {options.choice.pool.path, options.policy});
+    job.check_output(options.output);
 }
 
 io::TrainedPolicy read_trained(Job& job, const EnvOptions& options) {

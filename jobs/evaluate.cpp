@@ -193,10 +193,8 @@ int run_evaluate(Job& job) {
         "--detections and --output both name {}; give each its own file", options.output);
     THRESHER_CHECK_AS(UsageError, options.metric != "coco" || !job.was_given("--iou"),
                       "--iou is for voc07 and voc10; the metric coco has ten overlaps");
-    for (const std::string& output : {options.output, options.detections}) {
-        if (output.empty()) continue;
-        job.check_output(output, {options.pool.path, options.model, options.categories});
-    }
+    if (!options.output.empty()) job.check_output(options.output);
+    if (!options.detections.empty()) job.check_output(options.detections, "--detections");
     const ContrastiveKind contrastive = contrastive_kind(options.contrastive);
     const io::PoolFile pool = open_pool(job, options.pool);
     const PoolInfo& info = pool.info();

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "jobs/job.hpp"
+#include "jobs/options/numbers.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -60,7 +61,7 @@ void add_options(CLI::App& app, Options& options) {
                    "image-text: pool or SentencePiece model whose vocabulary to use; else trained");
     app.add_option("--vocabulary-size", options.import.vocabulary_size,
                    "image-text: pieces of a vocabulary that is trained, at most")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("--token-length", options.import.token_length,
                    "image-text: tokens of a caption");
     app.add_option("--long-captions", options.long_captions,
@@ -124,6 +125,7 @@ int run_import(Job& job) {
     options.import.max_bad = job.max_bad();
     options.import.ranks = &job.collective();
     check_options(job, options.format);
+    job.check_not_read(options.import.output);
     io::ImportReport report;
     {
         const auto timer = job.phases().time("import");

@@ -12,6 +12,7 @@
 
 #include "io/checksum.hpp"
 #include "io/hdf5/parallel_file.hpp"
+#include "jobs/options/numbers.hpp"
 #include "jobs/options/toml.hpp"
 #include "jobs/steps/status_record.hpp"
 #include "jobs/verbs.hpp"
@@ -36,7 +37,7 @@ void add_common_options(CLI::App& app, CommonOptions& common) {
     app.add_option(
            "--threads", common.threads,
            "Threads of each rank; 0 = its share of the node's cores, of those it may run on")
-        ->check(CLI::NonNegativeNumber)
+        ->check(zero_or_more())
         ->group(group);
     app.add_option("--device", common.device, "auto, cpu, cuda or cuda:N")->group(group);
     app.add_option("--collective", common.collective, "How ranks talk: auto, mpi or nccl")
@@ -44,7 +45,7 @@ void add_common_options(CLI::App& app, CommonOptions& common) {
     app.add_option("--collective-timeout", common.collective_timeout_s,
                    "Seconds after which a hanging collective ends the job, and ten times as long a "
                    "wait for another rank's work; 0 = never")
-        ->check(CLI::NonNegativeNumber)
+        ->check(zero_or_more())
         ->group(group);
     app.add_option("--max-bad", common.max_bad,
                    "Rows that may be quarantined: a count, or a share such as 1%")
@@ -263,16 +264,25 @@ void Job::log_to(const io::RunDirectory& run) {
     });
 }
 
-void Job::check_output(const std::string& output, const std::vector<std::string>& inputs) {
+void Job::check_output(const std::string& output, const std::string& option) {
+    check_not_read(output, option);
+    agree(*collective_, [&] {
+        if (is_root()) io::check_place(output, overwrite());
+    });
+}
+
+void Job::check_not_read(const std::string& output, const std::string& option) {
     agree(*collective_, [&] {
         if (!is_root()) return;
-        for (const std::string& input : inputs) {
-            std::error_code none;
-            THRESHER_CHECK_AS(UsageError,
-                              input.empty() || !std::filesystem::equivalent(input, output, none),
-                              "{} is what the job reads; write the output elsewhere", output);
+        for (const CLI::Option* other : std::as_const(app_).get_options()) {
+            if (other->check_name(option)) continue;
+            for (const std::string& value : other->results()) {
+                std::error_code none;
+                THRESHER_CHECK_AS(UsageError, !std::filesystem::equivalent(value, output, none),
+                                  "{} is what the job reads ({}); write the output elsewhere",
+                                  output, other->get_name());
+            }
         }
-        io::AtomicFile(output, overwrite());
     });
 }
 
@@ -304,6 +314,11 @@ std::unique_ptr<Progress> Job::progress(const std::string& title, std::int64_t t
     if (status_) listener = [this](const ProgressNow& now) { status_->update(now); };
     return std::make_unique<Progress>(title, total, unit, progress_style(common_.progress),
                                       is_root(), std::move(listener));
+}
+
+std::string Job::of_this_rank(const std::string& title) const {
+    return collective_->size() == 1 ? title
+                                    : fmt::format("{}, rank 0 of {}", title, collective_->size());
 }
 
 void Job::print(const std::string& line) const {

@@ -92,8 +92,11 @@ class Job {
     Phases& phases() { return phases_; }
 
     /// Refuses, on all ranks alike and before any work, an output that cannot be written, that
-    /// exists without --overwrite, or that is one of the inputs. Collective.
-    void check_output(const std::string& output, const std::vector<std::string>& inputs);
+    /// exists without --overwrite, or that is not to be written by check_not_read(). Collective.
+    void check_output(const std::string& output, const std::string& option = "--output");
+    /// Refuses an output, named by `option`, that another option names too: what the job reads.
+    /// Collective.
+    void check_not_read(const std::string& output, const std::string& option = "--output");
 
     /// Opens a file for writing by all ranks; empty where there is one rank.
     io::SharedFileOpener shared_files() const;
@@ -103,6 +106,8 @@ class Job {
     io::Provenance provenance(const std::string& input);
     std::string config_text() const { return config_text_; }
 
+    /// The title of a progress that counts the root's share alone.
+    std::string of_this_rank(const std::string& title) const;
     std::unique_ptr<Progress> progress(const std::string& title, std::int64_t total,
                                        const std::string& unit) const;
 

@@ -124,7 +124,7 @@ int run_label(Job& job) {
     app.add_option("--pool", options.pool.path, "Pool that names the classes");
     app.add_option("-o,--output", options.output, "Labels file to write (id,label)")->required();
     job.start();
-    job.check_output(options.output, {options.batch, options.answers});
+    job.check_output(options.output);
     agree(job.collective(), [&] {
         if (!job.is_root()) return;
         std::vector<std::string> class_names = options.class_names;

@@ -118,7 +118,10 @@ class Loop {
     std::vector<std::int64_t> first_rows(std::int64_t repeat) {
         std::vector<std::int64_t> ids;
         agree(collective(), [&] {
-            ids = initial_rows(pool_, options_.initial, job_.common().seed, repeat, finds_objects_);
+            const FirstRows kind = finds_objects_                ? FirstRows::covering
+                                   : options_.oracle == "person" ? FirstRows::any
+                                                                 : FirstRows::with_targets;
+            ids = initial_rows(pool_, options_.initial, job_.common().seed, repeat, kind);
         });
         return ids;
     }

@@ -81,7 +81,7 @@ int run_map(Job& job) {
     job.start();
     const DetectionMetricOptions how = metric_options(options);
     if (!options.output.empty()) {
-        job.check_output(options.output, {options.ground_truth, options.detections});
+        job.check_output(options.output);
     }
     std::optional<io::CocoBoxes> boxes;
     {

@@ -210,7 +210,7 @@ int evaluate_policy(Job& job) {
         options.choice.rows.empty() ? "--labelled-rows" : "--rows");
     check_tables(options);
     if (!options.output.empty()) {
-        job.check_output(options.output, {options.policy, options.choice.pool.path});
+        job.check_output(options.output);
     }
     io::TrainedPolicy trained;
     agree(job.collective(), [&] {

@@ -73,7 +73,7 @@ int run_predict(Job& job) {
         UsageError, options.strategy.has_models(),
         "no model was given; give --learner, --reference, --online or --ensemble a file");
     Collective& collective = job.collective();
-    job.check_output(options.output, {options.pool.path});
+    job.check_output(options.output);
     const io::PoolFile pool = open_pool(job, options.pool);
     std::unique_ptr<Predictor> predictor;
     agree(collective, [&] { predictor = make_predictor(job, options.strategy, pool); });
@@ -85,7 +85,8 @@ int run_predict(Job& job) {
         const auto source =
             slice_blocks(io::make_block_reader(pool, collective.rank(), collective.size()),
                          predictor->shape().bytes_per_row());
-        const auto progress = job.progress("predict", source->owned_rows().size(), "rows");
+        const auto progress =
+            job.progress(job.of_this_rank("predict"), source->owned_rows().size(), "rows");
         Predictions predictions;
         Block block;
         while (source->next(block)) {

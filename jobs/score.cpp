@@ -52,7 +52,7 @@ int run_score(Job& job) {
             name);
         static_cast<void>(find_acquisition(name));
     }
-    job.check_output(output, {source.predictions, source.pool.path});
+    job.check_output(output);
 
     const auto needs = needs_of(source.acquisitions);
     check_aggregation(aggregate, needs);

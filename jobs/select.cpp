@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "io/batch_file.hpp"
+#include "jobs/options/numbers.hpp"
 #include "jobs/select.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/agreement.hpp"
@@ -19,7 +20,7 @@ void add_select_options(CLI::App& app, SelectOptions& options) {
     app.add_option("-k,--k", options.k, "Rows to pick");
     app.add_option("--budget", options.choice.budget,
                    "Instead of -k: pick by score per cost, as much as this allows")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_option("--cost", options.choice.cost,
                    "Dataset of the pool's file: what each row costs");
     add_choice_options(app, options.choice);
@@ -109,7 +110,7 @@ struct Outcome {
 
 Outcome choose_from_scores(Job& job, const SelectOptions& options, std::uint32_t round) {
     const ScoreSourceOptions& source = options.source;
-    const ShardScores shard = read_scores(job, source.scores, source.acquisitions);
+    const ShardScores shard = read_scores(job, source.scores, source.pool, source.acquisitions);
     const std::string acquisition = source.acquisitions.empty()
                                         ? only_acquisition(source.scores, shard)
                                         : source.acquisitions.front();
@@ -180,12 +181,7 @@ void write_outcome(Job& job, const SelectOptions& options, const Outcome& outcom
     const auto timer = job.phases().time("write");
     const ScoreSourceOptions& source = options.source;
     io::Batch batch = make_batch(options, outcome, selector);
-    if (names) {
-        THRESHER_CHECK_AS(UsageError, names->info().rows == outcome.total_rows,
-                          "{} has {} rows, but {} scores were read; give the pool that was scored",
-                          source.pool.path, names->info().rows, outcome.total_rows);
-        if (names->info().has_names) batch.names = names->names_of(batch.ids);
-    }
+    if (names && names->info().has_names) batch.names = names->names_of(batch.ids);
     for (const std::string& name : options.exports) {
         io::write_tasks(options.output, batch, io::find_task_format(name), options.tasks,
                         job.overwrite());
@@ -212,10 +208,11 @@ int select_batch(Job& job, SelectOptions& options) {
     const ScoreSourceOptions& source = options.source;
     const std::uint32_t round = source.strategy.predictor.round;
     const Selector selector = options.choice.selector.selector(job.common().seed, round);
-    job.check_output(options.output, {source.scores, source.predictions, source.pool.path});
+    job.check_output(options.output);
+    job.check_not_read(io::csv_path_of_batch(options.output));
     agree(job.collective(), [&] {
         if (!job.is_root() || io::list_is_left_over(options.output)) return;
-        io::AtomicFile(io::csv_path_of_batch(options.output), job.overwrite());
+        io::check_place(io::csv_path_of_batch(options.output), job.overwrite());
     });
     agree(job.collective(), [&] {
         const std::int64_t filled = job.is_root() ? io::labels_filled_in(options.output) : 0;
@@ -225,7 +222,7 @@ int select_batch(Job& job, SelectOptions& options) {
                           io::csv_path_of_batch(options.output), filled);
     });
     for (const std::string& name : options.exports) {
-        job.check_output(io::task_path(options.output, io::find_task_format(name)), {});
+        job.check_output(io::task_path(options.output, io::find_task_format(name)));
     }
 
     std::optional<io::PoolFile> names;

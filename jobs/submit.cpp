@@ -11,6 +11,7 @@
 
 #include "io/atomic_file.hpp"
 #include "jobs/job.hpp"
+#include "jobs/options/numbers.hpp"
 #include "jobs/steps/submission.hpp"
 #include "jobs/verbs.hpp"
 #include "src/base/check.hpp"
@@ -62,14 +63,14 @@ Stopping stopping_of(const std::vector<std::string>& step) {
 }
 
 void add_options(CLI::App& app, Allocation& allocation, bool& dry_run) {
-    app.add_option("--nodes", allocation.nodes, "Nodes to ask for")->check(CLI::PositiveNumber);
+    app.add_option("--nodes", allocation.nodes, "Nodes to ask for")->check(above_zero());
     app.add_option("--ntasks-per-node", allocation.tasks_per_node,
                    "Ranks of each node; 0 = one a GPU, or one where none are asked for")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_option("--cpus-per-task", allocation.cpus_per_task, "Cores, and threads, of each rank")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("--gpus-per-node", allocation.gpus_per_node, "GPUs of each node")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_option("--time", allocation.time, "Time of each part of the job, as sbatch reads it");
     app.add_option("--partition", allocation.partition, "Partition");
     app.add_option("--account", allocation.account, "Account that is charged");

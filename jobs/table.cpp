@@ -177,7 +177,7 @@ int build(Job& job, const Options& options) {
     const TablePlan plan = plan_of(options, seed);
     THRESHER_CHECK_AS(UsageError, !options.output.empty(),
                       "--output is missing; give the table to write");
-    job.check_output(options.output, {options.choice.pool.path});
+    job.check_output(options.output);
     const OpenEnvironment open = EnvironmentSource(job, options.choice).open(seed);
     std::unique_ptr<Proxy> proxy;
     agree(job.collective(), [&] {
@@ -236,7 +236,7 @@ LookupTable merge_files(const std::vector<std::string>& paths) {
 int merge(Job& job, const Options& options) {
     THRESHER_CHECK_AS(UsageError, !options.tables.empty() && !options.output.empty(),
                       "table merge needs tables and --output");
-    job.check_output(options.output, options.tables);
+    job.check_output(options.output);
     nlohmann::json facts;
     agree(job.collective(), [&] {
         if (!job.is_root()) return;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "io/hdf5/types.hpp"
 #include "src/base/check.hpp"
@@ -59,6 +60,7 @@ Dataset::Dataset(Handle handle, std::string file, std::string name)
     const FileType found = file_type(type.id());
     type_ = found.type;
     exact_ = found.exact;
+    is_unsigned64_ = found.is_unsigned64;
     text_bytes_ = found.text_bytes;
 }
 
@@ -84,8 +86,17 @@ std::string Dataset::layout() const {
     return text;
 }
 
+/// Whether it lies in the file that was opened, not in another that an external link leads to.
+bool Dataset::is_in_own_file() const {
+    const Handle file(H5Iget_file_id(handle_.id()));
+    std::string name(file_.size() + 2, '\0');
+    const ssize_t length = H5Fget_name(file.id(), name.data(), name.size());
+    return std::cmp_equal(length, file_.size()) && name.compare(0, file_.size(), file_) == 0;
+}
+
 std::optional<std::int64_t> Dataset::file_offset() const {
     const auto guard = lock();
+    if (!is_in_own_file()) return std::nullopt;
     const std::string what = "read the layout of " + name_;
     const Handle properties(checked(H5Dget_create_plist(handle_.id()), file_, what));
     if (!exact_ || H5Pget_layout(properties.id()) != H5D_CONTIGUOUS ||
@@ -141,6 +152,20 @@ void Dataset::read_rows(RowRange rows, Type type, std::span<std::byte> bytes) co
     }
     const auto guard = lock();
     check_not_cut();
+    if (is_unsigned64_ && type == Type::int64) check_not_clamped(rows, bytes);
+}
+
+/// The library makes the largest i64 of what is larger.
+void Dataset::check_not_clamped(RowRange rows, std::span<const std::byte> bytes) const {
+    constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
+    for (std::size_t at = 0; at < bytes.size(); at += sizeof kLargest) {
+        std::int64_t value = 0;
+        std::memcpy(&value, bytes.data() + at, sizeof value);
+        THRESHER_CHECK_AS(FileError, value < kLargest,
+                          "{}: dataset {} holds a number of 2^63 - 1 or more among rows {} to {}; "
+                          "allowed are smaller ones (take the lower 62 bits of a hash)",
+                          file_, name_, rows.begin, rows.end);
+    }
 }
 
 void Dataset::write_rows(RowRange rows, Type type, std::span<const std::byte> bytes,

@@ -60,12 +60,15 @@ class Dataset {
 
   private:
     void check_not_cut() const;
+    void check_not_clamped(RowRange rows, std::span<const std::byte> bytes) const;
+    bool is_in_own_file() const;
 
     Handle handle_;
     std::string file_, name_;
     std::vector<std::int64_t> shape_;
     Type type_ = Type::other;
     bool exact_ = false;
+    bool is_unsigned64_ = false;
     std::int64_t text_bytes_ = 0;
 };
 

@@ -34,7 +34,8 @@ FileType file_type(std::int64_t id) {
         case H5T_INTEGER:
             if (H5Tequal(id, H5T_STD_U8LE) > 0) return {Type::uint8, true, 0};
             if (H5Tequal(id, H5T_STD_I32LE) > 0) return {Type::int32, true, 0};
-            return {Type::int64, H5Tequal(id, H5T_STD_I64LE) > 0, 0};
+            return {Type::int64, H5Tequal(id, H5T_STD_I64LE) > 0, 0,
+                    size == 8 && H5Tget_sign(id) == H5T_SGN_NONE};
         case H5T_FLOAT:
             if (size <= 4) return {Type::float32, H5Tequal(id, H5T_IEEE_F32LE) > 0, 0};
             return {Type::float64, H5Tequal(id, H5T_IEEE_F64LE) > 0, 0};

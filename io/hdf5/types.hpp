@@ -12,6 +12,7 @@ struct FileType {
     Type type;
     bool exact;               ///< bytes in the file are bytes in memory
     std::int64_t text_bytes;  ///< of a fixed-length string; 0 for variable length
+    bool is_unsigned64 = false;
 };
 
 /// What the HDF5 type `id` of a file is to us.

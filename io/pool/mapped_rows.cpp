@@ -64,7 +64,7 @@ void remember(std::span<std::byte> pages, const std::string& path) {
     for (Entry& entry : entries) {
         if (entry.begin.load() != 0) continue;
         const std::string text = fmt::format(
-            "error: {}: was cut short, or could not be read, while it was in use; nothing was "
+            "thresher: {}: was cut short, or could not be read, while it was in use; nothing was "
             "written; make the file again\n",
             path.substr(0, entry.message.size() / 2));
         std::memcpy(entry.message.data(), text.c_str(),

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "jobs/options/numbers.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::jobs {
@@ -29,7 +30,7 @@ void add_aggregate_options(CLI::App& app, AggregateOptions& options) {
                    "box-*: what the boxes of an image make its score: max, mean, sum or top-n")
         ->check(CLI::IsMember(names));
     app.add_option("--aggregate-top", options.top, "--aggregate top-n: mean of so many best boxes")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("--class-weights", options.class_weights,
                    "box-*: a weight for each class, by which the scores of its boxes count")
         ->delimiter(',');

@@ -6,6 +6,7 @@
 #include "io/checksum.hpp"
 #include "io/id_set.hpp"
 #include "io/pool/block_reader.hpp"
+#include "jobs/options/numbers.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 
@@ -105,7 +106,7 @@ void add_proxy_options(CLI::App& app, EnvironmentChoice& options) {
                    "set alone")
         ->check(CLI::IsMember({"scratch", "warm"}));
     app.add_option("--warm-steps", options.warm_steps, "warm: steps of a training")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("--proxy-hidden", options.hidden,
                    "Width of its hidden layer; 0 = softmax regression, -1 = the environment's own");
     app.add_option("--proxy-steps", options.steps,
@@ -126,8 +127,7 @@ void add_proxy_options(CLI::App& app, EnvironmentChoice& options) {
     app.add_option("--proxy-noise", learner.noise, "mean-teacher: noise of the inputs");
     app.add_flag("--proxy-full", options.full,
                  "images: train all of the detector, not its heads alone");
-    app.add_option("--proxy-batch", options.proxy_batch, "images: of a step")
-        ->check(CLI::PositiveNumber);
+    app.add_option("--proxy-batch", options.proxy_batch, "images: of a step")->check(above_zero());
 }
 
 void refuse_unless(bool takes_effect, const Job& job, const char* option,

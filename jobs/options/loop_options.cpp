@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "io/checksum.hpp"
+#include "jobs/options/numbers.hpp"
 #include "jobs/steps/loop/cycle_agent.hpp"
 #include "src/base/check.hpp"
 
@@ -30,30 +31,30 @@ void add_loop_options(CLI::App& app, LoopOptions& options) {
         ->check(CLI::IsMember({"fixed", "single", "per-cycle"}));
     app.add_option("--agent-updates", options.agent_updates,
                    "single, per-cycle: updates of the policy in a cycle")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("--samples", options.samples,
                    "Passes with dropout, for acquisitions that need several predictions")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_flag("--consistent-masks", options.consistent_masks,
                  "The same dropout mask for all rows of a pass");
     app.add_option(
            "--boxes-per-image", options.boxes_per_image,
            fmt::format("box-*: the best boxes of each image; {} unless given", kDefaultBoxes))
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_option("--target-pool", options.target_pool,
                    "epig: pool of what the model will be used for");
     app.add_option("--initial", options.initial, "Random rows labelled before the first cycle")
         ->required()
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("-k,--k", options.k, "Rows labelled after each cycle")
         ->required()
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("--cycles", options.cycles, "Trainings; the last is not followed by a selection")
         ->required()
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("--repeats", options.repeats,
                    "Repeats with other initial rows and other initial weights")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("--oracle", options.oracle,
                    "Who labels: pool (its targets), or person (stops after batch.csv)")
         ->check(CLI::IsMember({"pool", "person"}));

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include "jobs/options/numbers.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
 
@@ -52,7 +53,7 @@ void add_method_options(CLI::App& app, MethodOptions& options) {
         ->group(group);
     app.add_option("--online-hidden", options.online_hidden, "mlp: widths of its hidden layers")
         ->delimiter(',')
-        ->check(CLI::PositiveNumber)
+        ->check(above_zero())
         ->group(group);
     add_tower_options(app, options.online_towers, "online-", group);
     app.add_option("--reference", options.reference,

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "io/checksum.hpp"
+#include "jobs/options/numbers.hpp"
 #include "src/base/check.hpp"
 
 namespace thresher::jobs {
@@ -15,7 +16,7 @@ void add_shared_options(CLI::App& app, PolicyOptions& options) {
     add_proxy_options(app, options.choice);
     app.add_option("--environments", options.environments,
                    "How many, each made from a seed of its own")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("--table", options.tables,
                    "Files of thresher table build, one of each environment: makes theirs, and "
                    "begins with their records")
@@ -38,7 +39,7 @@ void add_action(CLI::App& app) {
 void add_policy_training_options(CLI::App& app, PolicyOptions& options) {
     options.choice.environment.candidates = 50;
     add_shared_options(app, options);
-    app.add_option("-k,--k", options.picks, "Candidates of a batch")->check(CLI::PositiveNumber);
+    app.add_option("-k,--k", options.picks, "Candidates of a batch")->check(above_zero());
     app.add_option("--head", options.head, "How outputs become a batch; see thresher list heads");
     app.add_option("--features", options.features,
                    "Kinds of features that the policy reads; see thresher list features")
@@ -78,10 +79,10 @@ void add_policy_training_options(CLI::App& app, PolicyOptions& options) {
         ->required();
     app.add_flag("--resume", options.resume, "Go on from the run's last checkpoint");
     app.add_option("--checkpoint-every", options.checkpoint_every_s, "Seconds between checkpoints")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_option("--max-walltime", options.max_walltime_s,
                    "Seconds after which to write a checkpoint and end; 0 = never")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
 }
 
 void add_policy_evaluation_options(CLI::App& app, PolicyOptions& options) {
@@ -91,7 +92,7 @@ void add_policy_evaluation_options(CLI::App& app, PolicyOptions& options) {
     app.add_option("--policy", options.policy, "File that thresher policy train wrote")->required();
     app.add_option("-k,--k", options.picks, "Candidates of a batch; 0 = as in training")
         ->default_val(0)
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_option("--choosers", options.choosers,
                    "Acquisitions and oracles to compare with (see thresher env), and searches: "
                    "best-of-table, search")
@@ -99,7 +100,7 @@ void add_policy_evaluation_options(CLI::App& app, PolicyOptions& options) {
     app.add_option("--retrainings", options.retrainings,
                    "Batches that a search retrains on in each environment; 0 = as many as the "
                    "policy did in its own")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_flag("--own", options.own,
                  "In the environments of a training with the same --seed, not in fresh ones");
     app.add_option("--random-batches", options.random_batches,
@@ -108,7 +109,7 @@ void add_policy_evaluation_options(CLI::App& app, PolicyOptions& options) {
     app.add_flag("--sample", options.sample,
                  "Draw batches of the policy, where the likeliest is picked otherwise");
     app.add_option("--draws", options.draws, "Batches drawn of a policy, whose mean counts")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("-o,--output", options.output, "File of results to write, as a run's");
 }
 

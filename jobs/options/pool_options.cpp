@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "jobs/options/numbers.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 
@@ -17,7 +18,7 @@ void add_pool_options(CLI::App& app, PoolOptions& options, bool required) {
                    "Dataset of the targets in a file of your own");
     app.add_option("--classes", options.paths.classes,
                    "Number of classes, where the pool does not say")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
 }
 
 std::string describe_datasets(const PoolOptions& options) {

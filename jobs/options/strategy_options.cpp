@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "jobs/options/numbers.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "src/base/check.hpp"
 #include "src/strategy/strategy.hpp"
@@ -46,19 +47,19 @@ void add_strategy_options(CLI::App& app, StrategyOptions& options) {
         ->delimiter(',');
     app.add_option("--samples", predictor.samples,
                    fmt::format("monte-carlo: passes; {} unless given", kDefaultSamples))
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_flag("--consistent-masks", predictor.consistent_masks,
                  "monte-carlo: one mask a pass for the whole pool");
     app.add_option("--boxes-per-image", predictor.boxes,
                    fmt::format("boxes: the best of each image; {} unless given", kDefaultBoxes))
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_flag("--box-flips", predictor.box_flips,
                  "boxes: also compare each with what is found in the mirrored image");
     app.add_option("--round", predictor.round, "Another round draws other random numbers")
         ->check(CLI::Range(0U, ~0U));
     app.add_option("--micro-batch", predictor.micro_batch,
                    "Rows in one forward pass; 0 = chosen for the model")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
 }
 
 std::unique_ptr<Predictor> make_predictor(const Job& job, const StrategyOptions& options,

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include "jobs/options/numbers.hpp"
 #include "src/base/check.hpp"
 #include "src/models/detector/detector_spec.hpp"
 
@@ -37,12 +38,12 @@ void add_training_options(CLI::App& app, TrainingOptions& options) {
     add("--logical-shards", train.logical_shards, "Pieces of a batch under --reproducible");
     add("--window-blocks", train.window_blocks, "Blocks whose rows are shuffled together");
     add("--cache", options.cache_mib, "MiB of examples that each rank keeps in memory")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     add("--checkpoint-every", options.checkpoint_every_s, "Seconds between checkpoints")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     add("--max-walltime", options.max_walltime_s,
         "Seconds after which to checkpoint and end with code 85; 0 = never")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
 }
 
 void TowerOptions::apply(ModelSpec& spec) const {
@@ -85,7 +86,7 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool required) {
     app.add_option("--dropout", options.dropout, "Dropout probability; below 0: the model's own");
     app.add_option("--hidden", options.hidden, "mlp: widths of the hidden layers")
         ->delimiter(',')
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     app.add_option("--trunk", options.trunk,
                    fmt::format("ssd, retinanet: what turns images into features: {}; small below "
                                "256 pixels, else vgg16 and resnet50, unless given",
@@ -127,6 +128,9 @@ std::map<std::string, std::string> lasting_settings(const TrainOptions& train) {
 }
 
 io::RunStart run_start(bool resume, const CommonOptions& common) {
+    THRESHER_CHECK_AS(
+        UsageError, !resume || !common.overwrite,
+        "--resume goes on with the run and --overwrite replaces it; give one of them");
     if (resume) return io::RunStart::resume;
     return common.overwrite ? io::RunStart::overwrite : io::RunStart::fresh;
 }

@@ -53,6 +53,24 @@ TEST_CASE("a failed call names file, dataset and the library's reason") {
                    "rows 0 to 4 of dataset /deep/down/x were asked for, but it has 3"));
 }
 
+TEST_CASE("unsigned numbers that no id can be are refused") {
+    const TemporaryDirectory directory;
+    hdf5::File file = hdf5::File::create(directory / "a.h5");
+    hdf5::Dataset ids =
+        file.create_dataset({.name = "/ids", .type = hdf5::Type::uint64, .shape = {3}});
+    std::vector<std::uint64_t> values{5, 6, (std::uint64_t{1} << 63) - 2};
+    ids.write_rows({0, 3}, hdf5::Type::uint64, std::as_bytes(std::span(values)));
+    std::vector<std::int64_t> found(3);
+    file.dataset("/ids").read({0, 3}, found);
+    CHECK(found[2] == std::numeric_limits<std::int64_t>::max() - 1);
+    values[2] = std::uint64_t{1} << 63;
+    ids.write_rows({0, 3}, hdf5::Type::uint64, std::as_bytes(std::span(values)));
+    CHECK(contains(message_of([&] {
+                       file.dataset("/ids").read({0, 3}, found);
+                   }),
+                   "a.h5: dataset /ids holds a number of 2^63 - 1 or more among rows 0 to 3"));
+}
+
 TEST_CASE("text is stored in fixed length, and what is too long refused") {
     const TemporaryDirectory directory;
     hdf5::File file = hdf5::File::create(directory / "a.h5");

@@ -115,7 +115,7 @@ TEST_CASE("a file cut short while it is mapped ends the process with an error th
     REQUIRE(::waitpid(child, &status, 0) == child);
     CHECK(WIFEXITED(status));
     CHECK(WEXITSTATUS(status) == 1);
-    CHECK(contains(text, "error: " + path + ": was cut short"));
+    CHECK(contains(text, "thresher: " + path + ": was cut short"));
 }
 
 TEST_CASE("scores files that are none are refused with every reason") {

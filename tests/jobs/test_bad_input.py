@@ -150,6 +150,45 @@ class BadInput(JobTest):
         self.assert_fails(2, ["scores.h5", "elsewhere"], "select", "--scores", scores, "-k", 1, "-o", scores, "--overwrite")
         self.assertEqual(pathlib.Path(scores).read_bytes(), before)
 
+    def test_output_that_any_other_option_names(self):
+        pool, scores = self.make_pool(), self.make_scores([1.0, 2.0, 3.0])
+        model = self.train(pool, "learner", "--epochs", 1)
+        self.run_ok("select", "--scores", scores, "-k", 1, "-o", self.path("old.h5"))
+        table = pathlib.Path(self.path("table.csv"))
+        table.write_text("a,label\n1,0\n2,1\n")
+        for output, *arguments in ((model, "predict", "--pool", pool, "--learner", model),
+                                   (pool, "derive", "--pool", pool, "--subset", 10),
+                                   (table, "import", "csv", table, "--target-column", "label"),
+                                   (table, "select", "--scores", scores, "-k", 1, "--exclude", table),
+                                   (self.path("old.h5"), "select", "--scores", scores, "-k", 1, "--exclude", self.path("old.h5")),
+                                   (pool, "label", "--batch", self.path("old.h5"), "--answers", table, "--pool", pool)):
+            with self.subTest(arguments=arguments):
+                before = pathlib.Path(output).read_bytes()
+                self.assert_fails(2, ["is what the job reads"], *arguments, "-o", output, "--overwrite")
+                self.assertEqual(pathlib.Path(output).read_bytes(), before)
+        # The list for people beside the batch counts as well.
+        self.assert_fails(2, ["table.csv", "is what the job reads"], "select", "--scores", scores, "-k", 1, "--exclude", table, "-o",
+                          self.path("table.h5"), "--overwrite")
+
+    def test_job_that_fails_leaves_what_another_is_writing(self):
+        pool = self.make_pool()
+        others = pathlib.Path(self.path("out.h5.tmp"))
+        others.write_text("half of it")
+        self.assert_fails(1, ["nowhere.pt"], "predict", "--pool", pool, "--learner", self.path("nowhere.pt"), "-o", self.path("out.h5"))
+        self.assertEqual(others.read_text(), "half of it")
+
+    def test_ids_beyond_the_largest(self):
+        ids = numpy.arange(1000, dtype="u8") + numpy.uint64(2**63)
+        self.refuse(1, ["pool.h5", "/ids", "2^63"], *self.select_random(self.make_pool(ids=ids)))
+
+    def test_too_few_rows_because_the_others_are_bad(self):
+        pool = self.make_pool()
+        model = self.train(pool, "learner", "--epochs", 1)
+        with h5py.File(pool, "a") as file:
+            file["targets"][:995] = -1
+        self.refuse(1, ["995 of 1000 rows are bad", "no target"], "select", "--pool", pool, "--learner", model, "--acquisition",
+                    "hard-learner", "-k", 10, "-o", self.path("out.h5"))
+
     def test_pool_that_was_not_scored(self):
         pool, scores = self.make_pool(), self.make_scores([1.0, 2.0, 3.0])
         self.refuse(2, ["pool.h5", "1000 rows", "3 scores"], "select", "--scores", scores, "--pool", pool, "-k", 1, "-o",
@@ -175,6 +214,10 @@ class BadInput(JobTest):
         for ranks in (0, 2):
             self.assert_fails(1, ["file/run"], "train", "--pool", pool, "--model", "mlp", "--run", self.path("file/run"),
                               ranks=ranks)
+
+    def test_resume_and_overwrite(self):
+        self.assert_fails(2, ["--resume", "--overwrite", "one of them"], "train", "--pool", self.make_pool(), "--model", "mlp", "--run",
+                          self.path("run"), "--resume", "--overwrite")
 
     def test_two_jobs_on_one_run_directory(self):
         pool = self.make_pool(rows=20000)
@@ -204,6 +247,8 @@ class BadInput(JobTest):
                 (("select", "--pool"), ["--pool"]),
                 (("select", "-k", "1", "-o", "out.h5", "--bogus", "1"), ["--bogus"]),
                 (("select", "-k", "x", "-o", "out.h5"), ["-k"]),
+                (("train", "--pool", "p.h5", "--run", "r", "--hidden", "0"), ["--hidden", "is 0; allowed are numbers above 0"]),
+                (("train", "--pool", "p.h5", "--run", "r", "--hidden", "nan"), ["--hidden", "is nan"]),
                 (("train", "--pool", "p.h5", "--run", "r", "--optimizer", "rmsprop", "--model", "mlp"), ["rmsprop", "adamw"])):
             process = subprocess.run([THRESHER, *arguments], capture_output=True, text=True, cwd=self.directory)
             self.assertEqual(process.returncode, 2, process.stderr)

@@ -53,6 +53,22 @@ class Loop(JobTest):
                     self.assert_fails(2, ["begun with other settings", f"{setting} was"], *others, "--resume", *change)
             self.run_ok(*run, "--resume", "--on-nan", "skip")
 
+    def test_rows_without_a_target_are_not_picked(self):
+        with h5py.File(self.pool, "a") as file:
+            file["targets"][::2] = -1
+        for ranks in (0, 3):
+            run = self.path(f"run{ranks}")
+            self.run_ok(*self.loop, "--acquisitions", "entropy,random", "--run", run, ranks=ranks)
+            with h5py.File(run + "/run.h5") as file:
+                for acquisition in ("entropy", "random"):
+                    self.assertEqual(file[f"curves/{acquisition}/labelled"][0].tolist(), [10, 12])
+                picked = []
+                file["cycles"].visititems(lambda name, item: picked.extend(item[:].ravel()) if name.endswith("ids") else None)
+            self.assertEqual(len(picked), 2 * 2)
+            self.assertTrue(all(row % 2 == 1 for row in picked), picked)
+        many = [160 if argument == 10 else argument for argument in self.loop]
+        self.assert_fails(2, ["--initial is 160", "150 rows"], *many, "--run", self.path("many"))
+
     def test_a_stop_signal_is_heard_while_a_policy_is_trained(self):
         loop = (*self.loop, "--acquisitions", "policy", "--agent", "per-cycle", "--agent-updates", 1000, "--run")
         self.run_ok(*loop, self.path("whole"))

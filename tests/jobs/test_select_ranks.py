@@ -41,6 +41,26 @@ class SelectOverRanks(JobTest):
         ids, _ = self.check_same("--scores", path, "-k", 10)
         numpy.testing.assert_array_equal(ids, numpy.arange(10))
 
+    def test_scores_behind_an_external_link(self):
+        scores = numpy.random.default_rng(5).normal(size=5000).astype("f4")
+        self.make_scores(scores, "elsewhere.h5")
+        with h5py.File(self.path("link.h5"), "w") as file:
+            file["other"] = numpy.linspace(0, 1, 100000, dtype="f4")
+            file["scores/given"] = h5py.ExternalLink("elsewhere.h5", "/scores/given")
+        ids, _ = self.check_same("--scores", self.path("link.h5"), "-k", 5)
+        numpy.testing.assert_array_equal(ids, numpy.argsort(-scores)[:5])
+
+    def test_scores_without_ids_have_those_of_the_pool(self):
+        pool = self.make_pool(rows=50, ids=numpy.arange(50)[::-1], names=[f"row{i}".encode() for i in range(50)])
+        path = self.make_scores(numpy.arange(50))
+        with h5py.File(path, "a") as file:
+            file["quarantine/ids"] = numpy.array([49])  # a row's number, as the file has no ids
+            file["quarantine/reasons"] = numpy.array([b"odd"])
+        ids, _ = self.check_same("--scores", path, "--pool", pool, "-k", 3, "--max-bad", 1)
+        numpy.testing.assert_array_equal(ids, [1, 2, 3])
+        with h5py.File(self.path("batch-4.h5")) as file:
+            self.assertEqual(file["names"][:].tolist(), [b"row48", b"row47", b"row46"])
+
     def test_softmax_of_a_scores_file(self):
         scores = numpy.random.default_rng(2).normal(size=600011)
         path = self.make_scores(scores)

@@ -7,6 +7,7 @@
 
 #include "io/policy_file.hpp"
 #include "io/pool/row_values.hpp"
+#include "jobs/options/numbers.hpp"
 #include "jobs/steps/choice/choice_parts.hpp"
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
@@ -17,6 +18,8 @@
 namespace thresher::jobs {
 
 Choice timed_choice(Job& job, const ShardScores& shard, const std::function<Selection()>& pick) {
+    // Before "only so few can be chosen", which what is wrong with the others explains.
+    check_bad_rows(job.collective(), shard.quarantine, shard.total_rows, job.max_bad());
     Choice choice;
     const Traffic before = job.collective().traffic();
     {
@@ -56,7 +59,7 @@ void add_choice_options(CLI::App& app, ChoiceOptions& options) {
         ->check(CLI::IsMember({"none", "targets", "predictions"}));
     app.add_option("--candidates", options.candidates,
                    "Joint acquisitions, policy: pick among so many rows alone; 0 = among all")
-        ->check(CLI::NonNegativeNumber);
+        ->check(zero_or_more());
     app.add_option("--candidates-by,--prefilter", options.candidates_by,
                    "Pointwise acquisition whose best rows are the candidates");
     app.add_option("--policy", options.policy, "policy: the file that thresher policy train wrote");
@@ -147,6 +150,12 @@ void warn_of_unread(const ChoiceOptions& options, std::span<const std::string> a
         if (given && found == acquisitions.end()) unread.push_back(option);
     };
     const ChoiceOptions unset;
+    const SelectorOptions& selector = options.selector;
+    if (selector.name == "top-k" && (selector.beta != 1.0 || selector.temperature != 1.0)) {
+        log::warn(
+            "top-k takes the highest scores, whatever --beta or --temperature; use softmax, "
+            "power or softrank to draw");
+    }
     note(!options.policy.empty(), "--policy", kPolicy);
     note(options.sample, "--sample", kPolicy);
     note(options.similarity != unset.similarity, "--similarity", "facility-location");

@@ -17,17 +17,33 @@
 namespace thresher::jobs {
 
 std::vector<std::int64_t> initial_rows(const io::PoolFile& pool, std::int64_t count,
-                                       std::uint64_t seed, std::int64_t repeat, bool covering) {
+                                       std::uint64_t seed, std::int64_t repeat, FirstRows kind) {
     const KeyedPermutation order(pool.info().rows, seed, Stream::initial_labels,
                                  static_cast<std::uint32_t>(repeat));
-    std::vector<std::int64_t> rows;
-    for (std::int64_t i = 0; i < (covering ? order.size() : count); ++i) rows.push_back(order(i));
-    if (covering) {
+    std::int64_t next = 0;
+    const auto take = [&](std::int64_t most) {
+        std::vector<std::int64_t> rows;
+        for (; std::ssize(rows) < most && next < order.size(); ++next) rows.push_back(order(next));
+        return rows;
+    };
+    if (kind == FirstRows::any) return pool.ids_of(take(count));
+    if (kind == FirstRows::covering) {
         Boxes boxes;
         pool.read_boxes({0, pool.info().rows}, boxes);
-        rows = covering_rows(rows, boxes, count);
+        return pool.ids_of(covering_rows(take(order.size()), boxes, count));
     }
-    return pool.ids_of(rows);
+    std::vector<std::int64_t> found;
+    while (std::ssize(found) < count) {
+        const std::vector<std::int64_t> ids = pool.ids_of(take(count - std::ssize(found)));
+        THRESHER_CHECK_AS(UsageError, !ids.empty(),
+                          "--initial is {}, but only {} rows of {} have a target; choose fewer",
+                          count, found.size(), pool.info().path);
+        const std::vector<std::int64_t> targets = pool.targets_of(ids);
+        for (std::size_t i = 0; i < ids.size(); ++i) {
+            if (targets[i] >= 0) found.push_back(ids[i]);
+        }
+    }
+    return found;
 }
 
 void label_by_pool(Collective& collective, const io::PoolFile& pool,

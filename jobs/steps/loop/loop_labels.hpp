@@ -12,14 +12,20 @@
 
 namespace thresher::jobs {
 
-/// Ids that are labelled before the first cycle of a repeat: the same for every acquisition.
-/// `covering`: of a pool with boxes, with a box of each class, where `count` rows can. Local.
+/// What the first rows of a loop must have.
+enum class FirstRows {
+    any,
+    with_targets,  ///< known ones
+    covering,      ///< of a pool with boxes: a box of each class, where so many rows can
+};
+
+/// `count` ids that are labelled before the first cycle of a repeat: the same for every
+/// acquisition. Throws UsageError where too few have targets. Local.
 std::vector<std::int64_t> initial_rows(const io::PoolFile& pool, std::int64_t count,
-                                       std::uint64_t seed, std::int64_t repeat, bool covering);
+                                       std::uint64_t seed, std::int64_t repeat, FirstRows kind);
 
 /// Adds ids with the pool's targets; of a pool with boxes, with main_class(), which agents go by.
-/// Rows whose target is unknown are labelled -1 and passed over in training. Throws the same error
-/// on all ranks. Collective.
+/// Throws the same error on all ranks. Collective.
 void label_by_pool(Collective& collective, const io::PoolFile& pool,
                    const std::vector<std::int64_t>& ids, LoopTrack& track);
 

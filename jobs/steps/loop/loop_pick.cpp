@@ -30,6 +30,23 @@ std::optional<io::TrainedPolicy> train_agent_of(Job& job, const LoopOptions& opt
     return trained;
 }
 
+/// What may not be picked: labelled rows, and rows that a pool which labels by its targets has none
+/// for.
+std::vector<std::uint8_t> closed_rows(Collective& collective, const io::PoolFile& pool,
+                                      RowRange own, std::vector<std::uint8_t> labelled,
+                                      bool by_targets) {
+    if (!by_targets) return labelled;
+    agree(collective, [&] {
+        std::vector<std::int64_t> targets(static_cast<std::size_t>(own.size()));
+        pool.read_targets(own, targets);
+        labelled.resize(targets.size());
+        for (std::size_t i = 0; i < targets.size(); ++i) {
+            if (targets[i] < 0) labelled[i] = 1;
+        }
+    });
+    return labelled;
+}
+
 }  // namespace
 
 std::unique_ptr<Predictor> predictor_for(const LoopOptions& options, const Method& method,
@@ -81,8 +98,11 @@ Picked pick_next(Job& job, const LoopOptions& options, const Method& method, con
         mark_ids(collective, track.ids, {stream->owned_rows(), stream->ids()}, options.pool.path);
     const std::optional<io::TrainedPolicy> agent =
         train_agent_of(job, options, method, track, *stream, labelled, round, checkpoints);
+    const std::vector<std::uint8_t> closed =
+        closed_rows(collective, pools.pool, stream->owned_rows(), labelled,
+                    options.oracle == "pool" && !models.learner->spec().detector);
     const Choice choice = choose(
-        job, *stream, method.choice, method.acquisition, options.k, round, labelled,
+        job, *stream, method.choice, method.acquisition, options.k, round, closed,
         {labelled, target.get(), method.choice.aggregate.aggregation()}, agent ? &*agent : nullptr);
     for (const auto& [role, flops] : sum_flops(collective, stream->flops())) {
         checkpoints.ledger["flops/scoring_" + role] += flops;

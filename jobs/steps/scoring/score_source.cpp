@@ -47,6 +47,16 @@ void drop_quarantined(ShardScores& shard) {
     }
 }
 
+/// Rows that had their numbers for ids get the ids of the pool.
+void take_ids(const io::PoolFile& pool, ShardScores& shard) {
+    shard.ids.resize(static_cast<std::size_t>(shard.rows.size()));
+    pool.read_ids(shard.rows, shard.ids);
+    for (QuarantinedRow& row : shard.quarantine) {
+        if (row.id < 0 || row.id >= shard.total_rows) continue;
+        pool.read_ids({row.id, row.id + 1}, std::span(&row.id, 1));
+    }
+}
+
 bool contains(std::span<const std::string_view> needs, std::string_view need) {
     return std::find(needs.begin(), needs.end(), need) != needs.end();
 }
@@ -125,8 +135,10 @@ void add_score_source_options(CLI::App& app, ScoreSourceOptions& options, bool w
                    "epig: predictions for what the model will be used for");
 }
 
-ShardScores read_scores(Job& job, const std::string& path, std::vector<std::string> acquisitions) {
+ShardScores read_scores(Job& job, const std::string& path, const PoolOptions& pool,
+                        std::vector<std::string> acquisitions) {
     ShardScores shard;
+    bool has_ids = false;
     agree(job.collective(), [&] {
         const auto timer = job.phases().time("read");
         const io::ScoresFile file(path);
@@ -136,13 +148,22 @@ ShardScores read_scores(Job& job, const std::string& path, std::vector<std::stri
             BlockPartition{file.rows(), kScoresBlockRows, job.collective().size()}.owned_rows(
                 job.collective().rank());
         for (const std::string& name : acquisitions) map_or_read(file, name, shard);
-        if (!file.ids_are_rows()) {
+        has_ids = !file.ids_are_rows();
+        if (has_ids) {
             shard.ids.resize(static_cast<std::size_t>(shard.rows.size()));
             file.read_ids(shard.rows, shard.ids);
         }
         shard.quarantine = file.quarantine();
     });
     drop_quarantined(shard);
+    agree(job.collective(), [&] {
+        if (pool.path.empty()) return;
+        const io::PoolFile scored = io::open_pool(pool.path, pool.paths);
+        THRESHER_CHECK_AS(UsageError, scored.info().rows == shard.total_rows,
+                          "{} has {} rows, but {} scores were read; give the pool that was scored",
+                          pool.path, scored.info().rows, shard.total_rows);
+        if (!has_ids && scored.info().has_ids) take_ids(scored, shard);
+    });
     if (!job.is_root()) shard.quarantine.clear();  // told once
     return shard;
 }
@@ -237,7 +258,7 @@ ShardScores score_stream(Job& job, PredictionStream& stream,
         shard.rows = stream.owned_rows();
         shard.ids = stream.ids();
         for (const std::string& name : acquisitions) allocate_scores(shard, name);
-        const auto progress = job.progress("score", shard.rows.size(), "rows");
+        const auto progress = job.progress(job.of_this_rank("score"), shard.rows.size(), "rows");
         PredictionView view;
         view.seed = job.common().seed;
         view.round = round;

@@ -41,9 +41,11 @@ struct ShardScores {
     OwnRows own() const { return {rows, ids}; }
 };
 
-/// The scores in a file; all of its acquisitions where none is named. Throws the same FileError on
-/// all ranks. Collective.
-ShardScores read_scores(Job& job, const std::string& path, std::vector<std::string> acquisitions);
+/// The scores in a file; all of its acquisitions where none is named. A file without ids has those
+/// of the pool, where one is given. Throws the same FileError or UsageError on all ranks.
+/// Collective.
+ShardScores read_scores(Job& job, const std::string& path, const PoolOptions& pool,
+                        std::vector<std::string> acquisitions);
 
 /// What `needs` are read from, on the fly where no predictions file was named, with the strategies
 /// that give what is needed unless --strategy says otherwise. Throws UsageError on options that do
