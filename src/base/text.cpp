@@ -1,5 +1,7 @@
 #include "src/base/text.hpp"
 
+#include <fmt/format.h>
+
 #include <cstdint>
 
 namespace thresher {
@@ -31,6 +33,31 @@ bool is_utf8(std::string_view text) {
         at += length;
     }
     return true;
+}
+
+std::string excerpt(std::string_view text) {
+    constexpr int kMostCharacters = 60;
+    std::string shown;
+    std::size_t at = 0;
+    for (int count = 0; at < text.size() && count < kMostCharacters; ++count) {
+        const auto first = static_cast<unsigned char>(text[at]);
+        const std::size_t length = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+        const std::string_view character = text.substr(at, length);
+        // Terminals obey the controls from U+0080 to U+009F, too.
+        const bool is_control =
+            first < 0x20 || first == 0x7F || (character >= "\xC2\x80" && character < "\xC2\xA0");
+        if (first == '\t') {
+            shown += "\\t";
+            ++at;
+        } else if (is_control || !is_utf8(character)) {
+            shown += fmt::format("\\x{:02x}", first);
+            ++at;
+        } else {
+            shown += character;
+            at += length;
+        }
+    }
+    return at < text.size() ? shown + "..." : shown;
 }
 
 std::string_view trimmed(std::string_view text) {

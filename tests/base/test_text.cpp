@@ -28,3 +28,14 @@ TEST_CASE("text is trimmed at both ends alone") {
     CHECK(trimmed(" \t a b\r\n") == "a b");
     CHECK(trimmed(" \n ").empty());
 }
+
+TEST_CASE("an excerpt cannot act on the terminal, and keeps letters of any language") {
+    CHECK(excerpt("3,B\u00e4r,\u732b") == "3,B\u00e4r,\u732b");
+    CHECK(excerpt("a\tb\x1b[2J\x7f") == "a\\tb\\x1b[2J\\x7f");
+    CHECK(excerpt("\x89HDF\r\n") == "\\x89HDF\\x0d\\x0a");
+    CHECK(excerpt("\xC2\x9B"
+                  "2J\xC2\xA0") == "\\xc2\\x9b2J\xC2\xA0");
+    CHECK(excerpt("caf\xE9") == "caf\\xe9");
+    CHECK(excerpt(std::string(60, 'a')) == std::string(60, 'a'));
+    CHECK(excerpt(std::string(61, 'a')) == std::string(60, 'a') + "...");
+}
