@@ -121,7 +121,7 @@ std::int64_t labels_filled_in(const std::string& path) {
     const std::string list = csv_path_of_batch(path);
     if (!std::filesystem::exists(list)) return 0;
     const std::string text = read_file(list);
-    std::string_view rest = without_byte_order_mark(text), line;
+    std::string_view rest = without_byte_order_mark(text, list), line;
     std::vector<std::string> fields;
     if (!next_line(rest, line)) return 0;
     const char separator = csv_separator(line);

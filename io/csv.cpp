@@ -1,19 +1,29 @@
 #include "io/csv.hpp"
 
+#include "src/base/check.hpp"
 #include "src/base/text.hpp"
 
 namespace thresher::io {
 
 char csv_separator(std::string_view first_line) {
-    if (first_line.find(',') != std::string_view::npos) return ',';
-    for (const char separator : {';', '\t'}) {
-        if (first_line.find(separator) != std::string_view::npos) return separator;
+    std::string unquoted;
+    bool in_quotes = false;
+    for (const char c : first_line) {
+        if (c == '"') {
+            in_quotes = !in_quotes;
+        } else if (!in_quotes) {
+            unquoted += c;
+        }
+    }
+    for (const char separator : {',', ';', '\t'}) {
+        if (unquoted.find(separator) != std::string::npos) return separator;
     }
     return ',';
 }
 
-void split_csv_line(std::string_view line, std::vector<std::string>& fields, char separator) {
+bool split_csv_line(std::string_view line, std::vector<std::string>& fields, char separator) {
     fields.clear();
+    bool all_closed = true;
     std::size_t at = 0;
     for (;;) {
         std::size_t begin = line.find_first_not_of(separator == '\t' ? " " : " \t", at);
@@ -28,6 +38,7 @@ void split_csv_line(std::string_view line, std::vector<std::string>& fields, cha
                     break;
                 }
             }
+            all_closed = all_closed && at < line.size();
             fields.push_back(std::move(field));
             at = line.find(separator, at);
         } else {
@@ -35,7 +46,7 @@ void split_csv_line(std::string_view line, std::vector<std::string>& fields, cha
             fields.emplace_back(trimmed(line.substr(at, end - at)));
             at = end;
         }
-        if (at == std::string_view::npos) return;
+        if (at == std::string_view::npos) return all_closed;
         ++at;
     }
 }
@@ -59,7 +70,9 @@ bool next_line(std::string_view& text, std::string_view& line) {
     return true;
 }
 
-std::string_view without_byte_order_mark(std::string_view text) {
+std::string_view without_byte_order_mark(std::string_view text, const std::string& path) {
+    THRESHER_CHECK_AS(FileError, !text.starts_with("\xFF\xFE") && !text.starts_with("\xFE\xFF"),
+                      "{}: is text in UTF-16; save it as UTF-8", path);
     if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
     return text;
 }

@@ -6,8 +6,10 @@
 
 #include "io/batch_file.hpp"
 #include "io/csv.hpp"
+#include "io/hdf5/file.hpp"
 #include "io/problem_list.hpp"
 #include "src/base/check.hpp"
+#include "src/base/text.hpp"
 
 namespace thresher::io {
 
@@ -44,7 +46,7 @@ class IdList {
     bool add(std::int64_t line, std::string_view text) {
         const auto id = integer_in(text);
         if (!id || *id < 0) {
-            bad_.add(line, fmt::format("\"{}\" is no id", text));
+            bad_.add(line, fmt::format("\"{}\" is no id", excerpt(text)));
             return false;
         }
         const auto [place, is_new] = line_of_.try_emplace(*id, line);
@@ -65,6 +67,14 @@ class IdList {
 
 constexpr const char* kIdsAllowed = "ids are integers from 0, each once";
 
+/// "3" of "3.0", as programs write whole numbers of a column with empty cells; `text` otherwise.
+std::string whole_number_in(const std::string& text) {
+    const std::size_t point = text.find('.');
+    const bool only_zeros = point != std::string::npos && point + 1 < text.size() &&
+                            text.find_first_not_of('0', point + 1) == std::string::npos;
+    return only_zeros ? text.substr(0, point) : text;
+}
+
 std::size_t column_called(const std::vector<std::string>& header, std::string_view name) {
     return static_cast<std::size_t>(std::find(header.begin(), header.end(), name) - header.begin());
 }
@@ -72,27 +82,41 @@ std::size_t column_called(const std::vector<std::string>& header, std::string_vi
 }  // namespace
 
 std::vector<std::int64_t> read_id_set(const std::string& path) {
-    if (std::filesystem::path(path).extension() == ".h5") return read_batch(path).ids;
+    if (std::filesystem::path(path).extension() == ".h5" || hdf5::has_signature(path)) {
+        return read_batch(path).ids;
+    }
     const std::string contents = read_file(path);
-    std::string_view text = without_byte_order_mark(contents), line;
+    std::string_view text = without_byte_order_mark(contents, path), line;
     BadLines bad(path);
     IdList list(bad);
     std::vector<std::string> fields;
-    std::size_t column = 0;
+    std::size_t column = 0, columns = 1;
     bool seen_first = false;
-    const char separator = csv_separator(text.substr(0, text.find('\n')));
+    char separator = ',';
     for (std::int64_t number = 1; next_line(text, line); ++number) {
-        split_csv_line(line, fields, separator);
-        if ((fields.size() == 1 && fields[0].empty()) || line.starts_with('#')) continue;
-        if (!std::exchange(seen_first, true)) {
+        if (trimmed(line).empty() || line.starts_with('#')) continue;
+        const bool is_first = !std::exchange(seen_first, true);
+        if (is_first) separator = csv_separator(line);
+        if (!split_csv_line(line, fields, separator)) {
+            bad.add(number, fmt::format("{}: \"{}\"", kOpenQuote, excerpt(line)));
+            continue;
+        }
+        if (is_first) {
             if (const std::size_t found = column_called(fields, "id"); found < fields.size()) {
                 column = found;
+                columns = fields.size();
                 continue;
             }
         }
+        // Which of several values would be the id, only a header tells.
+        if (columns == 1 && fields.size() > 1) {
+            bad.add(number, fmt::format("\"{}\" has {} fields", excerpt(line), fields.size()));
+            continue;
+        }
         list.add(number, column < fields.size() ? fields[column] : std::string());
     }
-    bad.report(kIdsAllowed);
+    bad.report(
+        fmt::format("allowed are one id a line, or a CSV with a column id; {}", kIdsAllowed));
     THRESHER_CHECK_AS(FileError, !list.ids.empty(), "{}: holds no id", path);
     return std::move(list.ids);
 }
@@ -105,33 +129,40 @@ ClassNumbers::ClassNumbers(const std::vector<std::string>& class_names, std::int
 }
 
 std::optional<std::int64_t> ClassNumbers::of(const std::string& label) const {
-    const auto named = number_of_.find(label);
-    if (named != number_of_.end()) return named->second;
-    const std::optional<std::int64_t> number = integer_in(label);
+    const std::string whole = whole_number_in(label);
+    for (const std::string& name : {label, whole}) {
+        const auto named = number_of_.find(name);
+        if (named != number_of_.end()) return named->second;
+    }
+    const std::optional<std::int64_t> number = integer_in(whole);
     return number && *number >= 0 && *number < classes_ ? number : std::nullopt;
 }
 
 Labels read_labels(const std::string& path, const std::vector<std::string>& class_names,
                    std::int64_t classes) {
     const std::string contents = read_file(path);
-    std::string_view text = without_byte_order_mark(contents), line;
+    std::string_view text = without_byte_order_mark(contents, path), line;
     std::vector<std::string> fields;
     const ClassNumbers numbers(class_names, classes);
 
     next_line(text, line);
     const char separator = csv_separator(line);
-    split_csv_line(line, fields, separator);
+    THRESHER_CHECK_AS(FileError, split_csv_line(line, fields, separator), "{}: line 1: {}: \"{}\"",
+                      path, kOpenQuote, excerpt(line));
     const std::size_t id_column = column_called(fields, "id");
     const std::size_t label_column = column_called(fields, "label");
     THRESHER_CHECK_AS(FileError, id_column < fields.size() && label_column < fields.size(),
                       "{}: the first line must name the columns id and label, it is \"{}\"", path,
-                      fmt::join(fields, ","));
+                      excerpt(line));
     const std::size_t columns = std::max(id_column, label_column) + 1;
     Labels labels;
     BadLines bad(path);
     IdList list(bad);
     for (std::int64_t number = 2; next_line(text, line); ++number) {
-        split_csv_line(line, fields, separator);
+        if (!split_csv_line(line, fields, separator)) {
+            bad.add(number, fmt::format("{}: \"{}\"", kOpenQuote, excerpt(line)));
+            continue;
+        }
         if (fields.size() == 1 && fields[0].empty()) continue;
         if (fields.size() < columns) {
             bad.add(number,
@@ -145,7 +176,7 @@ Labels read_labels(const std::string& path, const std::vector<std::string>& clas
         }
         const std::optional<std::int64_t> value = numbers.of(label);
         if (!value) {
-            bad.add(number, fmt::format("\"{}\" is no class", label));
+            bad.add(number, fmt::format("\"{}\" is no class", excerpt(label)));
             continue;
         }
         if (list.add(number, fields[id_column])) labels.labels.push_back(*value);

@@ -13,9 +13,10 @@
 
 namespace thresher::io {
 
-/// The ids in file order. A .h5 file is a batch; a file whose first line names a column `id` is a
+/// The ids in file order. An HDF5 file is a batch; a file whose first line names a column `id` is a
 /// CSV; anything else has one id a line (empty lines and lines beginning with # are skipped).
-/// Throws FileError naming the line of anything that is no id, is negative, or comes twice. Local.
+/// Throws FileError naming every line that holds no id, more than one, a negative one or one that
+/// came before. Local.
 std::vector<std::int64_t> read_id_set(const std::string& path);
 
 /// What people write as a label: the name of a class, or its number.
@@ -25,7 +26,7 @@ class ClassNumbers {
     ClassNumbers(const std::vector<std::string>& class_names, std::int64_t classes = 0);
 
     std::int64_t classes() const { return classes_; }
-    /// Nothing where `label` is neither a name nor a number in [0, classes).
+    /// Nothing where `label` is neither a name nor a number in [0, classes); 3.0 is 3.
     std::optional<std::int64_t> of(const std::string& label) const;
 
   private:

@@ -36,10 +36,10 @@ Handle access_properties(bool locking) {
                       std::strerror(errno));
     THRESHER_CHECK_AS(FileError, !std::filesystem::is_directory(path),
                       "{}: is a directory, expected an HDF5 file", path);
-    char signature[8] = {};
-    stream.read(signature, sizeof signature);
-    if (stream.gcount() == 0) fail<FileError>("{}: is empty, expected an HDF5 file", path);
-    if (std::memcmp(signature, "\x89HDF\r\n\x1a\n", sizeof signature) == 0) {
+    if (stream.peek() == std::ifstream::traits_type::eof()) {
+        fail<FileError>("{}: is empty, expected an HDF5 file", path);
+    }
+    if (has_signature(path)) {
         const auto guard = lock();
         H5Eclear2(H5E_DEFAULT);
         const Handle properties = access_properties(false);
@@ -59,6 +59,13 @@ File open_file(const std::string& path, unsigned mode) {
 }
 
 }  // namespace
+
+bool has_signature(const std::string& path) {
+    char signature[8] = {};
+    std::ifstream stream(path, std::ios::binary);
+    stream.read(signature, sizeof signature);
+    return std::memcmp(signature, "\x89HDF\r\n\x1a\n", sizeof signature) == 0;
+}
 
 File File::open(const std::string& path) { return open_file(path, H5F_ACC_RDONLY); }
 File File::open_writable(const std::string& path) { return open_file(path, H5F_ACC_RDWR); }

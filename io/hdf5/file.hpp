@@ -22,6 +22,9 @@ struct DatasetSpec {
     std::int64_t chunk_rows = 0;
 };
 
+/// Whether the file can be read and begins as HDF5 files do. Local.
+bool has_signature(const std::string& path);
+
 class File {
   public:
     /// Opens for reading. Throws FileError that tells apart: missing, not readable, no HDF5 at all,

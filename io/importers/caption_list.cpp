@@ -98,7 +98,7 @@ class CaptionTable {
 
     void read(std::string_view text) {
         std::string_view line;
-        text = without_byte_order_mark(text);
+        text = without_byte_order_mark(text, name_);
         next_line(text, line);
         read_header(line);
         for (std::int64_t number = 2; next_line(text, line); ++number) {

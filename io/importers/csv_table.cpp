@@ -11,6 +11,7 @@
 #include "io/importers/formats.hpp"
 #include "io/importers/import_sink.hpp"
 #include "src/base/check.hpp"
+#include "src/base/text.hpp"
 
 namespace thresher::io {
 
@@ -37,13 +38,20 @@ class CsvImport {
         char separator = ',';
         while (stream_.read_line(line)) {
             ++line_number_;
-            const std::string_view text = is_first ? without_byte_order_mark(line) : line;
+            const std::string_view text =
+                is_first ? without_byte_order_mark(line, options_.source) : line;
             if (is_first) separator = csv_separator(text);
-            split_csv_line(text, fields_, separator);
+            const bool is_whole = split_csv_line(text, fields_, separator);
             if (fields_.size() == 1 && fields_[0].empty()) continue;
             if (is_first) {
                 is_first = false;
+                THRESHER_CHECK_AS(FileError, is_whole, "{}: line {}: {}: \"{}\"", options_.source,
+                                  line_number_, kOpenQuote, excerpt(text));
                 if (read_header()) continue;
+            }
+            if (!is_whole) {
+                refuse(kOpenQuote);
+                continue;
             }
             read_row();
         }
@@ -67,7 +75,8 @@ class CsvImport {
                 UsageError, index && *index < columns_,
                 "{} is \"{}\"; allowed are 0 to {} and the names in the first line of {} "
                 "({})",
-                option, column, columns_ - 1, options_.source, fmt::join(fields_, ", "));
+                option, column, columns_ - 1, options_.source,
+                excerpt(fmt::format("{}", fmt::join(fields_, ", "))));
             return *index;
         };
         target_ = find(options_.target_column, "--target-column");
@@ -105,17 +114,18 @@ class CsvImport {
             const auto value = number_in<double>(fields_[i]);  // too small for a float is 0
             if (!value || !std::isfinite(static_cast<float>(*value))) {
                 return refuse(
-                    fmt::format("\"{}\" in column {} is no finite number", fields_[i], i));
+                    fmt::format("\"{}\" in column {} is no finite number", excerpt(fields_[i]), i));
             }
             values_[at++] = static_cast<float>(*value);
         }
         std::int64_t target = -1, id = -1;
         if (target_ < columns_ && !read_target(fields_[target_], target)) {
-            return refuse(fmt::format("\"{}\" is no class", fields_[target_]));
+            return refuse(fmt::format("\"{}\" is no class", excerpt(fields_[target_])));
         }
         if (id_ < columns_) {
             const auto number = number_in<std::int64_t>(fields_[id_]);
-            if (!number || *number < 0) return refuse(fmt::format("\"{}\" is no id", fields_[id_]));
+            if (!number || *number < 0)
+                return refuse(fmt::format("\"{}\" is no id", excerpt(fields_[id_])));
             id = *number;
         }
         sink_->add(line_number_, std::as_bytes(std::span(values_)), target, id);

@@ -1,14 +1,14 @@
 #include "io/labelling/answers.hpp"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <pugixml.hpp>
 
 #include "io/atomic_file.hpp"
 #include "io/csv.hpp"
+#include "io/problem_list.hpp"
 #include "src/base/check.hpp"
+#include "src/base/text.hpp"
 
 namespace thresher::io {
 
@@ -88,7 +88,8 @@ std::vector<Answer> from_csv(std::string_view text, const std::string& path) {
     std::vector<std::string> fields;
     next_line(text, line);
     const char separator = csv_separator(line);
-    split_csv_line(line, fields, separator);
+    THRESHER_CHECK_AS(FileError, split_csv_line(line, fields, separator), "{}: line 1: {}: \"{}\"",
+                      path, kOpenQuote, excerpt(line));
     const auto column = [&](std::initializer_list<const char*> names) {
         for (const char* name : names) {
             const auto found = std::find(fields.begin(), fields.end(), name);
@@ -103,16 +104,22 @@ std::vector<Answer> from_csv(std::string_view text, const std::string& path) {
     const std::size_t id = column({"thresher_id", "id"});
     THRESHER_CHECK_AS(FileError, label < columns && (id < columns || name < columns),
                       "{}: the first line must name a column label, and id or name; it is \"{}\"",
-                      path, fmt::join(fields, ","));
+                      path, excerpt(line));
     std::vector<Answer> answers;
+    ProblemList problems;
     for (std::int64_t number = 2; next_line(text, line); ++number) {
-        split_csv_line(line, fields, separator);
+        if (!split_csv_line(line, fields, separator)) {
+            problems.add(fmt::format("line {}: {}: \"{}\"", number, kOpenQuote, excerpt(line)));
+            continue;
+        }
         if (fields.size() == 1 && fields[0].empty()) continue;
+        // Spreadsheets leave out empty cells at the end of a line.
         fields.resize(std::max(fields.size(), columns));
         if (fields[label].empty()) continue;
         answers.push_back({id < columns ? fields[id] : "", name < columns ? fields[name] : "",
                            fields[label], fmt::format("line {}", number)});
     }
+    problems.report(fmt::format("{}: {} bad lines", path, problems.count()));
     return answers;
 }
 
@@ -120,7 +127,7 @@ std::vector<Answer> from_csv(std::string_view text, const std::string& path) {
 
 std::vector<Answer> read_answers(const std::string& path) {
     const std::string contents = read_file(path);
-    const std::string_view text = without_byte_order_mark(contents);
+    const std::string_view text = without_byte_order_mark(contents, path);
     const std::size_t first = text.find_first_not_of(" \t\r\n");
     THRESHER_CHECK_AS(FileError, first != std::string_view::npos, "{}: is empty", path);
     if (text[first] == '<') return from_cvat(std::string(text), path);

@@ -17,7 +17,8 @@ struct Answer {
 
 /// Reads a CSV with a column `label` and a column `id` or `name`; Label Studio's exports JSON,
 /// JSON-MIN and CSV; "CVAT for images 1.1" (tags). Which it is, is seen from the contents. Tasks
-/// without an answer are left out. Throws FileError where it is none of these. Local.
+/// without an answer are left out. Throws FileError where it is none of these, or a CSV has lines
+/// that are not whole. Local.
 std::vector<Answer> read_answers(const std::string& path);
 
 }  // namespace thresher::io

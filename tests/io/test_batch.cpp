@@ -88,6 +88,90 @@ TEST_CASE("ids come from a batch, a labels file or a list") {
     CHECK(contains(message_of([&] { read_id_set(directory / "none.txt"); }), "holds no id"));
 }
 
+TEST_CASE("several ids on one line of a list are refused, not cut to the first") {
+    const TemporaryDirectory directory;
+    const auto message = [&](const std::string& text) {
+        write_file(directory / "ids.txt", text, Overwrite::yes);
+        return message_of([&] { read_id_set(directory / "ids.txt"); });
+    };
+    const std::string one_line = message("1,2,3\n");
+    CHECK(contains(one_line, "ids.txt: 1 bad lines"));
+    CHECK(contains(one_line, "line 1: \"1,2,3\" has 3 fields"));
+    CHECK(contains(one_line, "one id a line, or a CSV with a column id"));
+    CHECK(contains(message("7\n1;2\n"), "line 2: \"1;2\" is no id"));
+    CHECK(contains(message("1\t2\n"), "line 1: \"1\\t2\" has 2 fields"));
+    CHECK(contains(message("id\n7\n1,2\n"), "line 3: \"1,2\" has 2 fields"));
+    CHECK(contains(message("row,label\n1,2\n"), "line 1: \"row,label\" has 2 fields"));
+    CHECK(contains(message("id,name\n1,\"two\n2,lines\"\n"), "line 2: a quote is not closed"));
+}
+
+TEST_CASE("a list of ids may have a header, blank lines, CRLF and a byte-order mark") {
+    const TemporaryDirectory directory;
+    for (const char* text :
+         {"5\n3\n", "id\n5\n3", "\xEF\xBB\xBFid\r\n\r\n5\r\n3\r\n",
+          "\xEF\xBB\xBF"
+          "5\r\n\r\n3\r\n",
+          "# by hand, twice\nname;id\na;5\n\"b, c\";3\n", "\"a,1\";id\nx;5\ny;3\n",
+          "id,score,name,label\n5,1.5,\"a, b.png\",\n3,0.2,c.png,cat\n"}) {
+        write_file(directory / "ids.txt", text, Overwrite::yes);
+        CHECK(read_id_set(directory / "ids.txt") == std::vector<std::int64_t>{5, 3});
+    }
+}
+
+TEST_CASE("a batch is known by its contents, and other binary files are not printed") {
+    const TemporaryDirectory directory;
+    write_batch(directory / "batch.h5", small_batch(), {}, Overwrite::no);
+    std::filesystem::rename(directory / "batch.h5", directory / "batch.hdf5");
+    CHECK(read_id_set(directory / "batch.hdf5") == std::vector<std::int64_t>{42, 7, 9});
+    write_file(directory / "photo", "\x89PNG\r\n\x1a\n" + std::string(500, '\x1b'), Overwrite::no);
+    const std::string message = message_of([&] { read_id_set(directory / "photo"); });
+    CHECK(contains(message, "line 1: \"\\x89PNG\" is no id"));
+    CHECK(contains(message, "\\x1b..."));
+    CHECK(!contains(message, "\x1b"));
+    CHECK(message.size() < 600);
+    CHECK(!contains(message_of([&] { read_labels(directory / "batch.hdf5", {}, 3); }), "\x89"));
+}
+
+TEST_CASE("a file in UTF-16 is named as one") {
+    const TemporaryDirectory directory;
+    for (const std::string& text : {std::string("\xFF\xFEi\0d\0\n\0"
+                                                "5\0",
+                                                10),
+                                    std::string("\xFE\xFF\0i\0d\0\n\0"
+                                                "5",
+                                                10)}) {
+        write_file(directory / "ids.csv", text, Overwrite::yes);
+        for (const auto& message :
+             {message_of([&] { read_id_set(directory / "ids.csv"); }),
+              message_of([&] { read_labels(directory / "ids.csv", {}, 3); })}) {
+            CHECK(contains(message, "ids.csv: is text in UTF-16; save it as UTF-8"));
+        }
+    }
+}
+
+TEST_CASE("a label written as a fraction counts where it is a whole number") {
+    const TemporaryDirectory directory;
+    const auto labels = [&](const std::string& text, const std::vector<std::string>& classes) {
+        write_file(directory / "labels.csv", text, Overwrite::yes);
+        return read_labels(directory / "labels.csv", classes, 4).labels;
+    };
+    CHECK(labels("id,label\n5,3.0\n6,\n7,0.00\n", {}) == std::vector<std::int64_t>{3, 0});
+    CHECK(labels("id,label\n5,3.0\n6,1.0\n", {"3", "1.0", "a", "b"}) ==
+          std::vector<std::int64_t>{0, 1});
+    for (const char* bad : {"3.5", "3.", ".0", "4.0", "-1.0", "3.0.0", "3.01"}) {
+        CHECK(contains(message_of([&] { labels(std::string("id,label\n5,") + bad + "\n", {}); }),
+                       std::string("line 2: \"") + bad + "\" is no class"));
+    }
+}
+
+TEST_CASE("labels after a quote that is not closed are refused") {
+    const TemporaryDirectory directory;
+    write_file(directory / "labels.csv", "id,label,comment\n1,2,\"two\n3,0,lines\"\n",
+               Overwrite::no);
+    CHECK(contains(message_of([&] { read_labels(directory / "labels.csv", {}, 3); }),
+                   "line 2: a quote is not closed"));
+}
+
 TEST_CASE("labels are names or numbers, and bad lines are reported together") {
     const TemporaryDirectory directory;
     const std::vector<std::string> classes{"ant", "bee", "3"};

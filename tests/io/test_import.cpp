@@ -217,6 +217,30 @@ TEST_CASE("numbers in columns become vectors, with classes by name or number") {
                    "--target-column is \"color\""));
 }
 
+TEST_CASE("a row whose quote is not closed is set apart, and UTF-16 is named") {
+    const TemporaryDirectory directory;
+    ImportOptions options;
+    options.source = directory / "table.csv";
+    options.output = directory / "pool.h5";
+    options.max_bad = BadLimit::parse("3");
+    write_file(options.source, "x,kind\n1,\"cat\n and dog\"\n2,dog\n\x1b[2J,dog\n", Overwrite::no);
+    options.target_column = "kind";
+    const ImportReport report = import_pool("csv", options, {});
+    CHECK(report.pool.class_names == std::vector<std::string>{"dog"});
+    REQUIRE(report.quarantined.size() == 3);
+    CHECK(report.quarantined[0].reason ==
+          "line 2: a quote is not closed (line breaks inside quotes are not supported)");
+    CHECK(report.quarantined[1].reason == "line 3: 1 fields, the first line has 2");
+    CHECK(report.quarantined[2].reason == "line 5: \"\\x1b[2J\" in column 0 is no finite number");
+    options.output = directory / "other.h5";
+    write_file(options.source, "\"x\n\",kind\n1,cat\n", Overwrite::yes);
+    CHECK(contains(message_of([&] { import_pool("csv", options, {}); }),
+                   "table.csv: line 1: a quote is not closed"));
+    write_file(options.source, std::string("\xFF\xFEx\0\n\0", 6), Overwrite::yes);
+    CHECK(contains(message_of([&] { import_pool("csv", options, {}); }),
+                   "table.csv: is text in UTF-16"));
+}
+
 TEST_CASE("a first row that lacks a value is a row, not a header") {
     const TemporaryDirectory directory;
     ImportOptions options;

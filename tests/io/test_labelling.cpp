@@ -93,6 +93,25 @@ TEST_CASE("answers are read from a CSV by id or by name") {
     CHECK(contains(message_of([&] { read_answers(directory / "e.csv"); }), "is empty"));
 }
 
+TEST_CASE("an answer is refused, not dropped, where its line is not whole") {
+    const TemporaryDirectory directory;
+    const auto message = [&](const std::string& text) {
+        write_file(directory / "a.csv", text, Overwrite::yes);
+        return message_of([&] { read_answers(directory / "a.csv"); });
+    };
+    CHECK(contains(message("id,comment,label\n2,\"two\nlines\",3\n28,plain,4\n"),
+                   "a.csv: 1 bad lines\n  line 2: a quote is not closed (line breaks inside quotes "
+                   "are not supported): \"2,\"two\""));
+    CHECK(contains(message("id,\"my\nlabel\",label\n1,2,3\n"), "line 1: a quote is not closed"));
+    CHECK(contains(message("\xFF\xFEi"), "a.csv: is text in UTF-16"));
+    CHECK(contains(message("\x1b[2Jid\n"), "\"\\x1b[2Jid\""));
+    // Spreadsheets drop empty cells at the end of a line.
+    write_file(directory / "b.csv", "id,label,comment,more\n2,cat\n7,dog,yes\n9\n", Overwrite::no);
+    CHECK(in_words(read_answers(directory / "b.csv")) == Words{"2||cat|line 2", "7||dog|line 3"});
+    write_file(directory / "c.csv", "\"a,1\";id;label\nx;2;cat\n", Overwrite::no);
+    CHECK(in_words(read_answers(directory / "c.csv")) == Words{"2||cat|line 2"});
+}
+
 TEST_CASE("answers are read from Label Studio's JSON, cancelled ones left out") {
     const TemporaryDirectory directory;
     write_file(directory / "a.json", R"([
