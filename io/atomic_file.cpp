@@ -58,8 +58,8 @@ AtomicFile::~AtomicFile() {
 }
 
 bool AtomicFile::is_own() const {
-    struct stat made {
-    }, there{};
+    struct stat made {};
+    struct stat there {};
     return ::fstat(made_->get(), &made) == 0 && ::stat(temporary_.c_str(), &there) == 0 &&
            made.st_ino == there.st_ino && made.st_dev == there.st_dev;
 }
