@@ -344,8 +344,8 @@ class Policy(JobTest):
         self.assert_fails(2, ["--agent single, which goes on"], *refused, 20, "--agent", "per-cycle", "--policy", self.policy())
         self.assert_fails(2, ["give its file with --policy"], *refused, 20)
         with h5py.File(pool, "a") as file:
-            file["targets"][:300] = -1
-        self.assert_fails(1, ["rows have a label", "needs 20", "larger --initial"], *refused, 20, "--agent", "per-cycle")
+            file["targets"][:385] = -1
+        self.assert_fails(2, ["--initial is 20", "only 15 rows"], *refused, 20, "--agent", "per-cycle")
 
     def test_bad_input_is_refused_with_what_to_do(self):
         self.train_policy("run", "--features", "entropy,embedding")
