@@ -24,6 +24,9 @@ void check_name(const std::string& path, Overwrite overwrite) {
     THRESHER_CHECK_AS(FileError, !path.empty(), "the name of a file to write is empty");
     THRESHER_CHECK_AS(FileError, !fs::is_directory(path),
                       "{}: is a directory, a file is to be written; choose another name", path);
+    THRESHER_CHECK_AS(FileError, !fs::is_directory(temporary_path(path)),
+                      "{}: is a directory where {} is written first; move it away",
+                      temporary_path(path), path);
     THRESHER_CHECK_AS(FileError, overwrite == Overwrite::yes || !fs::exists(path),
                       "{}: exists already; pass --overwrite to replace it, or choose another name",
                       path);
