@@ -18,12 +18,10 @@ Candidates find_candidates(const Keys& keys, std::int64_t rows, float threshold)
     parallel_for(rows, kPieceRows, [&](std::int64_t begin, std::int64_t end) {
         const auto piece = static_cast<std::size_t>(begin / kPieceRows);
         thread_local Hits found;
-        found.keys.clear();
-        found.offsets.clear();
         keys.collect(static_cast<std::size_t>(begin), static_cast<std::size_t>(end), threshold,
                      found, not_finite[piece]);
-        candidates.pieces[piece] = {candidates.store->keep(found.keys),
-                                    candidates.store->keep(found.offsets)};
+        candidates.pieces[piece] = {candidates.store->keep(found.keys()),
+                                    candidates.store->keep(found.offsets())};
     });
     for (const auto& part : not_finite) {
         candidates.not_finite.insert(candidates.not_finite.end(), part.begin(), part.end());

@@ -44,6 +44,7 @@ class CandidateStore {
             return HugeBuffer<std::uint64_t>(
                 reinterpret_cast<std::uint64_t*>(block.values.release()));
         }
+        blocks_.clear();
         return make_huge_buffer<std::uint64_t>(count);
     }
 

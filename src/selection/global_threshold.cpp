@@ -56,6 +56,10 @@ Threshold find_threshold(Collective& collective,
         Histogram counts = kCount[digit](pieces, prefix);
         collective.all_reduce_sum(std::span(counts).first(std::size_t{digit_mask} + 1));
         std::size_t bin = digit_mask;
+        if (digit == 0) {
+            while (bin > 0 && counts[bin] == 0) --bin;
+            result.largest = (static_cast<std::uint32_t>(bin) << 21) | 0x1fffffU;
+        }
         while (counts[bin] < wanted) {
             wanted -= counts[bin];
             result.greater += counts[bin];

@@ -12,9 +12,10 @@
 namespace thresher {
 
 struct Threshold {
-    std::uint32_t key = 0;     ///< the k-th largest key over all ranks
-    std::int64_t greater = 0;  ///< keys larger than it, over all ranks
-    std::int64_t equal = 0;    ///< keys equal to it, over all ranks
+    std::uint32_t key = 0;      ///< the k-th largest key over all ranks
+    std::int64_t greater = 0;   ///< keys larger than it, over all ranks
+    std::int64_t equal = 0;     ///< keys equal to it, over all ranks
+    std::uint32_t largest = 0;  ///< no key of any rank is above; not always one of theirs
 };
 
 /// The k-th largest key among all ranks' packed candidates (ordered_key.hpp), this rank's in

@@ -45,26 +45,19 @@ void Keys::collect_noisy_by_id(std::span<const float> piece, std::uint32_t first
         bits[i] = gumbel_.random.bits(rows_.id(first + i));
     }
     gumbel_.compute(piece, bits, keys);
+    hits.restart(piece.size());
     for (std::size_t i = 0; i < piece.size(); ++i) {
         const auto offset = static_cast<std::uint32_t>(first + i);
         if (!std::isfinite(piece[i])) {
             not_finite.push_back(offset);
         } else if (keys[i] >= threshold) {
-            hits.keys.push_back(ordered_key(keys[i]));
-            hits.offsets.push_back(offset);
+            hits.add(ordered_key(keys[i]), offset);
         }
     }
 }
 
 void Keys::drop_excluded(Hits& hits, std::vector<std::uint32_t>& not_finite) const {
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < hits.offsets.size(); ++i) {
-        if (excluded(hits.offsets[i])) continue;
-        hits.keys[kept] = hits.keys[i];
-        hits.offsets[kept++] = hits.offsets[i];
-    }
-    hits.keys.resize(kept);
-    hits.offsets.resize(kept);
+    hits.erase_if([&](std::uint32_t offset) { return excluded(offset); });
     std::erase_if(not_finite, [&](std::uint32_t offset) { return excluded(offset); });
 }
 

@@ -25,15 +25,18 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using Floats = hn::ScalableTag<float>;
 
-constexpr std::size_t kChunk = 1024;   ///< rows whose hits are buffered on the stack
-constexpr std::size_t kHitSlack = 64;  ///< HitBits::read writes in fours
+constexpr std::size_t kChunk = 1024;  ///< rows whose hits are buffered on the stack
+constexpr std::size_t kHitSlack = 4;  ///< hits are written in fours
 constexpr std::size_t kMaxLanes = HWY_MAX_BYTES / sizeof(float);
 
-/// Which rows of one chunk passed a test: one bit a row, written vector by vector and read when the
-/// chunk is done (a word read right after its bytes were written would wait for them). Vectors of
-/// fewer than eight lanes leave the upper bits of their byte empty.
+/// Which rows of one chunk passed a test: one bit a row, written vector by vector and read later (a
+/// word read right after its bytes were written would wait for them). Vectors of fewer than eight
+/// lanes leave the upper bits of their byte empty.
 class HitBits {
   public:
+    /// Rows that are read at once.
+    static HWY_INLINE std::size_t word_rows() { return sizeof(std::uint64_t) << shift(); }
+
     /// The mask of the rows from `row` on, a multiple of the lanes.
     template <class Mask>
     HWY_INLINE void store(Floats d, Mask mask, std::size_t row) {
@@ -41,21 +44,30 @@ class HitBits {
         hn::StoreMaskBits(d, mask, bytes_ + (row >> shift()));
     }
 
-    /// Writes the offsets of the rows whose bit is set among the first `rows`, a multiple of the
-    /// lanes, and returns their count. Branches only where a word has more than four: whether it
-    /// has any cannot be predicted.
-    HWY_INLINE std::size_t read(std::size_t rows, std::uint32_t* HWY_RESTRICT offsets) {
-        const std::size_t bytes = rows >> shift();
-        std::memset(bytes_ + bytes, 0, sizeof(std::uint64_t));
+    /// Writes `base` + row for the rows of the word that begins at `begin` whose bit is set, and
+    /// returns their count; `out` has room for kHitSlack more. Branches only where there are more
+    /// than four: whether there are any cannot be predicted.
+    HWY_INLINE std::size_t read_word(std::size_t begin, std::uint32_t base,
+                                     std::uint32_t* HWY_RESTRICT out) const {
+        const std::size_t byte = begin >> shift();
+        std::uint64_t bits = 0;
+        std::memcpy(&bits, bytes_ + byte, sizeof(bits));
+        const auto count = static_cast<std::size_t>(std::popcount(bits));
+        do {
+            for (std::size_t i = 0; i < kHitSlack; ++i, bits &= bits - 1) {
+                *out++ = base + row(byte, bits);
+            }
+        } while (bits != 0);
+        return count;
+    }
+
+    /// As read_word, for all words of the first `rows`, a multiple of the lanes.
+    HWY_INLINE std::size_t read(std::size_t rows, std::uint32_t base,
+                                std::uint32_t* HWY_RESTRICT out) {
+        std::memset(bytes_ + (rows >> shift()), 0, sizeof(std::uint64_t));
         std::size_t count = 0;
-        for (std::size_t byte = 0; byte < bytes; byte += sizeof(std::uint64_t)) {
-            std::uint64_t bits = 0;
-            std::memcpy(&bits, bytes_ + byte, sizeof(bits));
-            std::uint32_t* HWY_RESTRICT out = offsets + count;
-            count += static_cast<std::size_t>(std::popcount(bits));
-            do {
-                for (int i = 0; i < 4; ++i, bits &= bits - 1) *out++ = row(byte, bits);
-            } while (bits != 0);
+        for (std::size_t begin = 0; begin < rows; begin += word_rows()) {
+            count += read_word(begin, base, out + count);
         }
         return count;
     }
@@ -72,7 +84,7 @@ class HitBits {
         return std::min(3, std::countr_zero(static_cast<std::uint32_t>(hn::Lanes(Floats()))));
     }
 
-    HWY_ALIGN std::uint8_t bytes_[kChunk + 8 + HWY_MAX_BYTES / 8];
+    HWY_ALIGN std::uint8_t bytes_[kChunk + 8 + HWY_MAX_BYTES / 8] = {};
 };
 
 /// True in the lanes whose score is infinite or not a number.
@@ -83,51 +95,63 @@ HWY_INLINE auto not_finite_mask(Floats d, V score) {
     return hn::RebindMask(d, hn::Gt(magnitude, hn::Set(dw, 0x7f7fffffU)));
 }
 
+/// The keys of the hits of `scores`, from the offsets alone; hits that are not finite move to
+/// `not_finite`.
+void compute_keys(std::span<const float> scores, std::uint32_t first, Hits& found,
+                  std::vector<std::uint32_t>& not_finite) {
+    const float* HWY_RESTRICT all = scores.data();
+    const std::uint32_t* HWY_RESTRICT offsets = found.offsets_data();
+    std::uint32_t* HWY_RESTRICT keys = found.keys_data();
+    std::uint32_t largest = 0;
+    for (std::size_t hit = 0; hit < found.size(); ++hit) {
+        const float score = all[offsets[hit] - first];
+        keys[hit] = ordered_key(score);
+        largest = std::max(largest, std::bit_cast<std::uint32_t>(std::abs(score)));
+    }
+    if (std::isfinite(std::bit_cast<float>(largest))) return;
+    found.erase_if([&](std::uint32_t offset) {
+        const bool finite = std::isfinite(all[offset - first]);
+        if (!finite) not_finite.push_back(offset);
+        return !finite;
+    });
+}
+
 void scan_scores(std::span<const float> scores, std::uint32_t first, float threshold, Hits& found,
                  std::vector<std::uint32_t>& not_finite) {
     const Floats d;
     const std::size_t lanes = hn::Lanes(d);
     const auto limit = hn::Set(d, threshold);
     const auto lowest = hn::Set(d, std::numeric_limits<float>::lowest());
-    HitBits hits;
-    std::uint32_t hit_offsets[kChunk + kHitSlack];
-    for (std::size_t begin = 0; begin < scores.size(); begin += kChunk) {
-        const std::size_t count = std::min(kChunk, scores.size() - begin);
-        const float* HWY_RESTRICT chunk = scores.data() + begin;
-        std::size_t i = 0;
-        for (; i + lanes <= count; i += lanes) {
-            const auto score = hn::LoadU(d, chunk + i);
-            // Hits, and what is not finite: all but the finite scores below the limit.
-            hits.store(d, hn::Not(hn::And(hn::Lt(score, limit), hn::Ge(score, lowest))), i);
-        }
-        std::size_t hit_count = hits.read(i, hit_offsets);
-        for (; i < count; ++i) {
-            if (!(chunk[i] < threshold) || !std::isfinite(chunk[i])) {
-                hit_offsets[hit_count++] = static_cast<std::uint32_t>(i);
-            }
-        }
+    found.restart(scores.size() + kHitSlack);
+    std::uint32_t* HWY_RESTRICT offsets = found.offsets_data();
+    std::size_t count = 0;
+    std::size_t begin = 0;
 
-        const std::size_t before = found.keys.size();
-        found.keys.resize(before + hit_count);
-        found.offsets.resize(before + hit_count);
-        std::uint32_t* HWY_RESTRICT keys = found.keys.data() + before;
-        std::uint32_t* HWY_RESTRICT offsets = found.offsets.data() + before;
-        std::size_t kept = 0;
-        const std::uint32_t first_of_chunk = first + static_cast<std::uint32_t>(begin);
-        for (std::size_t hit = 0; hit < hit_count; ++hit) {
-            const std::uint32_t row = first_of_chunk + hit_offsets[hit];
-            const float score = chunk[hit_offsets[hit]];
-            keys[kept] = ordered_key(score);
-            offsets[kept] = row;
-            if (HWY_LIKELY(std::isfinite(score))) {
-                ++kept;
-            } else {
-                not_finite.push_back(row);
+    // The hits of a chunk are read while the next one is compared, which waits for memory.
+    HitBits bits[2];
+    std::uint32_t base = 0;  // of the chunk before; at first one without a hit
+    for (; begin + kChunk <= scores.size(); begin += kChunk) {
+        const float* HWY_RESTRICT chunk = scores.data() + begin;
+        HitBits& now = bits[begin / kChunk % 2];
+        const HitBits& before = bits[1 - begin / kChunk % 2];
+        for (std::size_t row = 0; row < kChunk; row += HitBits::word_rows()) {
+            for (std::size_t i = row; i < row + HitBits::word_rows(); i += lanes) {
+                const auto score = hn::LoadU(d, chunk + i);
+                // Hits, and what is not finite: all but the finite scores below the limit.
+                now.store(d, hn::Not(hn::And(hn::Lt(score, limit), hn::Ge(score, lowest))), i);
             }
+            count += before.read_word(row, base, offsets + count);
         }
-        found.keys.resize(before + kept);
-        found.offsets.resize(before + kept);
+        base = first + static_cast<std::uint32_t>(begin);
     }
+    if (begin > 0) count += bits[1 - begin / kChunk % 2].read(kChunk, base, offsets + count);
+    for (; begin < scores.size(); ++begin) {
+        if (!(scores[begin] < threshold) || !std::isfinite(scores[begin])) {
+            offsets[count++] = first + static_cast<std::uint32_t>(begin);
+        }
+    }
+    found.set_size(count);
+    compute_keys(scores, first, found, not_finite);
 }
 
 /// KeyedRandom::bits of the ids 2 `block`, 2 `block` + 1, ... as words {low, high}: 4 x lanes of
@@ -213,6 +237,7 @@ void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::i
     const auto one = hn::Set(d, 1.0F);
     const auto four = hn::Set(d, 4.0F);  // the left side stays below exp(4)
 
+    found.restart(scores.size());
     HitBits hits;
     std::uint32_t hit_offsets[kChunk + kHitSlack];
     for (std::size_t begin = 0; begin < scores.size(); begin += kChunk) {
@@ -238,7 +263,7 @@ void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::i
             const auto hit = hn::Or(hn::Le(lower, reach), not_finite_mask(d, score));
             hits.store(d, hit, i);
         }
-        std::size_t hit_count = hits.read(i, hit_offsets);
+        std::size_t hit_count = hits.read(i, 0, hit_offsets);
         for (; i < count; ++i) hit_offsets[hit_count++] = static_cast<std::uint32_t>(i);
 
         for (std::size_t hit = 0; hit < hit_count; ++hit) {
@@ -252,8 +277,7 @@ void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::i
             if (!std::isfinite(hit_scores[hit])) {
                 not_finite.push_back(row);
             } else if (hit_keys[hit] >= threshold) {
-                found.keys.push_back(ordered_key(hit_keys[hit]));
-                found.offsets.push_back(row);
+                found.add(ordered_key(hit_keys[hit]), row);
             }
         }
     }

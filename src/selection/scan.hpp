@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "src/random/philox.hpp"
@@ -12,9 +13,43 @@
 namespace thresher {
 
 /// Rows whose key reaches a threshold, in ascending order of offset (the row's place in the shard).
-struct Hits {
-    std::vector<std::uint32_t> keys;     ///< ordered_key of the row's key
-    std::vector<std::uint32_t> offsets;  ///< as many
+/// Memory is kept from one use to the next, as clearing it would take as long as finding the rows.
+class Hits {
+  public:
+    std::size_t size() const { return size_; }
+    /// ordered_key of each row's key.
+    std::span<const std::uint32_t> keys() const { return std::span(keys_).first(size_); }
+    std::span<const std::uint32_t> offsets() const { return std::span(offsets_).first(size_); }
+
+    /// No hits, and room for `room` of them.
+    void restart(std::size_t room) {
+        size_ = 0;
+        if (room <= keys_.size()) return;
+        keys_.resize(room);
+        offsets_.resize(room);
+    }
+    /// Within the room.
+    void add(std::uint32_t key, std::uint32_t offset) {
+        keys_[size_] = key;
+        offsets_[size_++] = offset;
+    }
+    /// `drop(offset)` is called once for each hit, in order.
+    template <class Drop>
+    void erase_if(const Drop& drop) {
+        const std::size_t size = std::exchange(size_, 0);
+        for (std::size_t i = 0; i < size; ++i) {
+            if (!drop(offsets_[i])) add(keys_[i], offsets_[i]);
+        }
+    }
+
+    /// For what fills the room itself.
+    std::uint32_t* keys_data() { return keys_.data(); }
+    std::uint32_t* offsets_data() { return offsets_.data(); }
+    void set_size(std::size_t size) { size_ = size; }
+
+  private:
+    std::vector<std::uint32_t> keys_, offsets_;  ///< of which `size_` are hits
+    std::size_t size_ = 0;
 };
 
 /// How noisy keys are made: beta score + Gumbel noise - centre, rounded once to float.
@@ -30,7 +65,7 @@ struct GumbelKeys {
                  std::span<float> keys) const;
 };
 
-/// Appends to `found` all rows with score >= threshold, their keys being the scores, and to
+/// Puts into `found` all rows with score >= threshold, their keys being the scores, and appends to
 /// `not_finite` the offsets of all rows whose score is not finite. `first` is the offset of
 /// scores[0]. Local.
 void scan_scores(std::span<const float> scores, std::uint32_t first, float threshold, Hits& found,

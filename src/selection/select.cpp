@@ -55,17 +55,21 @@ Estimate estimate_threshold(Collective& collective, const Keys& keys, const Scor
     const std::int64_t strata = std::min(all_rows, kSampleRows);
     const std::int64_t end_row = rows.first_row + static_cast<std::int64_t>(rows.scores.size());
     const KeyedRandom random(0, Stream::threshold_sample, 0);
+    // all_rows stratum / strata, without a product that needs more than 64 bits.
     const auto stratum_begin = [&](std::int64_t stratum) {
-        return static_cast<std::int64_t>(static_cast<Wide>(all_rows) * stratum / strata);
+        return all_rows / strata * stratum + all_rows % strata * stratum / strata;
     };
     std::vector<std::size_t> sampled;  // offsets
     auto stratum = static_cast<std::int64_t>(static_cast<Wide>(rows.first_row) * strata / all_rows);
-    for (; stratum < strata && stratum_begin(stratum) < end_row; ++stratum) {
-        const std::int64_t begin = stratum_begin(stratum);
-        const std::int64_t row =
-            begin + random.integer(stratum, stratum_begin(stratum + 1) - begin);
-        if (row < rows.first_row || row >= end_row) continue;
-        sampled.push_back(static_cast<std::size_t>(row - rows.first_row));
+    std::int64_t begin = stratum_begin(stratum);
+    while (stratum < strata && begin < end_row) {
+        const std::int64_t end = stratum_begin(stratum + 1);
+        const std::int64_t row = begin + random.integer(stratum, end - begin);
+        if (row >= rows.first_row && row < end_row) {
+            sampled.push_back(static_cast<std::size_t>(row - rows.first_row));
+        }
+        begin = end;
+        ++stratum;
     }
     // Rows far from each other: each would be waited for, unless it was asked for in time.
     constexpr std::size_t kAhead = 32;
@@ -183,8 +187,7 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
     if (wanted > k) {
         first_left_out = from_ordered_key(find_threshold(collective, candidates.keys(), k + 1).key);
     }
-    merge_winners(collective,
-                  Winners(rows, keys.noisy(), std::move(candidates), cut.key, id_cut, k),
+    merge_winners(collective, Winners(rows, keys.noisy(), std::move(candidates), cut, id_cut),
                   selection);
     if (selector.inclusion) {
         for (const float score : selection.scores) {

@@ -18,39 +18,6 @@ struct Winner {
     std::uint32_t key;
 };
 
-using Items = HugeBuffer<std::uint64_t>;
-
-/// Sorts `count` items by their upper halves, of which the lowest `bits` bits differ, descending;
-/// equal ones stay in order. Least significant digit first, all digits counted in one pass.
-/// `buffer` has room for as many.
-Items sort_by_upper_half(Items items, Items buffer, std::size_t count, int bits) {
-    constexpr int kMaxWidth = 12;
-    if (bits == 0) return items;
-    const int digits = (bits + kMaxWidth - 1) / kMaxWidth;
-    const int width = (bits + digits - 1) / digits;
-    const std::uint64_t mask = (std::uint64_t{1} << width) - 1;
-    std::array<std::array<std::uint32_t, std::size_t{1} << kMaxWidth>, 3> places{};
-    for (std::size_t i = 0; i < count; ++i) {
-        std::uint64_t rest = items[i] >> 32;
-        for (int digit = 0; digit < digits; ++digit, rest >>= width) {
-            ++places[static_cast<std::size_t>(digit)][rest & mask];
-        }
-    }
-    for (int digit = 0; digit < digits; ++digit) {
-        auto& place = places[static_cast<std::size_t>(digit)];
-        std::uint32_t next = 0;
-        for (std::size_t value = mask + 1; value-- > 0;) {
-            next += std::exchange(place[value], next);
-        }
-        const int shift = 32 + digit * width;
-        for (std::size_t i = 0; i < count; ++i) {
-            buffer[place[(items[i] >> shift) & mask]++] = items[i];
-        }
-        items.swap(buffer);
-    }
-    return items;
-}
-
 template <class T>
 void make_room(std::vector<T>& values, std::size_t count) {
     values.reserve(count);
@@ -95,51 +62,97 @@ std::vector<Winner> merge_sorted(Gathered<Winner> all) {
 
 }  // namespace
 
-Winners::Winners(const ScoredRows& rows, bool noisy, Candidates candidates, std::uint32_t cut,
-                 std::int64_t id_cut, std::int64_t limit)
-    : rows_(rows), noisy_(noisy), cut_(cut) {
-    const auto capacity = static_cast<std::size_t>(std::min(limit, candidates.count()));
-    // One more: each candidate is written, and overwritten by the next unless it wins.
-    Items items = make_huge_buffer<std::uint64_t>(capacity + 1);
-    std::uint32_t largest = cut;
-    std::size_t count = 0;
+Winners::Winners(const ScoredRows& rows, bool noisy, Candidates candidates, const Threshold& cut,
+                 std::int64_t id_cut)
+    : rows_(rows), noisy_(noisy), cut_(cut.key) {
+    sort(std::move(candidates), cut, id_cut);
+    if (!rows.ids.empty()) sort_ties_by_id();
+}
+
+/// By key, descending; equal ones stay in order. A radix sort, least significant digit first, whose
+/// digits are all counted in one pass. Whether a candidate wins cannot be predicted, so all are
+/// counted and moved, the others by nothing and to one place behind all.
+void Winners::sort(Candidates candidates, const Threshold& cut, std::int64_t id_cut) {
+    constexpr int kMaxWidth = 8, kMaxDigits = 4;
+    const int bits = std::max(1, static_cast<int>(std::bit_width(cut.largest - cut.key)));
+    const int digits = (bits + kMaxWidth - 1) / kMaxWidth;
+    const int width = (bits + digits - 1) / digits;
+    const std::uint32_t mask = (std::uint32_t{1} << width) - 1;
+    // 1 or 0; the borrow of a subtraction, as a comparison would become a branch.
+    const auto wins = [&](std::uint32_t key, std::uint32_t offset) {
+        auto one = static_cast<std::uint32_t>((std::uint64_t{cut.key} - key) >> 63);
+        if (key == cut.key) one = rows_.id(offset) <= id_cut ? 1 : 0;
+        return one;
+    };
+
+    std::array<std::array<std::uint32_t, std::size_t{1} << kMaxWidth>, kMaxDigits> places{};
     for (const Piece& piece : candidates.pieces) {
         for (std::size_t i = 0; i < piece.keys.size(); ++i) {
-            const std::uint32_t key = piece.keys[i];
-            const std::uint32_t offset = piece.offsets[i];
-            bool wins = key > cut;
-            if (key == cut) wins = rows.id(offset) <= id_cut;
-            items[count] = (std::uint64_t{key - cut} << 32) | offset;
-            count += wins ? 1 : 0;
-            largest = std::max(largest, key);
+            const std::uint32_t one = wins(piece.keys[i], piece.offsets[i]);
+            std::uint32_t rest = piece.keys[i] - cut.key;
+            for (int digit = 0; digit < digits; ++digit, rest >>= width) {
+                places[static_cast<std::size_t>(digit)][rest & mask] += one;
+            }
         }
     }
-    count_ = count;
-    items_ = sort_by_upper_half(std::move(items), std::move(*candidates.store).give_up(count),
-                                count, static_cast<int>(std::bit_width(largest - cut)));
-    if (!rows.ids.empty()) sort_ties_by_id();
+    std::uint32_t count = 0;
+    for (auto& place : std::span(places).first(static_cast<std::size_t>(digits))) {
+        count = 0;
+        for (std::size_t value = place.size(); value-- > 0;) {
+            count += std::exchange(place[value], count);
+        }
+    }
+
+    make_room(ids_, std::size_t{count} + 1);
+    std::uint64_t* from = reinterpret_cast<std::uint64_t*>(ids_.data());
+    for (const Piece& piece : candidates.pieces) {
+        for (std::size_t i = 0; i < piece.keys.size(); ++i) {
+            const std::uint32_t offset = piece.offsets[i];
+            const std::uint32_t one = wins(piece.keys[i], offset);
+            const std::uint32_t rest = piece.keys[i] - cut.key;
+            std::uint32_t& place = places[0][rest & mask];
+            from[count - one * (count - place)] = (std::uint64_t{rest} << 32) | offset;
+            place += one;
+        }
+    }
+    ids_.resize(count);
+    if (digits > 1) buffer_ = std::move(*candidates.store).give_up(count);
+    std::uint64_t* to = buffer_.get();
+    for (int digit = 1; digit < digits; ++digit) {
+        auto& place = places[static_cast<std::size_t>(digit)];
+        const int shift = 32 + digit * width;
+        for (std::size_t i = 0; i < count; ++i) {
+            to[place[(from[i] >> shift) & mask]++] = from[i];
+        }
+        std::swap(from, to);
+    }
+    items_ = from;
 }
 
 /// Rows with equal keys are in the order of rows, not of ids.
 void Winners::sort_ties_by_id() {
-    for (std::size_t begin = 0; begin < count_;) {
+    for (std::size_t begin = 0; begin < size();) {
         std::size_t end = begin + 1;
-        while (end < count_ && key(end) == key(begin)) ++end;
-        std::sort(items_.get() + begin, items_.get() + end, [&](std::uint64_t a, std::uint64_t b) {
+        while (end < size() && key(end) == key(begin)) ++end;
+        std::sort(items_ + begin, items_ + end, [&](std::uint64_t a, std::uint64_t b) {
             return rows_.ids[a & 0xffffffffU] < rows_.ids[b & 0xffffffffU];
         });
         begin = end;
     }
 }
 
-void merge_winners(Collective& collective, const Winners& own, Selection& selection) {
+void Winners::give(Selection& selection) && {
+    make_room(selection.scores, size());
+    for (std::size_t place = 0; place < size(); ++place) {
+        selection.scores[place] = score(place);
+        ids_[place] = id(place);  // may be where its item was
+    }
+    selection.ids = std::move(ids_);
+}
+
+void merge_winners(Collective& collective, Winners own, Selection& selection) {
     if (collective.size() == 1) {
-        make_room(selection.ids, own.size());
-        make_room(selection.scores, own.size());
-        for (std::size_t place = 0; place < own.size(); ++place) {
-            selection.ids[place] = own.id(place);
-            selection.scores[place] = own.score(place);
-        }
+        std::move(own).give(selection);
         return;
     }
     std::vector<Winner> outgoing(own.size());
