@@ -51,6 +51,12 @@ bool split_csv_line(std::string_view line, std::vector<std::string>& fields, cha
     }
 }
 
+std::string describe_open_quote(std::string_view line) {
+    return fmt::format(
+        "a quote is not closed (line breaks inside quotes are not supported): \"{}\"",
+        excerpt(line));
+}
+
 std::string csv_field(const std::string& text) {
     if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
     std::string quoted = "\"";

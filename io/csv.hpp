@@ -18,9 +18,8 @@ char csv_separator(std::string_view first_line);
 /// False where a quote is not closed: a line break inside quotes is not supported.
 bool split_csv_line(std::string_view line, std::vector<std::string>& fields, char separator = ',');
 
-/// What is wrong with a line that split_csv_line refuses.
-inline constexpr const char* kOpenQuote =
-    "a quote is not closed (line breaks inside quotes are not supported)";
+/// What is wrong with a line that split_csv_line refuses, for a message.
+std::string describe_open_quote(std::string_view line);
 
 /// `text` as one field, quoted where needed.
 std::string csv_field(const std::string& text);

@@ -98,7 +98,7 @@ std::vector<std::int64_t> read_id_set(const std::string& path) {
         const bool is_first = !std::exchange(seen_first, true);
         if (is_first) separator = csv_separator(line);
         if (!split_csv_line(line, fields, separator)) {
-            bad.add(number, fmt::format("{}: \"{}\"", kOpenQuote, excerpt(line)));
+            bad.add(number, describe_open_quote(line));
             continue;
         }
         if (is_first) {
@@ -147,8 +147,8 @@ Labels read_labels(const std::string& path, const std::vector<std::string>& clas
 
     next_line(text, line);
     const char separator = csv_separator(line);
-    THRESHER_CHECK_AS(FileError, split_csv_line(line, fields, separator), "{}: line 1: {}: \"{}\"",
-                      path, kOpenQuote, excerpt(line));
+    THRESHER_CHECK_AS(FileError, split_csv_line(line, fields, separator), "{}: line 1: {}", path,
+                      describe_open_quote(line));
     const std::size_t id_column = column_called(fields, "id");
     const std::size_t label_column = column_called(fields, "label");
     THRESHER_CHECK_AS(FileError, id_column < fields.size() && label_column < fields.size(),
@@ -160,7 +160,7 @@ Labels read_labels(const std::string& path, const std::vector<std::string>& clas
     IdList list(bad);
     for (std::int64_t number = 2; next_line(text, line); ++number) {
         if (!split_csv_line(line, fields, separator)) {
-            bad.add(number, fmt::format("{}: \"{}\"", kOpenQuote, excerpt(line)));
+            bad.add(number, describe_open_quote(line));
             continue;
         }
         if (fields.size() == 1 && fields[0].empty()) continue;

@@ -173,6 +173,9 @@ int run_derive(Job& job) {
     if (options.imbalance > 0.0)
         derive.class_shares = io::exponential_shares(options.imbalance, pool.info().classes);
     if (!options.splits.empty()) derive.splits = io::parse_splits(options.splits);
+    for (const io::DeriveSplit& split : derive.splits) {
+        job.check_not_read(io::split_path(derive, split));
+    }
     derive.noise_kind = options.noise_kind == "uniform"      ? io::LabelNoise::uniform
                         : options.noise_kind == "next-class" ? io::LabelNoise::next_class
                                                              : io::LabelNoise::class_map;

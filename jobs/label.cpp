@@ -16,6 +16,7 @@
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
+#include "src/base/text.hpp"
 
 namespace thresher::jobs {
 
@@ -77,18 +78,19 @@ io::Labels match(const std::vector<io::Answer>& answers, const Batch& batch,
     for (const io::Answer& answer : answers) {
         const std::vector<std::size_t> rows = batch.find(answer);
         const std::optional<std::int64_t> label = numbers.of(answer.label);
-        const std::string who = answer.id.empty() ? fmt::format("name \"{}\"", answer.name)
-                                                  : fmt::format("id {}", answer.id);
+        const std::string who = answer.id.empty() ? fmt::format("name \"{}\"", excerpt(answer.name))
+                                                  : fmt::format("id {}", excerpt(answer.id));
         const auto other = std::find_if(rows.begin(), rows.end(), [&](std::size_t row) {
             return label && label_of[row] && *label_of[row] != *label;
         });
         if (rows.empty()) {
             problems.add(fmt::format("{}: {} is not in {}", answer.place, who, options.batch));
         } else if (!label) {
-            problems.add(fmt::format("{}: \"{}\" is no class", answer.place, answer.label));
+            problems.add(
+                fmt::format("{}: \"{}\" is no class", answer.place, excerpt(answer.label)));
         } else if (other != rows.end()) {
             problems.add(fmt::format("{}: {} is \"{}\", but {} says \"{}\"", answer.place, who,
-                                     answer.label, place_of[*other],
+                                     excerpt(answer.label), place_of[*other],
                                      class_names[static_cast<std::size_t>(*label_of[*other])]));
         } else {
             for (const std::size_t row : rows) {

@@ -121,6 +121,10 @@ void check(const PoolFile& pool, const DeriveOptions& options) {
 
 }  // namespace
 
+std::string split_path(const DeriveOptions& options, const DeriveSplit& split) {
+    return options.output + "/" + split.name + (options.rows_per_shard > 0 ? "" : ".h5");
+}
+
 std::vector<DerivedPool> derive_pool(const PoolFile& pool, const DeriveOptions& options,
                                      const Provenance& provenance) {
     check(pool, options);
@@ -142,11 +146,10 @@ std::vector<DerivedPool> derive_pool(const PoolFile& pool, const DeriveOptions& 
                           "{}: the directory for the split pools cannot be made: {}",
                           options.output, error ? error.message() : "something else has this name");
         for (std::size_t i = 0; i < options.splits.size(); ++i) {
-            const std::string& name = options.splits[i].name;
+            const DeriveSplit& split = options.splits[i];
             destinations.push_back(std::make_unique<DeriveDestination>(
-                pool, options, provenance,
-                options.output + "/" + name + (options.rows_per_shard > 0 ? "" : ".h5"), sizes[i],
-                options.spoil.empty() || options.spoil == name));
+                pool, options, provenance, split_path(options, split), sizes[i],
+                options.spoil.empty() || options.spoil == split.name));
         }
     }
     if (options.shuffle_captions > 0.0) {

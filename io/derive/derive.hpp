@@ -62,6 +62,9 @@ std::vector<double> exponential_shares(double factor, std::int64_t classes);
 /// "clean=1000,web=rest". Throws UsageError.
 std::vector<DeriveSplit> parse_splits(const std::string& text);
 
+/// The pool that a split becomes.
+std::string split_path(const DeriveOptions& options, const DeriveSplit& split);
+
 /// Throws UsageError for options that do not fit the pool, FileError for files. Local: one rank
 /// derives.
 std::vector<DerivedPool> derive_pool(const PoolFile& pool, const DeriveOptions& options,

@@ -45,12 +45,12 @@ class CsvImport {
             if (fields_.size() == 1 && fields_[0].empty()) continue;
             if (is_first) {
                 is_first = false;
-                THRESHER_CHECK_AS(FileError, is_whole, "{}: line {}: {}: \"{}\"", options_.source,
-                                  line_number_, kOpenQuote, excerpt(text));
+                THRESHER_CHECK_AS(FileError, is_whole, "{}: line {}: {}", options_.source,
+                                  line_number_, describe_open_quote(text));
                 if (read_header()) continue;
             }
             if (!is_whole) {
-                refuse(kOpenQuote);
+                refuse(describe_open_quote(text));
                 continue;
             }
             read_row();

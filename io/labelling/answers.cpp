@@ -88,8 +88,8 @@ std::vector<Answer> from_csv(std::string_view text, const std::string& path) {
     std::vector<std::string> fields;
     next_line(text, line);
     const char separator = csv_separator(line);
-    THRESHER_CHECK_AS(FileError, split_csv_line(line, fields, separator), "{}: line 1: {}: \"{}\"",
-                      path, kOpenQuote, excerpt(line));
+    THRESHER_CHECK_AS(FileError, split_csv_line(line, fields, separator), "{}: line 1: {}", path,
+                      describe_open_quote(line));
     const auto column = [&](std::initializer_list<const char*> names) {
         for (const char* name : names) {
             const auto found = std::find(fields.begin(), fields.end(), name);
@@ -109,7 +109,7 @@ std::vector<Answer> from_csv(std::string_view text, const std::string& path) {
     ProblemList problems;
     for (std::int64_t number = 2; next_line(text, line); ++number) {
         if (!split_csv_line(line, fields, separator)) {
-            problems.add(fmt::format("line {}: {}: \"{}\"", number, kOpenQuote, excerpt(line)));
+            problems.add(fmt::format("line {}: {}", number, describe_open_quote(line)));
             continue;
         }
         if (fields.size() == 1 && fields[0].empty()) continue;

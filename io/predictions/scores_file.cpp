@@ -126,12 +126,21 @@ ScoresFile::ScoresFile(const std::string& path) {
     const hdf5::File& file = contents->file;
     if (!format_of(file).empty()) expect_format(file, kFormat);
     std::vector<std::string> problems;
-    for (const std::string& name : file.list("/scores")) {
+    std::vector<std::string> names;
+    if (file.is_dataset("/scores")) {
+        problems.emplace_back(
+            "/scores is a dataset, expected a group that has one for each acquisition, such as "
+            "/scores/mine");
+    } else {
+        names = file.list("/scores");
+    }
+    for (const std::string& name : names) {
         hdf5::Dataset dataset = file.dataset("/scores/" + name);
         if (dataset.shape().size() != 1 || dataset.type() != hdf5::Type::float32) {
-            problems.push_back(fmt::format("/scores/{} is {} of shape [{}], expected f32 [rows]",
-                                           name, hdf5::type_name(dataset.type()),
-                                           fmt::join(dataset.shape(), ", ")));
+            problems.push_back(fmt::format(
+                "/scores/{} is {} of shape [{}], expected f32 [rows] "
+                "(NumPy: scores.astype(\"float32\"))",
+                name, hdf5::type_name(dataset.type()), fmt::join(dataset.shape(), ", ")));
             continue;
         }
         if (contents->scores.empty()) contents->rows = dataset.rows();
@@ -146,7 +155,7 @@ ScoresFile::ScoresFile(const std::string& path) {
         problems.push_back(fmt::format("there is no dataset /scores/<acquisition>; the file has {}",
                                        fmt::join(file.list("/"), ", ")));
     }
-    if (file.is_dataset("/ids")) {
+    if (contents->rows > 0 && file.is_dataset("/ids")) {
         contents->ids.emplace(file.dataset("/ids"));
         if (contents->ids->shape().size() != 1 || contents->ids->rows() != contents->rows ||
             !contents->ids->is_integer()) {

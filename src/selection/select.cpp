@@ -88,8 +88,11 @@ Estimate estimate_threshold(Collective& collective, const Keys& keys, const Scor
     const std::array<std::span<const std::uint32_t>, 1> pieces{sample};
     const Threshold quantile = find_threshold(
         collective, pieces, restrictive ? rank : std::max<std::int64_t>(1, strata / 2));
-    if (quantile.key == 0) return {0.0F, false};  // most sampled rows may not be chosen
-    return {from_ordered_key(quantile.key), restrictive};
+    if (quantile.key > 0) return {from_ordered_key(quantile.key), restrictive};
+    // Most sampled rows may not be chosen: no threshold, but a key of the others.
+    if (quantile.greater == 0) return {0.0F, false};
+    const Threshold median = find_threshold(collective, pieces, (quantile.greater + 1) / 2);
+    return {from_ordered_key(median.key), false};
 }
 
 }  // namespace

@@ -229,7 +229,8 @@ TEST_CASE("a row whose quote is not closed is set apart, and UTF-16 is named") {
     CHECK(report.pool.class_names == std::vector<std::string>{"dog"});
     REQUIRE(report.quarantined.size() == 3);
     CHECK(report.quarantined[0].reason ==
-          "line 2: a quote is not closed (line breaks inside quotes are not supported)");
+          "line 2: a quote is not closed (line breaks inside quotes are not supported): "
+          "\"1,\"cat\"");
     CHECK(report.quarantined[1].reason == "line 3: 1 fields, the first line has 2");
     CHECK(report.quarantined[2].reason == "line 5: \"\\x1b[2J\" in column 0 is no finite number");
     options.output = directory / "other.h5";

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import unittest
 
@@ -81,7 +82,7 @@ class BadInput(JobTest):
 
     def test_k(self):
         pool = self.make_pool()
-        for k, code, words in ((0, 2, ["k is 0", "at least 1"]), (1001, 1, ["k is 1001", "1000 rows"])):
+        for k, code, words in ((0, 2, ["-k is missing or 0", "how many rows"]), (1001, 1, ["k is 1001", "1000 rows"])):
             self.refuse(code, words, "select", "--pool", pool, "--acquisition", "random", "-k", k, "-o", self.path("out.h5"))
 
     def test_empty_pool(self):
@@ -166,6 +167,10 @@ class BadInput(JobTest):
                 before = pathlib.Path(output).read_bytes()
                 self.assert_fails(2, ["is what the job reads"], *arguments, "-o", output, "--overwrite")
                 self.assertEqual(pathlib.Path(output).read_bytes(), before)
+        # So does a split that would get the name of its own pool.
+        shutil.copy(pool, self.path("web.h5"))
+        self.assert_fails(2, ["web.h5", "is what the job reads"], "derive", "--pool", self.path("web.h5"), "--split", "web=10,rest=rest",
+                          "-o", self.path("."), "--overwrite")
         # The list for people beside the batch counts as well.
         self.assert_fails(2, ["table.csv", "is what the job reads"], "select", "--scores", scores, "-k", 1, "--exclude", table, "-o",
                           self.path("table.h5"), "--overwrite")

@@ -83,8 +83,8 @@ class Labelling(JobTest):
         self.run_ok("select", "--pool", pool, "--acquisition", "random", "-k", 3, "-o", self.path("batch.h5"))
         ids = self.batch()[0]
         with open(self.path("bad.csv"), "w") as file:
-            file.write(f"id,label\n{ids[0]},1\n{ids[0]},2\n{ids[1]},horse\n999,0\n")
-        self.assert_fails(1, ["3 of 4 answers", "line 3", "line 2 says", 'line 4: "horse" is no class', "line 5: id 999"],
+            file.write(f"id,label\n{ids[0]},1\n{ids[0]},2\n{ids[1]},horse\x1b[2J\n999,0\n")
+        self.assert_fails(1, ["3 of 4 answers", "line 3", "line 2 says", 'line 4: "horse\\x1b[2J" is no class', "line 5: id 999"],
                           "label", "--batch", self.path("batch.h5"), "--answers", self.path("bad.csv"), "--class-names",
                           "a,b,c,d", "-o", self.path("labels.csv"), ranks=2)
         self.assertFalse(os.path.exists(self.path("labels.csv")))

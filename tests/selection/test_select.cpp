@@ -96,6 +96,21 @@ TEST_CASE("excluded rows are never chosen") {
     }
 }
 
+TEST_CASE("what is added to all scores changes no sample, even where most rows are excluded") {
+    Pool pool = random_pool(2000, 0);
+    pool.excluded.assign(2000, 1);
+    for (std::size_t i = 0; i < 2000; ++i) {
+        pool.scores[i] = static_cast<float>(i % 4);
+        if (i % 10 == 0) pool.excluded[i] = 0;
+    }
+    Pool raised = pool;
+    for (float& score : raised.scores) score += 0x1p20F;
+    for (const std::int64_t k : {20, 150, 200}) {
+        CHECK(select_over(2, raised, k, {.name = "softmax"}).selection.ids ==
+              select_over(2, pool, k, {.name = "softmax"}).selection.ids);
+    }
+}
+
 TEST_CASE("-0 and +0 are equal, and the smallest id comes first") {
     CHECK(select_over(1, {{-0.0F, 0.0F, -0.0F}, {}, {}}, 2, {}).selection.ids ==
           std::vector<std::int64_t>{0, 1});

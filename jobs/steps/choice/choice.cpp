@@ -81,6 +81,10 @@ void check_share(const ChoiceOptions& options, std::int64_t k) {
         THRESHER_CHECK_AS(UsageError, options.cost.empty(),
                           "--cost {} says what rows cost; add --budget, how much may be spent",
                           options.cost);
+        THRESHER_CHECK_AS(
+            UsageError, k != 0,
+            "-k is missing or 0; say how many rows to pick, or with --budget and --cost "
+            "what may be spent");
         return check_selection(k, options.selector.selector(0, 0));
     }
     THRESHER_CHECK_AS(UsageError, k == 0,
