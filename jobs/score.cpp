@@ -13,6 +13,7 @@
 #include "src/base/agreement.hpp"
 #include "src/base/check.hpp"
 #include "src/base/log.hpp"
+#include "src/selection/unique_ids.hpp"
 
 namespace thresher::jobs {
 
@@ -57,6 +58,10 @@ int run_score(Job& job) {
     const auto needs = needs_of(source.acquisitions);
     check_aggregation(aggregate, needs);
     const auto stream = open_stream(job, source, needs);
+    const std::string& input = source.predictions.empty() ? source.pool.path : source.predictions;
+    if (any_rank(job.collective(), !stream->ids().empty())) {
+        check_unique_ids(job.collective(), stream->ids(), input);
+    }
     const auto target = open_target_stream(job, source, needs);
     const std::vector<std::uint8_t> labelled = mark_ids(
         job.collective(), read_ids(job, source.labelled), {stream->owned_rows(), stream->ids()},
@@ -80,10 +85,9 @@ int run_score(Job& job) {
             descriptions[name] += fmt::format("; A = {}", aggregate.text());
         }
     }
-    const io::ScoresTransfer transfer = io::write_scores(
-        output, own, descriptions,
-        job.provenance(source.predictions.empty() ? source.pool.path : source.predictions),
-        job.overwrite(), job.collective(), job.shared_files());
+    const io::ScoresTransfer transfer =
+        io::write_scores(output, own, descriptions, job.provenance(input), job.overwrite(),
+                         job.collective(), job.shared_files());
     log::info("scored {} rows ({}), {} quarantined, wrote {}", shard.total_rows,
               fmt::join(source.acquisitions, ", "), quarantine.size(), output);
     job.finish({{"rows", shard.total_rows},

@@ -8,6 +8,7 @@
 #include "src/base/collective.hpp"
 #include "src/base/tree_sum.hpp"
 #include "src/pool/blocks.hpp"
+#include "src/selection/unique_ids.hpp"
 
 namespace thresher::io {
 
@@ -179,6 +180,7 @@ void ImportSink::flush() {
     rows.caption_of = caption_of_;
     if (schema_.boxes.present) rows.boxes = &boxes_;
     writer_.append(rows);
+    all_ids_.insert(all_ids_.end(), ids_.begin(), ids_.end());
     statistics_.add_block(inputs_);
     inputs_.clear();
     targets_.clear();
@@ -192,8 +194,22 @@ void ImportSink::flush() {
     boxes_ = {};
 }
 
+void ImportSink::check_ids() const {
+    if (!schema_.ids) return;
+    std::vector<std::int64_t> ids = all_ids_;
+    if (options_.append) {
+        const PoolFile there = open_pool(options_.output);
+        ids.resize(ids.size() + static_cast<std::size_t>(there.info().rows));
+        there.read_ids({0, there.info().rows}, std::span(ids).subspan(all_ids_.size()));
+    }
+    check_unique_ids(
+        *make_local_collective(), ids,
+        options_.append ? options_.source + " and " + options_.output : options_.source);
+}
+
 ImportReport ImportSink::finish() {
     flush();
+    check_ids();
     const auto by_position = [](const auto& a, const auto& b) { return a.id < b.id; };
     std::stable_sort(bad_.begin(), bad_.end(), by_position);
     std::stable_sort(bad_boxes_.begin(), bad_boxes_.end(), by_position);

@@ -72,12 +72,13 @@ class ImportSink {
     void set_class_names(std::vector<std::string> class_names);
     std::int64_t rows() const;  ///< added so far
 
-    /// Checks the bad rows, and the bad boxes, against options.max_bad, writes the statistics and
-    /// makes the pool appear.
+    /// Checks that all ids differ, those of a pool that is added to among them, and the bad rows
+    /// and boxes against options.max_bad; writes the statistics and makes the pool appear.
     ImportReport finish();
 
   private:
     void flush();
+    void check_ids() const;
 
     const ImportOptions& options_;
     PoolSchema schema_;
@@ -91,6 +92,7 @@ class ImportSink {
     std::vector<std::string> names_, captions_;
     Boxes boxes_;
     std::int64_t box_count_ = 0;
+    std::vector<std::int64_t> all_ids_;  ///< [rows()], where the source has ids
     std::vector<QuarantinedRow> bad_, bad_boxes_;
 };
 

@@ -21,7 +21,9 @@ std::int64_t smallest_duplicate(std::vector<std::int64_t> ids) {
 
 }  // namespace
 
-void check_unique_ids(Collective& collective, std::span<const std::int64_t> ids) {
+void check_unique_ids(Collective& collective, std::span<const std::int64_t> ids,
+                      const std::string& source) {
+    const std::string where = source.empty() ? "" : source + ": ";
     // Its number of rows, the smallest id, whether its ids ascend, the first and the last.
     struct Summary {
         std::int64_t rows, smallest, ascending, first, last;
@@ -37,7 +39,7 @@ void check_unique_ids(Collective& collective, std::span<const std::int64_t> ids)
     bool ascending = true;
     std::int64_t last = -1;
     for (const Summary& rank : all.values) {
-        THRESHER_CHECK(rank.smallest >= 0, "the id {} is negative; ids are 0 or more",
+        THRESHER_CHECK(rank.smallest >= 0, "{}the id {} is negative; ids are 0 or more", where,
                        rank.smallest);
         if (rank.rows == 0) continue;
         ascending = ascending && rank.ascending == 1 && rank.first > last;
@@ -62,7 +64,8 @@ void check_unique_ids(Collective& collective, std::span<const std::int64_t> ids)
     std::array<std::int64_t, 1> duplicate{smallest_duplicate(std::move(received.values))};
     collective.all_reduce_min(duplicate);
     THRESHER_CHECK(duplicate[0] == kNone,
-                   "the id {} occurs more than once; every row needs its own", duplicate[0]);
+                   "{}the id {} occurs more than once; every row needs its own", where,
+                   duplicate[0]);
 }
 
 }  // namespace thresher

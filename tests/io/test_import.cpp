@@ -217,6 +217,26 @@ TEST_CASE("numbers in columns become vectors, with classes by name or number") {
                    "--target-column is \"color\""));
 }
 
+TEST_CASE("an id that occurs twice is refused, in one source and in what is added") {
+    const TemporaryDirectory directory;
+    ImportOptions options;
+    options.source = directory / "table.csv";
+    options.output = directory / "pool";
+    options.rows_per_shard = 2;
+    options.id_column = "id";
+    write_file(options.source, "x,id\n1,7\n2,5\n3,7\n", Overwrite::no);
+    CHECK(contains(message_of([&] { import_pool("csv", options, {}); }),
+                   "table.csv: the id 7 occurs more than once"));
+    CHECK_FALSE(std::filesystem::exists(options.output + "/manifest.json"));
+    write_file(options.source, "x,id\n1,7\n2,5\n3,6\n", Overwrite::yes);
+    CHECK(import_pool("csv", options, {}).pool.rows == 3);
+    options.append = true;
+    CHECK(contains(message_of([&] { import_pool("csv", options, {}); }), "the id 5 occurs"));
+    CHECK(open_pool(options.output).info().rows == 3);
+    write_file(options.source, "x,id\n1,9\n2,8\n", Overwrite::yes);
+    CHECK(import_pool("csv", options, {}).pool.rows == 5);
+}
+
 TEST_CASE("a row whose quote is not closed is set apart, and UTF-16 is named") {
     const TemporaryDirectory directory;
     ImportOptions options;

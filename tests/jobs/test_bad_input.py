@@ -104,6 +104,22 @@ class BadInput(JobTest):
             self.assertEqual(result.json()["quarantined"], 2)
         self.refuse(1, ["2 of 5 rows"], "select", "--scores", path, "-k", 3, "-o", self.path("out.h5"))
 
+    def test_ids_that_occur_twice(self):
+        path = self.path("found.h5")
+        with h5py.File(path, "w") as file:
+            file["probabilities"] = numpy.full((6, 2), 0.5, "f4")
+            file["ids"] = numpy.array([4, 3, 2, 1, 2, 0])
+        self.refuse(1, ["found.h5: the id 2 occurs more than once"], "score", "--predictions", path, "--acquisition", "entropy", "-o",
+                    self.path("out.h5"))
+
+    def test_scores_in_another_shape_or_type(self):
+        path = self.path("mine.h5")
+        for name, scores, words in (("scores", numpy.zeros(5, "f4"), ["/scores is a dataset", "/scores/mine"]),
+                                    ("scores/mine", numpy.zeros(5), ["/scores/mine is f64", 'astype("float32")'])):
+            with h5py.File(path, "w") as file:
+                file[name] = scores
+            self.refuse(1, words, "select", "--scores", path, "-k", 3, "-o", self.path("out.h5"))
+
     def test_corrupt_jpeg(self):
         folder = self.directory / "photos"
         folder.mkdir()
