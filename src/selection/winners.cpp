@@ -69,15 +69,12 @@ Winners::Winners(const ScoredRows& rows, bool noisy, Candidates candidates, cons
     if (!rows.ids.empty()) sort_ties_by_id();
 }
 
-/// By key, descending; equal ones stay in order. A radix sort, least significant digit first, whose
-/// digits are all counted in one pass. Whether a candidate wins cannot be predicted, so all are
-/// counted and moved, the others by nothing and to one place behind all.
+/// By key, descending; equal ones stay in order. A radix sort by bytes, the least significant
+/// first, all counted in one pass. Whether a candidate wins cannot be predicted, so all are counted
+/// and moved, the others by nothing and to one place behind all.
 void Winners::sort(Candidates candidates, const Threshold& cut, std::int64_t id_cut) {
-    constexpr int kMaxWidth = 8, kMaxDigits = 4;
-    const int bits = std::max(1, static_cast<int>(std::bit_width(cut.largest - cut.key)));
-    const int digits = (bits + kMaxWidth - 1) / kMaxWidth;
-    const int width = (bits + digits - 1) / digits;
-    const std::uint32_t mask = (std::uint32_t{1} << width) - 1;
+    const int bits = static_cast<int>(std::bit_width(cut.largest - cut.key));
+    const int digits = std::max(1, (bits + 7) / 8);
     // 1 or 0; the borrow of a subtraction, as a comparison would become a branch.
     const auto wins = [&](std::uint32_t key, std::uint32_t offset) {
         auto one = static_cast<std::uint32_t>((std::uint64_t{cut.key} - key) >> 63);
@@ -85,14 +82,15 @@ void Winners::sort(Candidates candidates, const Threshold& cut, std::int64_t id_
         return one;
     };
 
-    std::array<std::array<std::uint32_t, std::size_t{1} << kMaxWidth>, kMaxDigits> places{};
+    std::array<std::array<std::uint32_t, 256>, 4> places{};  // of each digit's values
     for (const Piece& piece : candidates.pieces) {
         for (std::size_t i = 0; i < piece.keys.size(); ++i) {
             const std::uint32_t one = wins(piece.keys[i], piece.offsets[i]);
-            std::uint32_t rest = piece.keys[i] - cut.key;
-            for (int digit = 0; digit < digits; ++digit, rest >>= width) {
-                places[static_cast<std::size_t>(digit)][rest & mask] += one;
-            }
+            const std::uint32_t rest = piece.keys[i] - cut.key;
+            places[0][rest & 255] += one;
+            places[1][(rest >> 8) & 255] += one;
+            places[2][(rest >> 16) & 255] += one;
+            if (digits == 4) places[3][rest >> 24] += one;
         }
     }
     std::uint32_t count = 0;
@@ -110,7 +108,7 @@ void Winners::sort(Candidates candidates, const Threshold& cut, std::int64_t id_
             const std::uint32_t offset = piece.offsets[i];
             const std::uint32_t one = wins(piece.keys[i], offset);
             const std::uint32_t rest = piece.keys[i] - cut.key;
-            std::uint32_t& place = places[0][rest & mask];
+            std::uint32_t& place = places[0][rest & 255];
             from[count - one * (count - place)] = (std::uint64_t{rest} << 32) | offset;
             place += one;
         }
@@ -120,9 +118,9 @@ void Winners::sort(Candidates candidates, const Threshold& cut, std::int64_t id_
     std::uint64_t* to = buffer_.get();
     for (int digit = 1; digit < digits; ++digit) {
         auto& place = places[static_cast<std::size_t>(digit)];
-        const int shift = 32 + digit * width;
+        const int shift = 32 + 8 * digit;
         for (std::size_t i = 0; i < count; ++i) {
-            to[place[(from[i] >> shift) & mask]++] = from[i];
+            to[place[(from[i] >> shift) & 255]++] = from[i];
         }
         std::swap(from, to);
     }
