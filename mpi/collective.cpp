@@ -8,6 +8,7 @@
 #include "mpi/checked.hpp"
 #include "mpi/failure_notices.hpp"
 #include "src/base/check.hpp"
+#include "src/base/huge_pages.hpp"
 #include "src/base/narrow.hpp"
 
 namespace thresher::mpi {
@@ -31,7 +32,9 @@ std::vector<int> as_ints(std::span<const std::int64_t> values) {
 
 Gathered<std::byte> room_for(std::vector<std::int64_t> counts) {
     const auto total = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
-    return {std::vector<std::byte>(static_cast<std::size_t>(total)), std::move(counts)};
+    Gathered<std::byte> room{{}, std::move(counts)};
+    fill_huge_pages(room.values, static_cast<std::size_t>(total));
+    return room;
 }
 
 class MpiCollective final : public Collective {

@@ -179,6 +179,7 @@ class Collective {
 
     template <class T>
     static Gathered<T> from_bytes(Gathered<std::byte> gathered) {
+        if constexpr (std::is_same_v<T, std::byte>) return gathered;
         Gathered<T> result;
         result.values.resize(gathered.values.size() / sizeof(T));
         if (!result.values.empty()) {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <memory>
 #include <type_traits>
+#include <vector>
 
 namespace thresher {
 
@@ -14,6 +15,15 @@ void advise_huge_pages(void* begin, std::size_t size_bytes);
 
 /// Memory that std::free() takes back. Throws std::bad_alloc. Local.
 void* allocate_huge_pages(std::size_t size_bytes);
+
+/// `count` values, on huge pages where it is that large; `values` was empty. Throws std::bad_alloc.
+/// Local.
+template <class T>
+void fill_huge_pages(std::vector<T>& values, std::size_t count) {
+    values.reserve(count);
+    advise_huge_pages(values.data(), count * sizeof(T));
+    values.resize(count);
+}
 
 struct Free {
     void operator()(void* memory) const { std::free(memory); }

@@ -18,46 +18,62 @@ struct Winner {
     std::uint32_t key;
 };
 
-template <class T>
-void make_room(std::vector<T>& values, std::size_t count) {
-    values.reserve(count);
-    advise_huge_pages(values.data(), count * sizeof(T));
-    values.resize(count);
-}
+using List = std::span<const Winner>;  ///< best first
 
-/// Branches only on which list is used up: which has the better head cannot be predicted.
-void merge_two(std::span<const Winner> a, std::span<const Winner> b, Winner* out) {
+/// Calls put(winner) for the winners of both lists in order. Branches only on which list is used
+/// up: which has the better head cannot be predicted.
+template <class Put>
+void merge_two(List a, List b, const Put& put) {
     std::size_t i = 0, j = 0;
     while (i < a.size() && j < b.size()) {
         const bool first = a[i].key > b[j].key || (a[i].key == b[j].key && a[i].id < b[j].id);
-        *out++ = first ? a[i] : b[j];
+        put(first ? a[i] : b[j]);
         i += first ? 1 : 0;
         j += first ? 0 : 1;
     }
-    out = std::copy(a.begin() + static_cast<std::ptrdiff_t>(i), a.end(), out);
-    std::copy(b.begin() + static_cast<std::ptrdiff_t>(j), b.end(), out);
+    for (const Winner& winner : a.subspan(i)) put(winner);
+    for (const Winner& winner : b.subspan(j)) put(winner);
 }
 
-/// All ranks' sorted lists as one: neighbours are merged until one is left.
-std::vector<Winner> merge_sorted(Gathered<Winner> all) {
-    std::vector<std::size_t> begins{0};
-    for (const std::int64_t count : all.counts) {
-        if (count > 0) begins.push_back(begins.back() + static_cast<std::size_t>(count));
+/// The ranks' lists that are not empty. Winners are plain bytes, and the vector's are aligned.
+std::vector<List> lists_of(const Gathered<std::byte>& all) {
+    const auto* begin = reinterpret_cast<const Winner*>(all.values.data());
+    std::vector<List> lists;
+    for (const std::int64_t size_bytes : all.counts) {
+        const std::size_t count = static_cast<std::size_t>(size_bytes) / sizeof(Winner);
+        if (count > 0) lists.emplace_back(begin, count);
+        begin += count;
     }
-    std::vector<Winner> from = std::move(all.values), to(from.size());
-    while (begins.size() > 2) {
-        std::vector<std::size_t> next{0};
-        for (std::size_t list = 0; list + 1 < begins.size(); list += 2) {
-            const std::size_t begin = begins[list], middle = begins[list + 1];
-            const std::size_t end = list + 2 < begins.size() ? begins[list + 2] : middle;
-            merge_two(std::span(from).subspan(begin, middle - begin),
-                      std::span(from).subspan(middle, end - middle), to.data() + begin);
-            next.push_back(end);
+    return lists;
+}
+
+/// Neighbours are merged until two lists are left, which become the batch.
+void merge_lists(Gathered<std::byte> all, Selection& selection) {
+    const std::size_t total = all.values.size() / sizeof(Winner);
+    std::vector<List> lists = lists_of(all);
+    std::vector<Winner> from, to;
+    while (lists.size() > 2) {
+        if (to.empty()) fill_huge_pages(to, total);
+        Winner* out = to.data();
+        std::vector<List> merged;
+        for (std::size_t i = 0; i < lists.size(); i += 2) {
+            const Winner* const begin = out;
+            merge_two(lists[i], i + 1 < lists.size() ? lists[i + 1] : List(),
+                      [&](const Winner& winner) { *out++ = winner; });
+            merged.emplace_back(begin, out);
         }
+        lists = std::move(merged);
         from.swap(to);
-        begins = std::move(next);
+        all = {};
     }
-    return from;
+    lists.resize(2);
+    fill_huge_pages(selection.ids, total);
+    fill_huge_pages(selection.scores, total);
+    std::size_t place = 0;
+    merge_two(lists[0], lists[1], [&](const Winner& winner) {
+        selection.ids[place] = winner.id;
+        selection.scores[place++] = winner.score;
+    });
 }
 
 }  // namespace
@@ -101,7 +117,7 @@ void Winners::sort(Candidates candidates, const Threshold& cut, std::int64_t id_
         }
     }
 
-    make_room(ids_, std::size_t{count} + 1);
+    fill_huge_pages(ids_, std::size_t{count} + 1);
     std::uint64_t* from = reinterpret_cast<std::uint64_t*>(ids_.data());
     for (const Piece& piece : candidates.pieces) {
         for (std::size_t i = 0; i < piece.keys.size(); ++i) {
@@ -140,7 +156,7 @@ void Winners::sort_ties_by_id() {
 }
 
 void Winners::give(Selection& selection) && {
-    make_room(selection.scores, size());
+    fill_huge_pages(selection.scores, size());
     for (std::size_t place = 0; place < size(); ++place) {
         selection.scores[place] = score(place);
         ids_[place] = id(place);  // may be where its item was
@@ -153,19 +169,13 @@ void merge_winners(Collective& collective, Winners own, Selection& selection) {
         std::move(own).give(selection);
         return;
     }
-    std::vector<Winner> outgoing(own.size());
+    std::vector<Winner> outgoing;
+    fill_huge_pages(outgoing, own.size());
     for (std::size_t place = 0; place < own.size(); ++place) {
         outgoing[place] = {own.id(place), own.score(place), own.key(place)};
     }
-    Gathered<Winner> all = collective.gather_v(std::span<const Winner>(outgoing));
-    if (!collective.is_root()) return;
-    std::vector<Winner> merged = merge_sorted(std::move(all));
-    make_room(selection.ids, merged.size());
-    make_room(selection.scores, merged.size());
-    for (std::size_t place = 0; place < merged.size(); ++place) {
-        selection.ids[place] = merged[place].id;
-        selection.scores[place] = merged[place].score;
-    }
+    Gathered<std::byte> all = collective.gather_v(std::as_bytes(std::span(outgoing)));
+    if (collective.is_root()) merge_lists(std::move(all), selection);
 }
 
 }  // namespace thresher
