@@ -33,7 +33,7 @@ std::vector<int> as_ints(std::span<const std::int64_t> values) {
 Gathered<std::byte> room_for(std::vector<std::int64_t> counts) {
     const auto total = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
     Gathered<std::byte> room{{}, std::move(counts)};
-    fill_huge_pages(room.values, static_cast<std::size_t>(total));
+    resize_on_huge_pages(room.values, static_cast<std::size_t>(total));
     return room;
 }
 

@@ -19,7 +19,7 @@ void* allocate_huge_pages(std::size_t size_bytes);
 /// `count` values, on huge pages where it is that large; `values` was empty. Throws std::bad_alloc.
 /// Local.
 template <class T>
-void fill_huge_pages(std::vector<T>& values, std::size_t count) {
+void resize_on_huge_pages(std::vector<T>& values, std::size_t count) {
     values.reserve(count);
     advise_huge_pages(values.data(), count * sizeof(T));
     values.resize(count);

@@ -18,6 +18,16 @@ struct Winner {
     std::uint32_t key;
 };
 
+/// In order; `own` is used up.
+std::vector<Winner> pack(Winners own) {
+    std::vector<Winner> packed;
+    resize_on_huge_pages(packed, own.size());
+    for (std::size_t place = 0; place < own.size(); ++place) {
+        packed[place] = {own.id(place), own.score(place), own.key(place)};
+    }
+    return packed;
+}
+
 using List = std::span<const Winner>;  ///< best first
 
 /// Calls put(winner) for the winners of both lists in order. Branches only on which list is used
@@ -53,7 +63,7 @@ void merge_lists(Gathered<std::byte> all, Selection& selection) {
     std::vector<List> lists = lists_of(all);
     std::vector<Winner> from, to;
     while (lists.size() > 2) {
-        if (to.empty()) fill_huge_pages(to, total);
+        if (to.empty()) resize_on_huge_pages(to, total);
         Winner* out = to.data();
         std::vector<List> merged;
         for (std::size_t i = 0; i < lists.size(); i += 2) {
@@ -67,8 +77,8 @@ void merge_lists(Gathered<std::byte> all, Selection& selection) {
         all = {};
     }
     lists.resize(2);
-    fill_huge_pages(selection.ids, total);
-    fill_huge_pages(selection.scores, total);
+    resize_on_huge_pages(selection.ids, total);
+    resize_on_huge_pages(selection.scores, total);
     std::size_t place = 0;
     merge_two(lists[0], lists[1], [&](const Winner& winner) {
         selection.ids[place] = winner.id;
@@ -117,7 +127,7 @@ void Winners::sort(Candidates candidates, const Threshold& cut, std::int64_t id_
         }
     }
 
-    fill_huge_pages(ids_, std::size_t{count} + 1);
+    resize_on_huge_pages(ids_, std::size_t{count} + 1);
     std::uint64_t* from = reinterpret_cast<std::uint64_t*>(ids_.data());
     for (const Piece& piece : candidates.pieces) {
         for (std::size_t i = 0; i < piece.keys.size(); ++i) {
@@ -156,7 +166,7 @@ void Winners::sort_ties_by_id() {
 }
 
 void Winners::give(Selection& selection) && {
-    fill_huge_pages(selection.scores, size());
+    resize_on_huge_pages(selection.scores, size());
     for (std::size_t place = 0; place < size(); ++place) {
         selection.scores[place] = score(place);
         ids_[place] = id(place);  // may be where its item was
@@ -169,12 +179,9 @@ void merge_winners(Collective& collective, Winners own, Selection& selection) {
         std::move(own).give(selection);
         return;
     }
-    std::vector<Winner> outgoing;
-    fill_huge_pages(outgoing, own.size());
-    for (std::size_t place = 0; place < own.size(); ++place) {
-        outgoing[place] = {own.id(place), own.score(place), own.key(place)};
-    }
+    std::vector<Winner> outgoing = pack(std::move(own));
     Gathered<std::byte> all = collective.gather_v(std::as_bytes(std::span(outgoing)));
+    outgoing = {};
     if (collective.is_root()) merge_lists(std::move(all), selection);
 }
 
