@@ -59,9 +59,7 @@ int run_score(Job& job) {
     check_aggregation(aggregate, needs);
     const auto stream = open_stream(job, source, needs);
     const std::string& input = source.predictions.empty() ? source.pool.path : source.predictions;
-    if (any_rank(job.collective(), !stream->ids().empty())) {
-        check_unique_ids(job.collective(), stream->ids(), input);
-    }
+    check_unique_ids(job.collective(), stream->ids(), input);
     const auto target = open_target_stream(job, source, needs);
     const std::vector<std::uint8_t> labelled = mark_ids(
         job.collective(), read_ids(job, source.labelled), {stream->owned_rows(), stream->ids()},

@@ -194,16 +194,16 @@ void ImportSink::flush() {
     boxes_ = {};
 }
 
-void ImportSink::check_ids() const {
+void ImportSink::check_ids() {
     if (!schema_.ids) return;
-    std::vector<std::int64_t> ids = all_ids_;
     if (options_.append) {
         const PoolFile there = open_pool(options_.output);
-        ids.resize(ids.size() + static_cast<std::size_t>(there.info().rows));
-        there.read_ids({0, there.info().rows}, std::span(ids).subspan(all_ids_.size()));
+        const std::size_t own = all_ids_.size();
+        all_ids_.resize(own + static_cast<std::size_t>(there.info().rows));
+        there.read_ids({0, there.info().rows}, std::span(all_ids_).subspan(own));
     }
     check_unique_ids(
-        *make_local_collective(), ids,
+        *make_local_collective(), all_ids_,
         options_.append ? options_.source + " and " + options_.output : options_.source);
 }
 

@@ -78,7 +78,7 @@ class ImportSink {
 
   private:
     void flush();
-    void check_ids() const;
+    void check_ids();
 
     const ImportOptions& options_;
     PoolSchema schema_;
@@ -92,7 +92,7 @@ class ImportSink {
     std::vector<std::string> names_, captions_;
     Boxes boxes_;
     std::int64_t box_count_ = 0;
-    std::vector<std::int64_t> all_ids_;  ///< [rows()], where the source has ids
+    std::vector<std::int64_t> all_ids_;  ///< where the source has ids
     std::vector<QuarantinedRow> bad_, bad_boxes_;
 };
 
