@@ -26,8 +26,8 @@ class CandidateStore {
             if (values.size() > free_.size()) {
                 const std::size_t size = std::max(values.size(), next_block_);
                 next_block_ = kBlock;
-                blocks_.push_back({make_huge_buffer<std::uint32_t>(size), size});
-                free_ = std::span(blocks_.back().values.get(), size);
+                blocks_.push_back(make_huge_buffer<std::uint32_t>(size));
+                free_ = std::span(blocks_.back().get(), size);
             }
             room = free_.first(values.size());
             free_ = free_.subspan(values.size());
@@ -36,28 +36,11 @@ class CandidateStore {
         return room;
     }
 
-    /// Room for `count` words of 64 bits: memory of the store where a block is that large, as fresh
-    /// memory would be cleared first. What was kept is lost.
-    HugeBuffer<std::uint64_t> give_up(std::size_t count) && {
-        for (Block& block : blocks_) {
-            if (block.size < 2 * count) continue;
-            return HugeBuffer<std::uint64_t>(
-                reinterpret_cast<std::uint64_t*>(block.values.release()));
-        }
-        blocks_.clear();
-        return make_huge_buffer<std::uint64_t>(count);
-    }
-
   private:
     static constexpr std::size_t kBlock = std::size_t{4} << 20;
 
-    struct Block {
-        HugeBuffer<std::uint32_t> values;
-        std::size_t size;
-    };
-
     std::mutex mutex_;
-    std::vector<Block> blocks_;
+    std::vector<HugeBuffer<std::uint32_t>> blocks_;
     std::span<std::uint32_t> free_;
     std::size_t next_block_ = std::size_t{1} << 16;  ///< small, for small pools
 };

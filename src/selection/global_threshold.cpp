@@ -1,30 +1,43 @@
 #include "src/selection/global_threshold.hpp"
 
+#include <algorithm>
 #include <array>
+#include <bit>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "src/base/check.hpp"
+#include "src/selection/key_search.hpp"
 
 namespace thresher {
 
 namespace {
 
-constexpr std::size_t kBins = 2048;
+constexpr std::size_t kBins = std::size_t{1} << KeyInterval::kDigitBits;
 using Histogram = std::array<std::int64_t, kBins>;
+using Pieces = std::span<const std::span<const std::uint32_t>>;
 
-/// Counts the digit of kWidth bits above the lowest kShift, of the keys whose bits above it are
-/// `prefix`. Without a branch (keys near the cut would mispredict it) and in four histograms at
-/// once (candidates crowd into few bins, and each count would wait for the one before).
-template <int kShift, int kWidth>
-Histogram count_digits(std::span<const std::span<const std::uint32_t>> pieces,
-                       std::uint64_t prefix) {
+/// The least interval that holds all keys of all ranks.
+KeyInterval find_range(Collective& collective, Pieces pieces) {
+    std::uint32_t smallest = ~0U, largest = 0;
+    for (const auto keys : pieces) widen_range(keys, smallest, largest);
+    std::array<std::int64_t, 2> extremes{largest, -std::int64_t{smallest}};
+    collective.all_reduce_max(extremes);
+    const auto lowest = static_cast<std::uint32_t>(-extremes[1]);
+    const std::uint32_t span = static_cast<std::uint32_t>(extremes[0]) - lowest;
+    return {lowest, static_cast<int>(std::bit_width(span))};
+}
+
+/// Counts the first digits of the keys in the interval. Without a branch (keys near the cut would
+/// mispredict it) and in four histograms at once (candidates crowd into few bins, and each count
+/// would wait for the one before).
+Histogram count_digits(Pieces pieces, const KeyInterval& interval) {
     constexpr std::size_t kLanes = 4;
-    constexpr std::uint32_t kElsewhere = kBins;
     std::array<std::array<std::uint32_t, kBins + 1>, kLanes> lanes{};
-    constexpr std::uint32_t kMask = (1U << kWidth) - 1;
-    // 64-bit so that the first digit, whose prefix is empty, may shift everything out.
+    const std::uint32_t elsewhere = interval.digits();
     const auto bin_of = [&](std::uint32_t key) {
-        const bool here = (std::uint64_t{key} >> (kShift + kWidth)) == prefix;
-        return here ? (key >> kShift) & kMask : kElsewhere;
+        return std::min(interval.digit_of(key), elsewhere);
     };
     for (const std::span<const std::uint32_t> keys : pieces) {
         std::size_t i = 0;
@@ -34,32 +47,41 @@ Histogram count_digits(std::span<const std::span<const std::uint32_t>> pieces,
         for (; i < keys.size(); ++i) ++lanes[0][bin_of(keys[i])];
     }
     Histogram counts{};
-    for (std::size_t bin = 0; bin < kBins; ++bin) {
+    for (std::size_t bin = 0; bin < elsewhere; ++bin) {
         for (const auto& lane : lanes) counts[bin] += lane[bin];
     }
     return counts;
 }
 
+std::vector<std::uint32_t> keys_in(const KeyInterval& interval, Pieces pieces) {
+    const auto width = static_cast<std::uint32_t>((std::uint64_t{1} << interval.bits) - 1);
+    std::vector<std::uint32_t> inside;
+    std::vector<std::size_t> places;
+    for (const std::span<const std::uint32_t> keys : pieces) {
+        places.clear();
+        find_keys(keys, interval.lowest, width, places);
+        for (const std::size_t place : places) inside.push_back(keys[place]);
+    }
+    return inside;
+}
+
 }  // namespace
 
-Threshold find_threshold(Collective& collective,
-                         std::span<const std::span<const std::uint32_t>> pieces, std::int64_t k) {
-    // The three digits, the highest first.
-    constexpr std::array<int, 3> kWidth{11, 11, 10};
-    constexpr std::array kCount{&count_digits<21, 11>, &count_digits<10, 11>, &count_digits<0, 10>};
-
+Threshold find_threshold(Collective& collective, Pieces pieces, std::int64_t k) {
+    constexpr std::int64_t kFew = 8;  // an eighth of the keys is worth a copy
     Threshold result;
-    std::uint32_t prefix = 0;
+    result.k = k;
+    result.range = find_range(collective, pieces);
+    KeyInterval interval = result.range;
+    std::vector<std::uint32_t> inside;
+    std::span<const std::uint32_t> inside_piece;
     std::int64_t wanted = k;
-    for (std::size_t digit = 0; digit < 3; ++digit) {
-        const std::uint32_t digit_mask = (1U << kWidth[digit]) - 1;
-        Histogram counts = kCount[digit](pieces, prefix);
-        collective.all_reduce_sum(std::span(counts).first(std::size_t{digit_mask} + 1));
-        std::size_t bin = digit_mask;
-        if (digit == 0) {
-            while (bin > 0 && counts[bin] == 0) --bin;
-            result.largest = (static_cast<std::uint32_t>(bin) << 21) | 0x1fffffU;
-        }
+    for (int digit = 0; digit < 3; ++digit) {
+        const Histogram own = count_digits(pieces, interval);
+        if (digit == 0) result.own.assign(own.begin(), own.end());
+        Histogram counts = own;
+        collective.all_reduce_sum(std::span(counts));
+        std::uint32_t bin = interval.digits() - 1;
         while (counts[bin] < wanted) {
             wanted -= counts[bin];
             result.greater += counts[bin];
@@ -67,9 +89,14 @@ Threshold find_threshold(Collective& collective,
             --bin;
         }
         result.equal = counts[bin];
-        prefix = (prefix << kWidth[digit]) | static_cast<std::uint32_t>(bin);
+        interval = interval.part(bin);
+        if (own[bin] <= std::accumulate(own.begin(), own.end(), std::int64_t{0}) / kFew) {
+            inside = keys_in(interval, pieces);
+            inside_piece = inside;
+            pieces = std::span(&inside_piece, 1);
+        }
     }
-    result.key = prefix;
+    result.key = interval.lowest;
     return result;
 }
 

@@ -1,26 +1,46 @@
 #pragma once
 
-// Where the cut falls among the keys of all ranks, found by counting: three histograms of 11,
-// 11 and 10 bits of the key, and, where rows tie at the cut, six of 11 bits of the id. The size of
-// what is exchanged depends neither on their number nor on k.
+// Where the cut falls among the keys of all ranks, found by counting: three histograms of 11, 11
+// and 10 bits of the key, or less where the keys span less, and, where rows tie at the cut, six of
+// 11 bits of the id. The size of what is exchanged depends neither on their number nor on k.
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "src/base/collective.hpp"
 
 namespace thresher {
 
+/// 2^bits keys from `lowest` on. Their first digit are the upper 11 of those bits, or all if fewer.
+struct KeyInterval {
+    static constexpr int kDigitBits = 11;
+
+    std::uint32_t lowest = 0;
+    int bits = 0;
+
+    int shift() const { return std::max(0, bits - kDigitBits); }
+    std::uint32_t digits() const { return 1U << (bits - shift()); }
+    /// Not less than digits() for a key outside.
+    std::uint32_t digit_of(std::uint32_t key) const { return (key - lowest) >> shift(); }
+    /// The keys with this first digit.
+    KeyInterval part(std::uint32_t digit) const { return {lowest + (digit << shift()), shift()}; }
+};
+
 struct Threshold {
-    std::uint32_t key = 0;      ///< the k-th largest key over all ranks
-    std::int64_t greater = 0;   ///< keys larger than it, over all ranks
-    std::int64_t equal = 0;     ///< keys equal to it, over all ranks
-    std::uint32_t largest = 0;  ///< no key of any rank is above; not always one of theirs
+    std::int64_t k = 0;
+    std::uint32_t key = 0;          ///< the k-th largest key over all ranks
+    std::int64_t greater = 0;       ///< keys larger than it, over all ranks
+    std::int64_t equal = 0;         ///< keys equal to it, over all ranks
+    KeyInterval range;              ///< holds all ranks' keys
+    std::vector<std::int64_t> own;  ///< this rank's keys by their first digit in `range`
 };
 
 /// The k-th largest key among all ranks' packed candidates (ordered_key.hpp), this rank's in
-/// `pieces`. Precondition: 1 <= k <= keys over all ranks. Three all-reduces of 16 KiB or
-/// less. Collective.
+/// `pieces`. Precondition: 1 <= k <= keys over all ranks. Four all-reduces, of 16 bytes and three
+/// times 16 KiB. Collective.
 Threshold find_threshold(Collective& collective,
                          std::span<const std::span<const std::uint32_t>> pieces, std::int64_t k);
 

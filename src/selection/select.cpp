@@ -15,6 +15,7 @@
 #include "src/random/philox.hpp"
 #include "src/selection/candidates.hpp"
 #include "src/selection/global_threshold.hpp"
+#include "src/selection/key_search.hpp"
 #include "src/selection/order_statistics.hpp"
 #include "src/selection/ordered_key.hpp"
 #include "src/selection/unique_ids.hpp"
@@ -179,10 +180,11 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
     std::int64_t id_cut = std::numeric_limits<std::int64_t>::max();
     if (cut.greater + cut.equal > k) {
         std::vector<std::int64_t> tied;
+        std::vector<std::size_t> places;
         for (const Piece& piece : candidates.pieces) {
-            for (std::size_t i = 0; i < piece.keys.size(); ++i) {
-                if (piece.keys[i] == cut.key) tied.push_back(rows.id(piece.offsets[i]));
-            }
+            places.clear();
+            find_keys(piece.keys, cut.key, 0, places);
+            for (const std::size_t place : places) tied.push_back(rows.id(piece.offsets[place]));
         }
         id_cut = find_id_cut(collective, tied, k - cut.greater);
     }

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <utility>
 
 #include "src/base/huge_pages.hpp"
+#include "src/base/thread_team.hpp"
+#include "src/selection/ordered_key.hpp"
 
 namespace thresher {
 
@@ -17,16 +18,6 @@ struct Winner {
     float score;
     std::uint32_t key;
 };
-
-/// In order; `own` is used up.
-std::vector<Winner> pack(Winners own) {
-    std::vector<Winner> packed;
-    resize_on_huge_pages(packed, own.size());
-    for (std::size_t place = 0; place < own.size(); ++place) {
-        packed[place] = {own.id(place), own.score(place), own.key(place)};
-    }
-    return packed;
-}
 
 using List = std::span<const Winner>;  ///< best first
 
@@ -86,91 +77,139 @@ void merge_lists(Gathered<std::byte> all, Selection& selection) {
     });
 }
 
+/// Sorts items, which are in order of their lower halves, by the lowest `bits` of their upper ones.
+/// They end in `items` or in `scratch`, which has room for as many. A radix sort, the least digit
+/// first.
+std::span<std::uint64_t> sort_items(std::span<std::uint64_t> items, int bits,
+                                    std::uint64_t* scratch) {
+    constexpr std::size_t kFew = 64;
+    constexpr int kDigitBits = 7;
+    constexpr std::size_t kValues = std::size_t{1} << kDigitBits;
+    static_assert(32 - KeyInterval::kDigitBits <= 3 * kDigitBits);
+    const int digits = (bits + kDigitBits - 1) / kDigitBits;
+    if (digits == 0) return items;
+    if (items.size() < kFew) {
+        std::sort(items.begin(), items.end());
+        return items;
+    }
+    std::array<std::array<std::uint32_t, kValues>, 3> places{};
+    for (const std::uint64_t item : items) {
+        ++places[0][(item >> 32) % kValues];
+        ++places[1][(item >> (32 + kDigitBits)) % kValues];
+        if (digits == 3) ++places[2][(item >> (32 + 2 * kDigitBits)) % kValues];
+    }
+    std::uint64_t* from = items.data();
+    std::uint64_t* to = scratch;
+    for (int digit = 0; digit < digits; ++digit) {
+        auto& place = places[static_cast<std::size_t>(digit)];
+        const int shift = 32 + digit * kDigitBits;
+        if (place[(from[0] >> shift) % kValues] == items.size()) continue;  // all the same
+        std::uint32_t count = 0;
+        for (std::uint32_t& next : place) count += std::exchange(next, count);
+        for (std::size_t i = 0; i < items.size(); ++i) {
+            to[place[(from[i] >> shift) % kValues]++] = from[i];
+        }
+        std::swap(from, to);
+    }
+    return {from, items.size()};
+}
+
 }  // namespace
 
 Winners::Winners(const ScoredRows& rows, bool noisy, Candidates candidates, const Threshold& cut,
                  std::int64_t id_cut)
-    : rows_(rows), noisy_(noisy), cut_(cut.key) {
-    sort(std::move(candidates), cut, id_cut);
-    if (!rows.ids.empty()) sort_ties_by_id();
+    : rows_(rows), noisy_(noisy), range_(cut.range) {
+    distribute(std::move(candidates), cut, id_cut);
 }
 
-/// By key, descending; equal ones stay in order. A radix sort by bytes, the least significant
-/// first, all counted in one pass. Whether a candidate wins cannot be predicted, so all are counted
-/// and moved, the others by nothing and to one place behind all.
-void Winners::sort(Candidates candidates, const Threshold& cut, std::int64_t id_cut) {
-    const int bits = static_cast<int>(std::bit_width(cut.largest - cut.key));
-    const int digits = std::max(1, (bits + 7) / 8);
+/// By first digit. Whether a candidate wins cannot be predicted, so all are moved, the others to
+/// one place behind all.
+void Winners::distribute(Candidates candidates, const Threshold& cut, std::int64_t id_cut) {
     // 1 or 0; the borrow of a subtraction, as a comparison would become a branch.
     const auto wins = [&](std::uint32_t key, std::uint32_t offset) {
         auto one = static_cast<std::uint32_t>((std::uint64_t{cut.key} - key) >> 63);
         if (key == cut.key) one = rows_.id(offset) <= id_cut ? 1 : 0;
         return one;
     };
-
-    std::array<std::array<std::uint32_t, 256>, 4> places{};  // of each digit's values
+    std::vector<std::uint32_t> places(cut.own.size());
+    const std::uint32_t cut_digit = range_.digit_of(cut.key);
+    std::int64_t room = 0;
+    for (std::size_t digit = places.size(); digit-- > cut_digit;) {
+        places[digit] = static_cast<std::uint32_t>(room);
+        room += cut.own[digit];
+    }
+    room = std::min(room, cut.k);  // of the last digit not all win
+    resize_on_huge_pages(ids_, static_cast<std::size_t>(room) + 1);
+    const auto elsewhere = static_cast<std::uint32_t>(room);
+    std::uint64_t* const to = items();
     for (const Piece& piece : candidates.pieces) {
         for (std::size_t i = 0; i < piece.keys.size(); ++i) {
-            const std::uint32_t one = wins(piece.keys[i], piece.offsets[i]);
-            const std::uint32_t rest = piece.keys[i] - cut.key;
-            places[0][rest & 255] += one;
-            places[1][(rest >> 8) & 255] += one;
-            places[2][(rest >> 16) & 255] += one;
-            if (digits == 4) places[3][rest >> 24] += one;
-        }
-    }
-    std::uint32_t count = 0;
-    for (auto& place : std::span(places).first(static_cast<std::size_t>(digits))) {
-        count = 0;
-        for (std::size_t value = place.size(); value-- > 0;) {
-            count += std::exchange(place[value], count);
-        }
-    }
-
-    resize_on_huge_pages(ids_, std::size_t{count} + 1);
-    std::uint64_t* from = reinterpret_cast<std::uint64_t*>(ids_.data());
-    for (const Piece& piece : candidates.pieces) {
-        for (std::size_t i = 0; i < piece.keys.size(); ++i) {
-            const std::uint32_t offset = piece.offsets[i];
-            const std::uint32_t one = wins(piece.keys[i], offset);
-            const std::uint32_t rest = piece.keys[i] - cut.key;
-            std::uint32_t& place = places[0][rest & 255];
-            from[count - one * (count - place)] = (std::uint64_t{rest} << 32) | offset;
+            const std::uint32_t key = piece.keys[i], offset = piece.offsets[i];
+            const std::uint32_t one = wins(key, offset);
+            std::uint32_t& place = places[range_.digit_of(key)];
+            to[elsewhere - one * (elsewhere - place)] =
+                (std::uint64_t{~(key - range_.lowest)} << 32) | offset;
             place += one;
         }
     }
-    ids_.resize(count);
-    if (digits > 1) buffer_ = std::move(*candidates.store).give_up(count);
-    std::uint64_t* to = buffer_.get();
-    for (int digit = 1; digit < digits; ++digit) {
-        auto& place = places[static_cast<std::size_t>(digit)];
-        const int shift = 32 + 8 * digit;
-        for (std::size_t i = 0; i < count; ++i) {
-            to[place[(from[i] >> shift) & 255]++] = from[i];
-        }
-        std::swap(from, to);
-    }
-    items_ = from;
+    candidates = {};  // before sorting takes memory
+    for (std::size_t digit = places.size(); digit-- > cut_digit;) ends_.push_back(places[digit]);
+    ids_.resize(ends_.back());
 }
 
-/// Rows with equal keys are in the order of rows, not of ids.
-void Winners::sort_ties_by_id() {
-    for (std::size_t begin = 0; begin < size();) {
+/// Items of equal keys are in the order of rows, not of ids.
+void Winners::sort_ties_by_id(std::span<std::uint64_t> items) const {
+    for (std::size_t begin = 0; begin < items.size();) {
         std::size_t end = begin + 1;
-        while (end < size() && key(end) == key(begin)) ++end;
-        std::sort(items_ + begin, items_ + end, [&](std::uint64_t a, std::uint64_t b) {
+        while (end < items.size() && items[end] >> 32 == items[begin] >> 32) ++end;
+        const std::span tied = items.subspan(begin, end - begin);
+        std::sort(tied.begin(), tied.end(), [&](std::uint64_t a, std::uint64_t b) {
             return rows_.ids[a & 0xffffffffU] < rows_.ids[b & 0xffffffffU];
         });
         begin = end;
     }
 }
 
+template <class Use>
+void Winners::for_each(const Use& use) && {
+    constexpr std::int64_t kAtOnce = std::int64_t{1} << 16;
+    const std::int64_t parts = std::ssize(ends_);
+    parallel_for(parts, 1 + parts * kAtOnce / (1 + std::ssize(ids_)),
+                 [&](std::int64_t first, std::int64_t last) {
+                     use_parts(static_cast<std::size_t>(first), static_cast<std::size_t>(last),
+                               use);
+                 });
+}
+
+template <class Use>
+void Winners::use_parts(std::size_t first, std::size_t last, const Use& use) {
+    const auto begin_of = [&](std::size_t part) { return part == 0 ? 0 : ends_[part - 1]; };
+    std::uint32_t largest = 0;
+    for (std::size_t part = first; part < last; ++part) {
+        largest = std::max(largest, ends_[part] - begin_of(part));
+    }
+    const auto scratch = make_huge_buffer<std::uint64_t>(largest);
+    for (std::size_t part = first; part < last; ++part) {
+        const std::uint32_t begin = begin_of(part);
+        const std::span<std::uint64_t> sorted =
+            sort_items({items() + begin, ends_[part] - begin}, range_.shift(), scratch.get());
+        if (!rows_.ids.empty()) sort_ties_by_id(sorted);
+        for (std::size_t i = 0; i < sorted.size(); ++i) {
+            const std::size_t offset = sorted[i] & 0xffffffffU;
+            const std::uint32_t key = range_.lowest + ~static_cast<std::uint32_t>(sorted[i] >> 32);
+            // A key of top-k is the score itself: no need to fetch it from among all scores.
+            const float score = noisy_ ? rows_.scores[offset] : from_ordered_key(key);
+            use(begin + i, rows_.id(offset), score, key);
+        }
+    }
+}
+
 void Winners::give(Selection& selection) && {
     resize_on_huge_pages(selection.scores, size());
-    for (std::size_t place = 0; place < size(); ++place) {
-        selection.scores[place] = score(place);
-        ids_[place] = id(place);  // may be where its item was
-    }
+    std::move(*this).for_each([&](std::size_t place, std::int64_t id, float score, std::uint32_t) {
+        selection.scores[place] = score;
+        ids_[place] = id;  // where an item was that has been read
+    });
     selection.ids = std::move(ids_);
 }
 
@@ -179,7 +218,12 @@ void merge_winners(Collective& collective, Winners own, Selection& selection) {
         std::move(own).give(selection);
         return;
     }
-    std::vector<Winner> outgoing = pack(std::move(own));
+    std::vector<Winner> outgoing;
+    resize_on_huge_pages(outgoing, own.size());
+    std::move(own).for_each(
+        [&](std::size_t place, std::int64_t id, float score, std::uint32_t key) {
+            outgoing[place] = {id, score, key};
+        });
     Gathered<std::byte> all = collective.gather_v(std::as_bytes(std::span(outgoing)));
     outgoing = {};
     if (collective.is_root()) merge_lists(std::move(all), selection);

@@ -2,49 +2,46 @@
 
 // The rows that were chosen: each rank's in order, and all ranks' as one batch at the root.
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
-#include "src/base/huge_pages.hpp"
 #include "src/selection/candidates.hpp"
 #include "src/selection/global_threshold.hpp"
-#include "src/selection/ordered_key.hpp"
 
 namespace thresher {
 
-/// This rank's part of the batch, best first.
+/// This rank's part of the batch.
 class Winners {
   public:
-    /// The candidates above the cut, and those at it with an id up to `id_cut`. Uses their memory
-    /// up.
+    /// The candidates above the cut, and those at it with an id up to `id_cut`.
     Winners(const ScoredRows& rows, bool noisy, Candidates candidates, const Threshold& cut,
             std::int64_t id_cut);
 
     std::size_t size() const { return ids_.size(); }
-    std::uint32_t key(std::size_t place) const {
-        return cut_ + static_cast<std::uint32_t>(items_[place] >> 32);
-    }
-    std::int64_t id(std::size_t place) const { return rows_.id(offset(place)); }
-    /// A key of top-k is the score itself: no need to fetch it from among all scores.
-    float score(std::size_t place) const {
-        return noisy_ ? rows_.scores[offset(place)] : from_ordered_key(key(place));
-    }
 
-    /// Writes the ids and scores of all; this is used up.
+    /// Writes the ids and scores of all, best first; this is used up.
     void give(Selection& selection) &&;
 
-  private:
-    std::size_t offset(std::size_t place) const { return items_[place] & 0xffffffffU; }
+    /// Calls use(place, id, score, key) for each, place 0 being the best, from any thread; this is
+    /// used up.
+    template <class Use>
+    void for_each(const Use& use) &&;
 
-    void sort(Candidates candidates, const Threshold& cut, std::int64_t id_cut);
-    void sort_ties_by_id();
+  private:
+    /// {how far the key is from the highest, offset} of each, where its id will be.
+    std::uint64_t* items() { return reinterpret_cast<std::uint64_t*>(ids_.data()); }
+    void distribute(Candidates candidates, const Threshold& cut, std::int64_t id_cut);
+    template <class Use>
+    void use_parts(std::size_t first, std::size_t last, const Use& use);
+    void sort_ties_by_id(std::span<std::uint64_t> items) const;
 
     const ScoredRows& rows_;
     bool noisy_;
-    std::uint32_t cut_;
-    std::vector<std::int64_t> ids_;     ///< until they are given, one of two buffers that sort uses
-    HugeBuffer<std::uint64_t> buffer_;  ///< the other
-    std::uint64_t* items_ = nullptr;    ///< {key - cut, offset}, in one of them
+    KeyInterval range_;
+    std::vector<std::uint32_t> ends_;  ///< of the items by first digit, the highest digit first
+    std::vector<std::int64_t> ids_;
 };
 
 /// Puts all ranks' winners into `selection` as one sorted list, at the root. Collective.
