@@ -26,6 +26,9 @@ namespace thresher {
 namespace {
 
 constexpr std::int64_t kSampleRows = std::int64_t{1} << 15;
+// Standard deviations of the sample. One pool in some thousands has fewer than k rows above the
+// first margin; a wider one would keep more rows of all others.
+constexpr double kMargin = 3.0, kWideMargin = 8.0;
 constexpr double kLargestBeta = 1e30;
 constexpr std::int64_t kPowerGrain = std::int64_t{1} << 16;
 constexpr float kNoThreshold = -std::numeric_limits<float>::infinity();
@@ -41,36 +44,38 @@ const std::array<SelectorInfo, 4> kSelectors{{
      "argtop-k of - beta log r - log(-log u)", "Kirsch et al. 2023 (arXiv 2106.12059)"},
 }};
 
-/// A key that almost surely at least k rows of the pool reach, and not many more: the upper
-/// quantile, with a margin of four and a half standard deviations, of one row from each of 2^15
-/// equal strata of the pool. The strata are the pool's, not the rank's, so the estimate is the same
-/// for every rank count; a bad one costs a second scan, never a wrong result.
-struct Estimate {
-    float key;         ///< the quantile
-    bool restrictive;  ///< false where k is so large a share that all rows stay candidates
-};
-
-Estimate estimate_threshold(Collective& collective, const Keys& keys, const ScoredRows& rows,
-                            std::int64_t all_rows, std::int64_t k) {
-    __extension__ using Wide = __int128;
+/// The keys of this rank's rows in a sample of the pool: one row from each of 2^15 equal strata.
+/// The strata are the pool's, not the rank's, so the sample is the same for every rank count.
+std::vector<std::uint32_t> sample_keys(const Keys& keys, const ScoredRows& rows,
+                                       std::int64_t all_rows) {
     const std::int64_t strata = std::min(all_rows, kSampleRows);
     const std::int64_t end_row = rows.first_row + static_cast<std::int64_t>(rows.scores.size());
     const KeyedRandom random(0, Stream::threshold_sample, 0);
     // all_rows stratum / strata, without a product that needs more than 64 bits.
     const auto stratum_begin = [&](std::int64_t stratum) {
-        return all_rows / strata * stratum + all_rows % strata * stratum / strata;
+        return strata < kSampleRows ? stratum
+                                    : all_rows / kSampleRows * stratum +
+                                          all_rows % kSampleRows * stratum / kSampleRows;
     };
-    std::vector<std::size_t> sampled;  // offsets
-    auto stratum = static_cast<std::int64_t>(static_cast<Wide>(rows.first_row) * strata / all_rows);
-    std::int64_t begin = stratum_begin(stratum);
-    while (stratum < strata && begin < end_row) {
-        const std::int64_t end = stratum_begin(stratum + 1);
-        const std::int64_t row = begin + random.integer(stratum, end - begin);
-        if (row >= rows.first_row && row < end_row) {
-            sampled.push_back(static_cast<std::size_t>(row - rows.first_row));
+    __extension__ using Wide = __int128;
+    const auto first =
+        static_cast<std::int64_t>(static_cast<Wide>(rows.first_row) * strata / all_rows);
+    std::vector<std::uint32_t> sampled;  // offsets
+    sampled.reserve(static_cast<std::size_t>(strata));
+    for (std::int64_t group = first / 4; 4 * group < strata; ++group) {
+        if (stratum_begin(4 * group) >= end_row) break;
+        const std::array<std::uint32_t, 4> words =
+            philox_block(random.counter(2 * group), random.key());
+        for (std::int64_t stratum = 4 * group; stratum < std::min(4 * group + 4, strata);
+             ++stratum) {
+            const std::int64_t begin = stratum_begin(stratum);
+            const auto width = static_cast<std::uint64_t>(stratum_begin(stratum + 1) - begin);
+            const std::uint64_t place = words[static_cast<std::size_t>(stratum % 4)] * width >> 32;
+            const std::int64_t row = begin + static_cast<std::int64_t>(place);
+            if (row >= rows.first_row && row < end_row) {
+                sampled.push_back(static_cast<std::uint32_t>(row - rows.first_row));
+            }
         }
-        begin = end;
-        ++stratum;
     }
     // Rows far from each other: each would be waited for, unless it was asked for in time.
     constexpr std::size_t kAhead = 32;
@@ -81,10 +86,24 @@ Estimate estimate_threshold(Collective& collective, const Keys& keys, const Scor
         }
         sample[i] = keys.key(sampled[i]);
     }
+    return sample;
+}
+
+/// A key that at least k rows of the pool are likely to reach, and not many more.
+struct Estimate {
+    float key;         ///< the upper quantile of the sample
+    bool restrictive;  ///< false where k is so large a share that all rows stay candidates
+};
+
+/// From all ranks' sample, with a margin of `deviations` standard deviations. A bad one costs
+/// another scan, never a wrong result.
+Estimate estimate_threshold(Collective& collective, std::span<const std::uint32_t> sample,
+                            std::int64_t all_rows, std::int64_t k, double deviations) {
+    const std::int64_t strata = std::min(all_rows, kSampleRows);
     const double expected =
         static_cast<double>(strata) * static_cast<double>(k) / static_cast<double>(all_rows);
     const auto rank =
-        static_cast<std::int64_t>(std::ceil(expected + 4.5 * std::sqrt(expected) + 8.0));
+        static_cast<std::int64_t>(std::ceil(expected + deviations * std::sqrt(expected) + 8.0));
     const bool restrictive = rank < strata / 2;
     const std::array<std::span<const std::uint32_t>, 1> pieces{sample};
     const Threshold quantile = find_threshold(
@@ -139,30 +158,35 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
     THRESHER_CHECK(k <= all_rows, "k is {}, but the pool has {} rows; choose a smaller k", k,
                    all_rows);
     Keys keys(rows, logits, selector);
-    const Estimate estimate = estimate_threshold(collective, keys, rows, all_rows, k);
+    const std::vector<std::uint32_t> sample = sample_keys(keys, rows, all_rows);
+    const Estimate estimate = estimate_threshold(collective, sample, all_rows, k, kMargin);
     THRESHER_CHECK_AS(
         UsageError, !keys.noisy() || std::isfinite(estimate.key),
         "beta {} (1 / temperature) is too large for scores of this size; choose a smaller one",
         selector.beta);
     keys.set_centre(estimate.key);
-    const float threshold = !estimate.restrictive ? kNoThreshold
-                            : keys.noisy()        ? 0.0F
-                                                  : estimate.key;
-    Candidates candidates = find_candidates(keys, own_rows, threshold);
-    const auto count = [&] {
-        std::array<std::int64_t, 2> counts{
-            candidates.count(), own_rows - static_cast<std::int64_t>(candidates.not_finite.size()) -
-                                    std::count_if(rows.excluded.begin(), rows.excluded.end(),
-                                                  [](auto e) { return e != 0; })};
+    Candidates candidates;
+    std::array<std::int64_t, 2> counts{};  // of candidates, and of rows that can be chosen
+    std::int64_t wanted = k;
+    const auto enough_above = [&](float threshold) {
+        candidates = find_candidates(keys, own_rows, threshold);
+        counts = {candidates.count(), own_rows -
+                                          static_cast<std::int64_t>(candidates.not_finite.size()) -
+                                          std::count_if(rows.excluded.begin(), rows.excluded.end(),
+                                                        [](auto e) { return e != 0; })};
         collective.all_reduce_sum(counts);
-        return counts;
+        // Inclusion probabilities need the first key that is not chosen as well.
+        if (selector.inclusion) wanted = std::min(k + 1, counts[1]);
+        return counts[0] >= wanted || counts[1] < wanted;
     };
-    std::array<std::int64_t, 2> counts = count();
-    // Inclusion probabilities need the first key that is not chosen as well.
-    const std::int64_t wanted = selector.inclusion ? std::min(k + 1, counts[1]) : k;
-    if (counts[0] < wanted && counts[1] >= wanted) {
-        candidates = find_candidates(keys, own_rows, kNoThreshold);
-        counts = count();
+    const auto threshold_of = [&](const Estimate& guess) {
+        if (!guess.restrictive) return kNoThreshold;
+        return keys.noisy() ? static_cast<float>(guess.key - keys.centre()) : guess.key;
+    };
+    if (!enough_above(threshold_of(estimate)) &&
+        !enough_above(
+            threshold_of(estimate_threshold(collective, sample, all_rows, k, kWideMargin)))) {
+        enough_above(kNoThreshold);
     }
     THRESHER_CHECK(
         k <= counts[1],
