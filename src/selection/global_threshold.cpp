@@ -4,7 +4,6 @@
 #include <array>
 #include <bit>
 #include <numeric>
-#include <utility>
 #include <vector>
 
 #include "src/base/check.hpp"
@@ -18,7 +17,7 @@ constexpr std::size_t kBins = std::size_t{1} << KeyInterval::kDigitBits;
 using Histogram = std::array<std::int64_t, kBins>;
 using Pieces = std::span<const std::span<const std::uint32_t>>;
 
-/// The least interval that holds all keys of all ranks.
+/// All keys of all ranks: from the lowest on, and as few bits as hold the highest.
 KeyInterval find_range(Collective& collective, Pieces pieces) {
     std::uint32_t smallest = ~0U, largest = 0;
     for (const auto keys : pieces) widen_range(keys, smallest, largest);
@@ -35,7 +34,7 @@ KeyInterval find_range(Collective& collective, Pieces pieces) {
 Histogram count_digits(Pieces pieces, const KeyInterval& interval) {
     constexpr std::size_t kLanes = 4;
     std::array<std::array<std::uint32_t, kBins + 1>, kLanes> lanes{};
-    const std::uint32_t elsewhere = interval.digits();
+    const std::uint32_t elsewhere = interval.digit_values();
     const auto bin_of = [&](std::uint32_t key) {
         return std::min(interval.digit_of(key), elsewhere);
     };
@@ -68,7 +67,8 @@ std::vector<std::uint32_t> keys_in(const KeyInterval& interval, Pieces pieces) {
 }  // namespace
 
 Threshold find_threshold(Collective& collective, Pieces pieces, std::int64_t k) {
-    constexpr std::int64_t kFew = 8;  // an eighth of the keys is worth a copy
+    // Where no more than this part of the keys is left, the next digits are counted in a copy.
+    constexpr std::int64_t kCopiedPart = 8;
     Threshold result;
     result.k = k;
     result.range = find_range(collective, pieces);
@@ -78,10 +78,10 @@ Threshold find_threshold(Collective& collective, Pieces pieces, std::int64_t k) 
     std::int64_t wanted = k;
     for (int digit = 0; digit < 3; ++digit) {
         const Histogram own = count_digits(pieces, interval);
-        if (digit == 0) result.own.assign(own.begin(), own.end());
+        if (digit == 0) result.own_counts.assign(own.begin(), own.end());
         Histogram counts = own;
         collective.all_reduce_sum(std::span(counts));
-        std::uint32_t bin = interval.digits() - 1;
+        std::uint32_t bin = interval.digit_values() - 1;
         while (counts[bin] < wanted) {
             wanted -= counts[bin];
             result.greater += counts[bin];
@@ -90,7 +90,8 @@ Threshold find_threshold(Collective& collective, Pieces pieces, std::int64_t k) 
         }
         result.equal = counts[bin];
         interval = interval.part(bin);
-        if (own[bin] <= std::accumulate(own.begin(), own.end(), std::int64_t{0}) / kFew) {
+        const std::int64_t counted = std::accumulate(own.begin(), own.end(), std::int64_t{0});
+        if (digit < 2 && own[bin] <= counted / kCopiedPart) {
             inside = keys_in(interval, pieces);
             inside_piece = inside;
             pieces = std::span(&inside_piece, 1);

@@ -1,8 +1,9 @@
 #pragma once
 
 // Where the cut falls among the keys of all ranks, found by counting: three histograms of 11, 11
-// and 10 bits of the key, or less where the keys span less, and, where rows tie at the cut, six of
-// 11 bits of the id. The size of what is exchanged depends neither on their number nor on k.
+// and 10 bits of how far a key lies above the lowest, or of fewer where the keys span less, and,
+// where rows tie at the cut, six of 11 bits of the id. The size of what is exchanged depends
+// neither on their number nor on k.
 
 #include <algorithm>
 #include <cstddef>
@@ -14,7 +15,8 @@
 
 namespace thresher {
 
-/// 2^bits keys from `lowest` on. Their first digit are the upper 11 of those bits, or all if fewer.
+/// 2^bits keys from `lowest` on. The first digit of a key is the upper 11 of those bits, or all
+/// where there are fewer.
 struct KeyInterval {
     static constexpr int kDigitBits = 11;
 
@@ -22,20 +24,22 @@ struct KeyInterval {
     int bits = 0;
 
     int shift() const { return std::max(0, bits - kDigitBits); }
-    std::uint32_t digits() const { return 1U << (bits - shift()); }
-    /// Not less than digits() for a key outside.
+    /// How many values the first digit has.
+    std::uint32_t digit_values() const { return 1U << (bits - shift()); }
+    /// The first digit; not below digit_values() for a key above, modulo 2^32, the interval.
     std::uint32_t digit_of(std::uint32_t key) const { return (key - lowest) >> shift(); }
     /// The keys with this first digit.
     KeyInterval part(std::uint32_t digit) const { return {lowest + (digit << shift()), shift()}; }
 };
 
 struct Threshold {
-    std::int64_t k = 0;
-    std::uint32_t key = 0;          ///< the k-th largest key over all ranks
-    std::int64_t greater = 0;       ///< keys larger than it, over all ranks
-    std::int64_t equal = 0;         ///< keys equal to it, over all ranks
-    KeyInterval range;              ///< holds all ranks' keys
-    std::vector<std::int64_t> own;  ///< this rank's keys by their first digit in `range`
+    std::int64_t k = 0;        ///< which key was asked for
+    std::uint32_t key = 0;     ///< the k-th largest key over all ranks
+    std::int64_t greater = 0;  ///< keys larger than it, over all ranks
+    std::int64_t equal = 0;    ///< keys equal to it, over all ranks
+    KeyInterval range;         ///< holds all ranks' keys
+    /// [2^11], how many of this rank's keys have each first digit in `range`.
+    std::vector<std::int64_t> own_counts;
 };
 
 /// The k-th largest key among all ranks' packed candidates (ordered_key.hpp), this rank's in

@@ -25,6 +25,8 @@ class Keys {
 
     /// The ordered key of one row; 0, below every other, for a row that may not be chosen.
     std::uint32_t key(std::size_t offset) const;
+    /// Asks for what key(offset) reads.
+    void prefetch(std::size_t offset) const { __builtin_prefetch(logits_.data() + offset); }
 
     /// The rows of [begin, end) that may be chosen and whose key is at least `threshold`.
     void collect(std::size_t begin, std::size_t end, float threshold, Hits& hits,

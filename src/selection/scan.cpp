@@ -227,9 +227,12 @@ void scan_gumbel_keys(std::span<const float> scores, std::uint32_t first, std::i
     const double reach_limit = double{threshold} + keys.centre;
     const auto beta = hn::Set(d, static_cast<float>(keys.beta));
     const auto limit = hn::Set(d, static_cast<float>(reach_limit));
-    // Rounding of b s and of the limit to float, relative to their size, and the error of exp.
-    const auto slack_base = hn::Set(
-        d, 1.0e-5F + 4.0e-7F * std::min(std::abs(static_cast<float>(reach_limit)), 1.0e30F));
+    // Rounding of b s, of the limit and of a key at the threshold to float, relative to their size,
+    // and the error of exp.
+    const auto size_of = [](float value) { return std::min(std::abs(value), 1.0e30F); };
+    const auto slack_base =
+        hn::Set(d, 1.0e-5F + 4.0e-7F * size_of(static_cast<float>(reach_limit)) +
+                       1.0e-7F * size_of(threshold));
     const auto slack_slope = hn::Set(d, 4.0e-7F);
     const auto to_unit = hn::Set(d, 0x1p-31F * (1.0F - 0x1p-22F));
     const auto third = hn::Set(d, 1.0F / 3.0F);

@@ -26,8 +26,8 @@ namespace thresher {
 namespace {
 
 constexpr std::int64_t kSampleRows = std::int64_t{1} << 15;
-// Standard deviations of the sample. One pool in some thousands has fewer than k rows above the
-// first margin; a wider one would keep more rows of all others.
+// Standard deviations of how many of the k best rows are in the sample. One pool in some two
+// thousand has fewer than k rows above the first margin; a wider one would keep more rows of all.
 constexpr double kMargin = 3.0, kWideMargin = 8.0;
 constexpr double kLargestBeta = 1e30;
 constexpr std::int64_t kPowerGrain = std::int64_t{1} << 16;
@@ -81,9 +81,7 @@ std::vector<std::uint32_t> sample_keys(const Keys& keys, const ScoredRows& rows,
     constexpr std::size_t kAhead = 32;
     std::vector<std::uint32_t> sample(sampled.size());
     for (std::size_t i = 0; i < sampled.size(); ++i) {
-        if (i + kAhead < sampled.size()) {
-            __builtin_prefetch(rows.scores.data() + sampled[i + kAhead]);
-        }
+        if (i + kAhead < sampled.size()) keys.prefetch(sampled[i + kAhead]);
         sample[i] = keys.key(sampled[i]);
     }
     return sample;
@@ -159,12 +157,6 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
                    all_rows);
     Keys keys(rows, logits, selector);
     const std::vector<std::uint32_t> sample = sample_keys(keys, rows, all_rows);
-    const Estimate estimate = estimate_threshold(collective, sample, all_rows, k, kMargin);
-    THRESHER_CHECK_AS(
-        UsageError, !keys.noisy() || std::isfinite(estimate.key),
-        "beta {} (1 / temperature) is too large for scores of this size; choose a smaller one",
-        selector.beta);
-    keys.set_centre(estimate.key);
     Candidates candidates;
     std::array<std::int64_t, 2> counts{};  // of candidates, and of rows that can be chosen
     std::int64_t wanted = k;
@@ -179,15 +171,18 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
         if (selector.inclusion) wanted = std::min(k + 1, counts[1]);
         return counts[0] >= wanted || counts[1] < wanted;
     };
-    const auto threshold_of = [&](const Estimate& guess) {
-        if (!guess.restrictive) return kNoThreshold;
-        return keys.noisy() ? static_cast<float>(guess.key - keys.centre()) : guess.key;
+    const auto enough_by_sample = [&](double margin) {
+        const Estimate estimate = estimate_threshold(collective, sample, all_rows, k, margin);
+        THRESHER_CHECK_AS(
+            UsageError, !keys.noisy() || std::isfinite(estimate.key),
+            "beta {} (1 / temperature) is too large for scores of this size; choose a smaller one",
+            selector.beta);
+        keys.set_centre(estimate.key);
+        return enough_above(!estimate.restrictive ? kNoThreshold
+                            : keys.noisy()        ? 0.0F
+                                                  : estimate.key);
     };
-    if (!enough_above(threshold_of(estimate)) &&
-        !enough_above(
-            threshold_of(estimate_threshold(collective, sample, all_rows, k, kWideMargin)))) {
-        enough_above(kNoThreshold);
-    }
+    if (!enough_by_sample(kMargin) && !enough_by_sample(kWideMargin)) enough_above(kNoThreshold);
     THRESHER_CHECK(
         k <= counts[1],
         "k is {}, but only {} of the {} rows can be chosen (the others are excluded or have no "
@@ -204,6 +199,7 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
     std::int64_t id_cut = std::numeric_limits<std::int64_t>::max();
     if (cut.greater + cut.equal > k) {
         std::vector<std::int64_t> tied;
+        tied.reserve(static_cast<std::size_t>(cut.own_counts[cut.range.digit_of(cut.key)]));
         std::vector<std::size_t> places;
         for (const Piece& piece : candidates.pieces) {
             places.clear();
@@ -216,8 +212,7 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
     if (wanted > k) {
         first_left_out = from_ordered_key(find_threshold(collective, candidates.keys(), k + 1).key);
     }
-    merge_winners(collective, Winners(rows, keys.noisy(), std::move(candidates), cut, id_cut),
-                  selection);
+    gather_winners(collective, rows, keys.noisy(), std::move(candidates), cut, id_cut, selection);
     if (selector.inclusion) {
         for (const float score : selection.scores) {
             const double logit = selector.name == "power" ? double{std::log(score)} : double{score};

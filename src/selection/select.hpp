@@ -7,8 +7,9 @@
 // + Gumbel noise keyed by (seed, round, id) (Kool et al., "Stochastic beams and where to find
 // them", ICML 2019: the k largest keys are a sample without replacement from the softmax of the
 // logits). The logit is beta s (softmax), beta log s (power) or - beta log of the score's rank
-// (softrank). The number of collectives is constant; softrank apart, only the last, which moves the
-// k winners, depends on k.
+// (softrank). The number of collectives is constant, but for a fixed number more where rows tie at
+// the cut or the sample misled; softrank apart, only the last, which moves the k winners, depends
+// on k.
 
 #include <cstdint>
 #include <span>
@@ -68,8 +69,9 @@ std::int64_t check_rows(Collective& collective, const ScoredRows& rows);
 /// Chooses k rows over all ranks. Throws on all ranks alike: UsageError as check_selection; Error
 /// for k beyond the selectable rows, for an id that occurs twice and for a score below 0 under
 /// power (where a score of 0 is never drawn unless beta is 0). Memory: up to 8 bytes for each row
-/// that can still be chosen when the scan is over (few, unless k is a large share of all rows),
-/// plus 48 k at the root; power 5 bytes a row more; softrank 4 bytes a row, and 16 k on every rank.
+/// that can still be chosen when the scan is over (few, unless k is a large share of all rows, or
+/// many tie at the cut: those take 8 more each), plus 8 k on every rank and 48 k at the root; power
+/// 5 bytes a row more; softrank 4 bytes a row, and 16 k on every rank.
 /// A rank may own fewer than 2^32 rows. Collective.
 Selection select_rows(Collective& collective, const ScoredRows& rows, std::int64_t k,
                       const Selector& selector);

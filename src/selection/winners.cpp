@@ -82,13 +82,13 @@ void merge_lists(Gathered<std::byte> all, Selection& selection) {
 /// first.
 std::span<std::uint64_t> sort_items(std::span<std::uint64_t> items, int bits,
                                     std::uint64_t* scratch) {
-    constexpr std::size_t kFew = 64;
+    constexpr std::size_t kSmall = 64;
     constexpr int kDigitBits = 7;
     constexpr std::size_t kValues = std::size_t{1} << kDigitBits;
     static_assert(32 - KeyInterval::kDigitBits <= 3 * kDigitBits);
     const int digits = (bits + kDigitBits - 1) / kDigitBits;
     if (digits == 0) return items;
-    if (items.size() < kFew) {
+    if (items.size() < kSmall) {
         std::sort(items.begin(), items.end());
         return items;
     }
@@ -114,16 +114,44 @@ std::span<std::uint64_t> sort_items(std::span<std::uint64_t> items, int bits,
     return {from, items.size()};
 }
 
-}  // namespace
+/// This rank's part of the batch.
+class Winners {
+  public:
+    Winners(const ScoredRows& rows, bool noisy, Candidates candidates, const Threshold& cut,
+            std::int64_t id_cut)
+        : rows_(rows), noisy_(noisy), range_(cut.range) {
+        distribute(std::move(candidates), cut, id_cut);
+    }
 
-Winners::Winners(const ScoredRows& rows, bool noisy, Candidates candidates, const Threshold& cut,
-                 std::int64_t id_cut)
-    : rows_(rows), noisy_(noisy), range_(cut.range) {
-    distribute(std::move(candidates), cut, id_cut);
-}
+    std::size_t size() const { return ids_.size(); }
 
-/// By first digit. Whether a candidate wins cannot be predicted, so all are moved, the others to
-/// one place behind all.
+    /// Calls use(place, id, score, key) for each, place 0 being the best, from any thread; this is
+    /// used up.
+    template <class Use>
+    void for_each(const Use& use);
+
+    /// Writes the ids and scores of all, best first; this is used up.
+    void give(Selection& selection) &&;
+
+  private:
+    /// {~(key - lowest), offset} of each, so that the best is the least; where its id will be.
+    std::uint64_t* items() { return reinterpret_cast<std::uint64_t*>(ids_.data()); }
+
+    /// Moves those that win among the candidates to the parts of `items` that belong to their first
+    /// digits.
+    void distribute(Candidates candidates, const Threshold& cut, std::int64_t id_cut);
+    /// As for_each, for the parts [first, last).
+    template <class Use>
+    void use_parts(std::size_t first, std::size_t last, const Use& use);
+    void sort_ties_by_id(std::span<std::uint64_t> items) const;
+
+    const ScoredRows& rows_;
+    bool noisy_;
+    KeyInterval range_;
+    std::vector<std::uint32_t> ends_;  ///< of the parts, the highest first digit first
+    std::vector<std::int64_t> ids_;
+};
+
 void Winners::distribute(Candidates candidates, const Threshold& cut, std::int64_t id_cut) {
     // 1 or 0; the borrow of a subtraction, as a comparison would become a branch.
     const auto wins = [&](std::uint32_t key, std::uint32_t offset) {
@@ -131,16 +159,18 @@ void Winners::distribute(Candidates candidates, const Threshold& cut, std::int64
         if (key == cut.key) one = rows_.id(offset) <= id_cut ? 1 : 0;
         return one;
     };
-    std::vector<std::uint32_t> places(cut.own.size());
+    std::vector<std::uint32_t> places(cut.own_counts.size());
     const std::uint32_t cut_digit = range_.digit_of(cut.key);
     std::int64_t room = 0;
     for (std::size_t digit = places.size(); digit-- > cut_digit;) {
         places[digit] = static_cast<std::uint32_t>(room);
-        room += cut.own[digit];
+        room += cut.own_counts[digit];
     }
     room = std::min(room, cut.k);  // of the last digit not all win
     resize_on_huge_pages(ids_, static_cast<std::size_t>(room) + 1);
     const auto elsewhere = static_cast<std::uint32_t>(room);
+    // Whether a candidate wins cannot be predicted, so all are moved, the others to one place
+    // behind all.
     std::uint64_t* const to = items();
     for (const Piece& piece : candidates.pieces) {
         for (std::size_t i = 0; i < piece.keys.size(); ++i) {
@@ -171,7 +201,7 @@ void Winners::sort_ties_by_id(std::span<std::uint64_t> items) const {
 }
 
 template <class Use>
-void Winners::for_each(const Use& use) && {
+void Winners::for_each(const Use& use) {
     constexpr std::int64_t kAtOnce = std::int64_t{1} << 16;
     const std::int64_t parts = std::ssize(ends_);
     parallel_for(parts, 1 + parts * kAtOnce / (1 + std::ssize(ids_)),
@@ -206,24 +236,31 @@ void Winners::use_parts(std::size_t first, std::size_t last, const Use& use) {
 
 void Winners::give(Selection& selection) && {
     resize_on_huge_pages(selection.scores, size());
-    std::move(*this).for_each([&](std::size_t place, std::int64_t id, float score, std::uint32_t) {
+    for_each([&](std::size_t place, std::int64_t id, float score, std::uint32_t) {
         selection.scores[place] = score;
         ids_[place] = id;  // where an item was that has been read
     });
     selection.ids = std::move(ids_);
 }
 
-void merge_winners(Collective& collective, Winners own, Selection& selection) {
-    if (collective.size() == 1) {
-        std::move(own).give(selection);
-        return;
-    }
-    std::vector<Winner> outgoing;
-    resize_on_huge_pages(outgoing, own.size());
-    std::move(own).for_each(
-        [&](std::size_t place, std::int64_t id, float score, std::uint32_t key) {
-            outgoing[place] = {id, score, key};
-        });
+/// In order; `own` is used up.
+std::vector<Winner> pack(Winners own) {
+    std::vector<Winner> packed;
+    resize_on_huge_pages(packed, own.size());
+    own.for_each([&](std::size_t place, std::int64_t id, float score, std::uint32_t key) {
+        packed[place] = {id, score, key};
+    });
+    return packed;
+}
+
+}  // namespace
+
+void gather_winners(Collective& collective, const ScoredRows& rows, bool noisy,
+                    Candidates candidates, const Threshold& cut, std::int64_t id_cut,
+                    Selection& selection) {
+    Winners own(rows, noisy, std::move(candidates), cut, id_cut);
+    if (collective.size() == 1) return std::move(own).give(selection);
+    std::vector<Winner> outgoing = pack(std::move(own));
     Gathered<std::byte> all = collective.gather_v(std::as_bytes(std::span(outgoing)));
     outgoing = {};
     if (collective.is_root()) merge_lists(std::move(all), selection);

@@ -110,6 +110,15 @@ TEST_CASE("the scan of noisy keys finds exactly the rows that reach the threshol
     }
 }
 
+TEST_CASE("the scan of noisy keys misses none that are rounded up to the threshold") {
+    const GumbelKeys noise{KeyedRandom(3, Stream::selection, 0), 1.0, 1.0e9};
+    const std::vector<float> scores(5000, 0.0F);
+    Hits found;
+    std::vector<std::uint32_t> not_finite;
+    scan_gumbel_keys(scores, 0, 0, noise, -1.0e9F, found, not_finite);
+    CHECK(found.size() == scores.size());  // the noise is far below a key's last bit
+}
+
 TEST_CASE("rows without a finite score are found among noisy keys as well") {
     std::vector<float> scores(1000, 0.0F);
     scores[500] = std::numeric_limits<float>::quiet_NaN();

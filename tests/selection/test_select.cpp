@@ -58,17 +58,38 @@ TEST_CASE("scores that are bunched, lie far out or span all floats come in order
     Pool outliers = bunched;
     outliers.scores[7] = std::numeric_limits<float>::max();
     outliers.scores[60000] = std::numeric_limits<float>::lowest();
-    const int threads = threads_in_use();
-    for (const Pool& pool : {bunched, wide, outliers}) {
-        for (const std::int64_t k : {1L, 500L, 30000L, kRows}) {
-            const auto expected = by_definition(pool, static_cast<std::size_t>(k));
-            for (const int ranks : {1, 3}) {
-                use_threads(ranks == 1 ? 3 : 1);
-                CHECK(select_over(ranks, pool, k, {}).selection.ids == expected);
+    Pool repeated = wide;
+    for (std::size_t i = 1; i < kRows; i += 2) repeated.scores[i] = repeated.scores[i / 2];
+    for (Pool* pool : {&bunched, &wide, &outliers, &repeated}) {
+        for (const bool own_ids : {false, true}) {
+            for (std::int64_t row = 0; own_ids && row < kRows; ++row) {
+                pool->ids.push_back(3 * kRows - 2 * row);
+            }
+            for (const std::int64_t k :
+                 {std::int64_t{1}, std::int64_t{500}, std::int64_t{30000}, kRows}) {
+                const auto expected = by_definition(*pool, static_cast<std::size_t>(k));
+                for (const int ranks : {1, 3}) {
+                    const Selection selection = select_over(ranks, *pool, k, {}).selection;
+                    CHECK(selection.ids == expected);
+                    CHECK(std::is_sorted(selection.scores.rbegin(), selection.scores.rend()));
+                }
             }
         }
     }
-    use_threads(threads);
+}
+
+TEST_CASE("several threads put a large batch in the order of one") {
+    const Pool pool = random_pool(400000, 0);
+    const int threads = threads_in_use();
+    for (const char* name : {"top-k", "softmax"}) {
+        use_threads(1);
+        const Selection one = select_over(1, pool, 400000, {.name = name}).selection;
+        use_threads(3);
+        const Selection three = select_over(1, pool, 400000, {.name = name}).selection;
+        use_threads(threads);
+        CHECK(three.ids == one.ids);
+        CHECK(three.scores == one.scores);
+    }
 }
 
 TEST_CASE("ids in any order resolve ties, and the scores come with the ids") {
@@ -159,10 +180,19 @@ TEST_CASE("softmax chooses the largest perturbed scores, in any number of ranks"
         std::sort(expected.begin(), expected.end());
         std::vector<std::int64_t> first;
         for (const int ranks : {1, 2, 3, 4, 7}) {
-            std::vector<std::int64_t> ids =
-                select_over(ranks, pool, static_cast<std::int64_t>(k), selector).selection.ids;
+            Selection selection =
+                select_over(ranks, pool, static_cast<std::int64_t>(k), selector).selection;
+            std::vector<std::int64_t>& ids = selection.ids;
             if (first.empty()) first = ids;
             CHECK(ids == first);
+            double last = std::numeric_limits<double>::infinity();
+            for (std::size_t i = 0; i < ids.size(); ++i) {  // in pick order, keys being floats
+                const float score = pool.scores[static_cast<std::size_t>(ids[i])];
+                REQUIRE(selection.scores[i] == score);
+                const double key = 2.0 * score + random.gumbel(ids[i]);
+                REQUIRE(key < last + 1e-5);
+                last = key;
+            }
             std::sort(ids.begin(), ids.end());
             CHECK(ids == expected);
         }
@@ -241,26 +271,68 @@ TEST_CASE("collectives and bytes of a selection do not depend on the size of the
     CHECK(first.collectives == 11);
 }
 
-TEST_CASE("a threshold misled by its sample costs further scans, not the result") {
-    // The only high scores are those of 2000 of the rows that the estimate will look at
-    // (select.cpp: one row from each of 2^15 strata), so it expects far more rows above its
-    // threshold than there are.
-    constexpr std::int64_t kRows = 200000, kStrata = 32768;
-    Pool pool = random_pool(kRows, 0);
+namespace {
+
+/// Adds `amount` to the scores of the first `count` rows that the estimate of the threshold will
+/// look at (select.cpp: one row from each of 2^15 strata), so that it expects far more rows as good
+/// as those than there are.
+void mislead(Pool& pool, std::int64_t count, float amount) {
+    constexpr std::int64_t kStrata = 32768;
+    const std::int64_t rows = std::ssize(pool.scores);
     const KeyedRandom random(0, Stream::threshold_sample, 0);
-    for (std::int64_t stratum = 0; stratum < 2000; ++stratum) {
-        const std::int64_t begin = kRows * stratum / kStrata;
-        const std::int64_t width = kRows * (stratum + 1) / kStrata - begin;
+    for (std::int64_t stratum = 0; stratum < count; ++stratum) {
+        const std::int64_t begin = rows * stratum / kStrata;
+        const std::int64_t width = rows * (stratum + 1) / kStrata - begin;
         const std::uint32_t word = philox_block(
             random.counter(stratum / 4 * 2), random.key())[static_cast<std::size_t>(stratum % 4)];
-        pool.scores[static_cast<std::size_t>(begin + (word * width >> 32))] += 100.0F;
+        pool.scores[static_cast<std::size_t>(begin + (word * width >> 32))] += amount;
     }
+}
+
+}  // namespace
+
+TEST_CASE("a threshold misled by its sample costs further scans, not the result") {
+    constexpr std::size_t kRows = 200000;
+    // Another threshold (4) and a count for a lower one; another count where that fails as well.
+    for (const auto& [misleading, further] : {std::pair{200, 5}, std::pair{2000, 6}}) {
+        Pool pool = random_pool(kRows, 0);
+        mislead(pool, misleading, 100.0F);
+        for (const int ranks : {1, 3}) {
+            const Outcome outcome = select_over(ranks, pool, 5000, {});
+            CHECK(outcome.selection.ids == by_definition(pool, 5000));
+            const Outcome usual = select_over(ranks, random_pool(kRows, 0), 5000, {});
+            CHECK(outcome.traffic.collectives == usual.traffic.collectives + further);
+        }
+    }
+}
+
+TEST_CASE("a sample misled by a few large scores does not drown the noise of the others") {
+    Pool pool;
+    pool.scores.assign(200000, 0.0F);
+    mislead(pool, 1000, 1.0e9F);
+    Pool with_ids = pool;
+    for (std::int64_t row = 0; row < std::ssize(pool.scores); ++row) with_ids.ids.push_back(row);
+    const Selector selector{.name = "softmax", .seed = 4, .inclusion = true};
+    const KeyedRandom random(4, Stream::selection, 0);
+    std::vector<std::pair<double, std::int64_t>> others;  // the noise alone decides among them
+    for (std::int64_t row = 0; row < std::ssize(pool.scores); ++row) {
+        if (pool.scores[static_cast<std::size_t>(row)] == 0.0F) {
+            others.emplace_back(-random.gumbel(row), row);
+        }
+    }
+    std::sort(others.begin(), others.end());
+    const Selection one = select_over(1, pool, 5000, selector).selection;
+    REQUIRE(one.ids.size() == 5000);
+    CHECK(one.inclusion.front() == 1.0);
+    CHECK(one.inclusion.back() < 1.0);
+    CHECK(one.inclusion.back() > 0.0);
+    for (std::size_t i = 0; i < 4000; ++i) REQUIRE(one.ids[1000 + i] == others[i].second);
     for (const int ranks : {1, 3}) {
-        const Outcome outcome = select_over(ranks, pool, 5000, {});
-        CHECK(outcome.selection.ids == by_definition(pool, 5000));
-        const Outcome usual = select_over(ranks, random_pool(kRows, 0), 5000, {});
-        // Another threshold (4), and a count after each of two scans.
-        CHECK(outcome.traffic.collectives == usual.traffic.collectives + 6);
+        for (const Pool* same : {&pool, &with_ids}) {
+            const Selection selection = select_over(ranks, *same, 5000, selector).selection;
+            CHECK(selection.ids == one.ids);
+            CHECK(selection.inclusion == one.inclusion);
+        }
     }
 }
 
