@@ -19,7 +19,7 @@ namespace thresher::jobs {
 namespace {
 
 struct Options {
-    std::string format, resize = "crop", colour = "as-is", long_captions = "cut";
+    std::string format, resize = "crop", colour = "as-is", long_captions = "cut", header = "auto";
     io::ImportOptions import;
 };
 
@@ -50,6 +50,11 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("--target-column", options.import.target_column,
                    "csv: name or index (from 0) of the target; image-text: its name");
     app.add_option("--id-column", options.import.id_column, "csv: name or index of the ids");
+    app.add_option(
+           "--header", options.header,
+           "csv: whether the first line names the columns; auto: where it holds no numbers, "
+           "or counts 0,1,2,3...")
+        ->check(CLI::IsMember({"auto", "yes", "no"}));
     app.add_option("--inputs", options.import.paths.inputs, "hdf5: dataset of the inputs");
     app.add_option("--targets", options.import.paths.targets, "hdf5: dataset of the targets");
     app.add_option("--captions", options.import.captions,
@@ -92,6 +97,7 @@ void check_options(const Job& job, const std::string& format) {
                                                  {"--colour", of_images},
                                                  {"--target-column", {"csv", "image-text"}},
                                                  {"--id-column", {"csv"}},
+                                                 {"--header", {"csv"}},
                                                  {"--inputs", {"hdf5"}},
                                                  {"--targets", {"hdf5"}},
                                                  {"--captions", of_text},
@@ -121,6 +127,9 @@ int run_import(Job& job) {
                                                       : io::ColourMode::as_is;
     options.import.long_captions =
         options.long_captions == "cut" ? io::LongCaptions::cut : io::LongCaptions::refuse;
+    options.import.header = options.header == "yes"  ? io::CsvHeader::yes
+                            : options.header == "no" ? io::CsvHeader::no
+                                                     : io::CsvHeader::automatic;
     options.import.overwrite = job.overwrite();
     options.import.max_bad = job.max_bad();
     options.import.ranks = &job.collective();

@@ -110,6 +110,7 @@ struct Outcome {
 
 Outcome choose_from_scores(Job& job, const SelectOptions& options, std::uint32_t round) {
     const ScoreSourceOptions& source = options.source;
+    warn_without_models(job, source.scores);
     const ShardScores shard = read_scores(job, source.scores, source.pool, source.acquisitions);
     const std::string acquisition = source.acquisitions.empty()
                                         ? only_acquisition(source.scores, shard)

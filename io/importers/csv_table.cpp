@@ -27,6 +27,16 @@ std::optional<Number> number_in(const std::string& text) {
     return value;
 }
 
+/// Whether a line counts its columns from 0, at least to 3; before them there may be one without
+/// a name, for row numbers.
+bool counts_columns(const std::vector<std::string>& fields) {
+    const std::size_t first = fields[0].empty() ? 1 : 0;
+    for (std::size_t i = first; i < fields.size(); ++i) {
+        if (fields[i] != std::to_string(i - first)) return false;
+    }
+    return fields.size() - first >= 4;
+}
+
 class CsvImport {
   public:
     CsvImport(const ImportOptions& options, const Provenance& provenance)
@@ -47,7 +57,8 @@ class CsvImport {
                 is_first = false;
                 THRESHER_CHECK_AS(FileError, is_whole, "{}: line {}: {}", options_.source,
                                   line_number_, describe_open_quote(text));
-                if (read_header()) continue;
+                has_header_ = read_header();
+                if (has_header_) continue;
             }
             if (!is_whole) {
                 refuse(describe_open_quote(text));
@@ -57,18 +68,24 @@ class CsvImport {
         }
         THRESHER_CHECK_AS(FileError, sink_.has_value(), "{}: holds no row", options_.source);
         if (!names_.empty()) sink_->set_class_names(names_);
-        return sink_->finish();
+        ImportReport report = sink_->finish();
+        report.notes.push_back(
+            has_header_
+                ? "the first line names the columns and is no row (--header no makes it one)"
+                : "the first line is a row (--header yes if it names the columns)");
+        return report;
     }
 
   private:
     /// True where the first line is a header; either way the columns are known afterwards.
     bool read_header() {
-        bool is_header = false;
+        bool is_header = options_.header == CsvHeader::yes;
         columns_ = fields_.size();
         const auto find = [&](const std::string& column, const char* option) -> std::size_t {
             if (column.empty()) return columns_;
-            for (std::size_t i = 0; i < columns_; ++i) {
-                if (fields_[i] == column && !number_in<double>(column)) return is_header = true, i;
+            const bool is_name = options_.header != CsvHeader::no && !number_in<double>(column);
+            for (std::size_t i = 0; is_name && i < columns_; ++i) {
+                if (fields_[i] == column) return is_header = true, i;
             }
             const auto index = number_in<std::size_t>(column);
             THRESHER_CHECK_AS(
@@ -81,12 +98,14 @@ class CsvImport {
         };
         target_ = find(options_.target_column, "--target-column");
         id_ = find(options_.id_column, "--id-column");
-        // A row may lack a value; a header has no number among the inputs.
+        // A row may lack a value; names are no numbers.
         bool has_number = false;
         for (std::size_t i = 0; i < columns_; ++i) {
             if (i != target_ && i != id_ && number_in<double>(fields_[i])) has_number = true;
         }
-        is_header = is_header || !has_number;
+        if (options_.header == CsvHeader::automatic && (!has_number || counts_columns(fields_))) {
+            is_header = true;
+        }
         const std::size_t inputs = columns_ - (target_ < columns_) - (id_ < columns_);
         THRESHER_CHECK_AS(FileError, inputs > 0, "{}: no column is left for the inputs",
                           options_.source);
@@ -164,6 +183,7 @@ class CsvImport {
     std::vector<float> values_;
     std::size_t columns_ = 0, target_ = 0, id_ = 0;
     std::optional<bool> targets_are_numbers_;
+    bool has_header_ = false;
     std::int64_t line_number_ = 0;
 };
 

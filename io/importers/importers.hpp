@@ -16,6 +16,7 @@ namespace thresher::io {
 enum class Resize { crop, stretch, letter_box };
 enum class ColourMode { as_is, grey, rgb };
 enum class LongCaptions { cut, refuse };
+enum class CsvHeader { automatic, yes, no };
 
 struct ImportOptions {
     std::string source;  ///< file or directory
@@ -35,7 +36,10 @@ struct ImportOptions {
     ColourMode colour = ColourMode::as_is;  ///< images; as_is: grey only where all are grey
     /// csv: name or index (from 0); image-text: name in captions.tsv; empty: no targets
     std::string target_column;
-    std::string id_column;                 ///< csv: name or index; empty: ids are rows
+    std::string id_column;  ///< csv: name or index; empty: ids are rows
+    /// csv: whether the first line names the columns; automatic: where no input in it is a number,
+    /// or where it counts 0, 1, 2, 3 and on, as tables whose columns have no names are written
+    CsvHeader header = CsvHeader::automatic;
     PoolPaths paths;                       ///< hdf5: where inputs and targets are
     std::vector<std::string> class_names;  ///< overrides the format's own
     std::string captions;  ///< image-text: file in the source; empty: found by its name

@@ -7,6 +7,7 @@
 #include "jobs/options/numbers.hpp"
 #include "jobs/options/pool_options.hpp"
 #include "src/base/check.hpp"
+#include "src/base/log.hpp"
 #include "src/strategy/strategy.hpp"
 
 namespace thresher::jobs {
@@ -60,6 +61,17 @@ void add_strategy_options(CLI::App& app, StrategyOptions& options) {
     app.add_option("--micro-batch", predictor.micro_batch,
                    "Rows in one forward pass; 0 = chosen for the model")
         ->check(zero_or_more());
+}
+
+void warn_without_models(const Job& job, const std::string& file) {
+    std::vector<std::string_view> given;
+    for (const char* option : {"--strategy", "--samples", "--consistent-masks", "--boxes-per-image",
+                               "--box-flips", "--micro-batch"}) {
+        if (job.was_given(option)) given.push_back(option);
+    }
+    if (given.empty()) return;
+    log::warn("{} not read: no model predicts, as {} is there already", fmt::join(given, ", "),
+              file);
 }
 
 std::unique_ptr<Predictor> make_predictor(const Job& job, const StrategyOptions& options,

@@ -26,6 +26,9 @@ struct StrategyOptions {
 /// --boxes-per-image, --box-flips, --round and --micro-batch.
 void add_strategy_options(CLI::App& app, StrategyOptions& options);
 
+/// Warns of options that say how models predict, where none does, as `file` is read instead.
+void warn_without_models(const Job& job, const std::string& file);
+
 /// Loads the models and makes a predictor of them, under the job's seed. Throws UsageError where
 /// options do not fit each other, a model that no strategy uses included; FileError and Error where
 /// a model cannot be read or does not fit the pool. Local: the caller must agree() on it.

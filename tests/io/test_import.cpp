@@ -276,6 +276,41 @@ TEST_CASE("a first row that lacks a value is a row, not a header") {
     CHECK(report.quarantined[0].reason == "line 1: \"\" in column 1 is no finite number");
 }
 
+TEST_CASE("columns numbered from 0 are a header, and --header says what a first line is") {
+    const TemporaryDirectory directory;
+    ImportOptions options;
+    options.source = directory / "table.csv";
+    options.output = directory / "pool.h5";
+    options.overwrite = Overwrite::yes;
+    const auto rows = [&](const std::string& first, CsvHeader header) {
+        write_file(options.source, first + "\n9,8,7,6,5\n", Overwrite::yes);
+        options.header = header;
+        return import_pool("csv", options, {}).pool.rows;
+    };
+    // As pandas writes columns without names, with and without row numbers.
+    CHECK(rows("0,1,2,3,4", CsvHeader::automatic) == 1);
+    CHECK(rows(",0,1,2,3", CsvHeader::automatic) == 1);
+    CHECK(rows("0,1,2,3,5", CsvHeader::automatic) == 2);
+    CHECK(rows("1,2,3,4,5", CsvHeader::automatic) == 2);
+    CHECK(rows("0,1,2,3,4", CsvHeader::no) == 2);
+    CHECK(rows("1990,1991,1992,1993,1994", CsvHeader::yes) == 1);
+
+    write_file(options.source, "0,1,2\n3,4,5\n", Overwrite::yes);
+    options.header = CsvHeader::automatic;
+    CHECK(import_pool("csv", options, {}).pool.rows == 2);
+
+    write_file(options.source, "x,y\n3,4\n", Overwrite::yes);
+    options.header = CsvHeader::no;
+    options.target_column = "y";
+    CHECK(contains(message_of([&] { import_pool("csv", options, {}); }), "--target-column is"));
+    options.target_column = "1";
+    options.max_bad = BadLimit::parse("1");
+    const ImportReport report = import_pool("csv", options, {});
+    CHECK(report.pool.rows == 1);
+    REQUIRE(report.quarantined.size() == 1);
+    CHECK(report.quarantined[0].reason == "line 1: \"x\" in column 0 is no finite number");
+}
+
 TEST_CASE("rows are added to a pool of shards, with the same classes") {
     const TemporaryDirectory directory;
     ImportOptions options;

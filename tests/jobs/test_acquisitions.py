@@ -149,6 +149,14 @@ class Acquisitions(JobTest):
             with self.subTest(common=common):
                 self.assertIn(said, self.run_ok("select", *common, *given, "-k", 3, "-o", self.path("b.h5"), "--overwrite").err)
 
+    def test_options_of_models_are_pointed_out_where_none_predicts(self):
+        predictions, scores = self.make_predictions("predictions.h5", 60, 4), self.path("scores.h5")
+        given = ("--samples", 7, "--strategy", "monte-carlo")
+        scored = self.run_ok("score", "--predictions", predictions, "--acquisition", "entropy", *given, "-o", scores)
+        picked = self.run_ok("select", "--scores", scores, *given, "-k", 3, "-o", self.path("b.h5"))
+        for ended, file in ((scored, predictions), (picked, scores)):
+            self.assertIn(f"--strategy, --samples not read: no model predicts, as {file} is there already", ended.err)
+
     def test_shares_budgets_and_weights(self):
         random = numpy.random.default_rng(4)
         minutes = random.integers(1, 40, 500).astype("f4") / 8

@@ -209,6 +209,7 @@ std::unique_ptr<PredictionStream> open_stream(Job& job, const ScoreSourceOptions
     std::optional<io::PoolFile> pool;
     if (!options.pool.path.empty()) pool = open_pool(job, options.pool);
     if (!options.predictions.empty()) {
+        warn_without_models(job, options.predictions);
         return stream_predictions_file(job, options.predictions, pool ? &*pool : nullptr);
     }
     std::unique_ptr<Predictor> predictor;
