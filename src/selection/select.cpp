@@ -149,6 +149,35 @@ std::int64_t check_rows(Collective& collective, const ScoredRows& rows) {
 
 namespace {
 
+/// The ids of this rank's candidates whose key is that of the cut.
+std::vector<std::int64_t> tied_ids(const ScoredRows& rows, const Candidates& candidates,
+                                   const Threshold& cut) {
+    std::vector<std::int64_t> ids;
+    ids.reserve(static_cast<std::size_t>(cut.own_counts[cut.range.digit_of(cut.key)]));
+    std::vector<std::size_t> places;
+    for (const Piece& piece : candidates.pieces) {
+        places.clear();
+        find_keys(piece.keys, cut.key, 0, places);
+        for (const std::size_t place : places) ids.push_back(rows.id(piece.offsets[place]));
+    }
+    return ids;
+}
+
+/// The probability with which each row of the batch has a key above `first_left_out`, the first
+/// that is not chosen: 1 - exp(-exp(key without noise - first_left_out)); keys count from `centre`.
+std::vector<double> inclusion_probabilities(std::span<const float> scores, const Selector& selector,
+                                            double centre, double first_left_out) {
+    std::vector<double> inclusion;
+    for (const float score : scores) {
+        const double logit = selector.name == "power" ? double{std::log(score)} : double{score};
+        // 0 to the 0 is 1: without beta a score of 0 weighs as much as any.
+        const double weight = selector.beta > 0.0 ? selector.beta * logit : 0.0;
+        const double key = weight - centre;
+        inclusion.push_back(-std::expm1(-std::exp(key - first_left_out)));
+    }
+    return inclusion;
+}
+
 /// Chooses by score, or by logits [n] and noise, among `all_rows` rows of all ranks.
 Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int64_t all_rows,
                         std::span<const float> logits, std::int64_t k, const Selector& selector) {
@@ -160,12 +189,12 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
     Candidates candidates;
     std::array<std::int64_t, 2> counts{};  // of candidates, and of rows that can be chosen
     std::int64_t wanted = k;
+    const std::int64_t allowed =
+        own_rows - std::count_if(rows.excluded.begin(), rows.excluded.end(),
+                                 [](auto mark) { return mark != 0; });
     const auto enough_above = [&](float threshold) {
         candidates = find_candidates(keys, own_rows, threshold);
-        counts = {candidates.count(), own_rows -
-                                          static_cast<std::int64_t>(candidates.not_finite.size()) -
-                                          std::count_if(rows.excluded.begin(), rows.excluded.end(),
-                                                        [](auto e) { return e != 0; })};
+        counts = {candidates.count(), allowed - std::ssize(candidates.not_finite)};
         collective.all_reduce_sum(counts);
         // Inclusion probabilities need the first key that is not chosen as well.
         if (selector.inclusion) wanted = std::min(k + 1, counts[1]);
@@ -198,15 +227,7 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
     const Threshold cut = find_threshold(collective, candidates.keys(), k);
     std::int64_t id_cut = std::numeric_limits<std::int64_t>::max();
     if (cut.greater + cut.equal > k) {
-        std::vector<std::int64_t> tied;
-        tied.reserve(static_cast<std::size_t>(cut.own_counts[cut.range.digit_of(cut.key)]));
-        std::vector<std::size_t> places;
-        for (const Piece& piece : candidates.pieces) {
-            places.clear();
-            find_keys(piece.keys, cut.key, 0, places);
-            for (const std::size_t place : places) tied.push_back(rows.id(piece.offsets[place]));
-        }
-        id_cut = find_id_cut(collective, tied, k - cut.greater);
+        id_cut = find_id_cut(collective, tied_ids(rows, candidates, cut), k - cut.greater);
     }
     double first_left_out = -std::numeric_limits<double>::infinity();
     if (wanted > k) {
@@ -214,13 +235,8 @@ Selection select_by_key(Collective& collective, const ScoredRows& rows, std::int
     }
     gather_winners(collective, rows, keys.noisy(), std::move(candidates), cut, id_cut, selection);
     if (selector.inclusion) {
-        for (const float score : selection.scores) {
-            const double logit = selector.name == "power" ? double{std::log(score)} : double{score};
-            // 0 to the 0 is 1: without beta a score of 0 weighs as much as any.
-            const double weight = selector.beta > 0.0 ? selector.beta * logit : 0.0;
-            const double key = weight - keys.centre();
-            selection.inclusion.push_back(-std::expm1(-std::exp(key - first_left_out)));
-        }
+        selection.inclusion =
+            inclusion_probabilities(selection.scores, selector, keys.centre(), first_left_out);
     }
     return selection;
 }
