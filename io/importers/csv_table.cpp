@@ -44,7 +44,7 @@ class CsvImport {
 
     ImportReport run() {
         std::string line;
-        bool is_first = true;
+        bool is_first = true, has_header = false;
         char separator = ',';
         while (stream_.read_line(line)) {
             ++line_number_;
@@ -57,8 +57,8 @@ class CsvImport {
                 is_first = false;
                 THRESHER_CHECK_AS(FileError, is_whole, "{}: line {}: {}", options_.source,
                                   line_number_, describe_open_quote(text));
-                has_header_ = read_header();
-                if (has_header_) continue;
+                has_header = read_header();
+                if (has_header) continue;
             }
             if (!is_whole) {
                 refuse(describe_open_quote(text));
@@ -70,9 +70,8 @@ class CsvImport {
         if (!names_.empty()) sink_->set_class_names(names_);
         ImportReport report = sink_->finish();
         report.notes.push_back(
-            has_header_
-                ? "the first line names the columns and is no row (--header no makes it one)"
-                : "the first line is a row (--header yes if it names the columns)");
+            has_header ? "the first line names the columns and is no row (--header no makes it one)"
+                       : "the first line is a row (--header yes if it names the columns)");
         return report;
     }
 
@@ -183,7 +182,6 @@ class CsvImport {
     std::vector<float> values_;
     std::size_t columns_ = 0, target_ = 0, id_ = 0;
     std::optional<bool> targets_are_numbers_;
-    bool has_header_ = false;
     std::int64_t line_number_ = 0;
 };
 
