@@ -14,6 +14,8 @@ venv=${THRESHER_VENV:-$root/.venv}
 if [ "$(id -u)" -eq 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 # without which mpirun refuses
 fi
+# Open MPI's hwloc would look for displays, and resolve localhost for each: seconds where /etc/hosts lacks it.
+export HWLOC_COMPONENTS=${HWLOC_COMPONENTS:--gl}
 
 # Debian 12 and Ubuntu 24.04 call these the same.
 packages=(g++ cmake ninja-build git pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev
